@@ -1,0 +1,40 @@
+# Thin on purpose: the build is meson's, what it needs is in scripts/packages.
+
+PREFIX ?= /usr/local
+BUILD := build
+
+all:
+	@scripts/setup build
+	@scripts/build $(BUILD)
+
+run:
+	@scripts/setup build run
+	@scripts/build $(BUILD)
+	@$(BUILD)/vmirq run
+
+test:
+	@scripts/setup build run test
+	@scripts/test
+
+lint:
+	@scripts/setup build test lint
+	@scripts/build $(BUILD)
+	@scripts/lint $(BUILD)
+
+install: all
+	@scripts/install $(BUILD) "$(PREFIX)" "$(DESTDIR)"
+
+clean:
+	rm -rf build build-tsan build-asan
+
+help:
+	@echo "make          install what the build needs, build; the command is build/vmirq"
+	@echo "make run      build, then build/vmirq run"
+	@echo "make test     all tests, then those of threads and memory again under sanitizers"
+	@echo "make lint     clang-format, clang-tidy, cppcheck, headers"
+	@echo "make install  PREFIX=$(PREFIX), DESTDIR honoured"
+	@echo "make clean    remove every build directory"
+
+.PHONY: all run test lint install clean help
+# Each recipe's lines run one after the other; ninja does the parallel work.
+.NOTPARALLEL:

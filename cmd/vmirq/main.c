@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#include <stdio.h>
+#include <string.h>
+#include <vmirq/version.h>
+
+#include "command.h"
+
+static const struct subcommand {
+	const char *name;
+	enum exit_code (*run)(int argc, char **argv);
+	const char *what;
+} subcommands[] = {
+	{ "run", command_run,
+	  "carry interrupts into a guest from sources of every kind, and count" },
+};
+
+#define SUBCOMMANDS (sizeof(subcommands) / sizeof(subcommands[0]))
+
+static void print_help(void)
+{
+	fputs("usage: vmirq SUBCOMMAND [OPTION...]\n"
+	      "       vmirq --help | --version\n"
+	      "\n"
+	      "vmirq shows libvmirq at work: a library that carries an interrupt from whatever\n"
+	      "raised it to the virtual CPU that must take it, and can say what became of every one.\n"
+	      "\n"
+	      "subcommands:\n",
+	      stdout);
+	for (size_t i = 0; i < SUBCOMMANDS; i++)
+		printf("  %-8s %s\n", subcommands[i].name, subcommands[i].what);
+	fputs("\n"
+	      "`vmirq SUBCOMMAND --help` tells the rest. To begin with:\n"
+	      "\n"
+	      "  vmirq run                                  all sources this machine has, a table\n"
+	      "  vmirq run --cpu threads --vcpus 4          no /dev/kvm needed\n"
+	      "  vmirq run --source vhost-user-blk:disk.img a real disk image served by another\n"
+	      "                                             process, its reads checked byte for byte\n"
+	      "  vmirq run --paced --json -                 latencies, for a program to read\n"
+	      "\n"
+	      "exit codes:\n"
+	      "  0   every interrupt is accounted for: none lost, none extra, nothing failed\n"
+	      "  1   something was lost, was extra, failed, or did not finish\n"
+	      "  2   usage: an argument that cannot work, named in one line\n"
+	      "  77  this machine lacks what was asked for (/dev/kvm, qemu-storage-daemon)\n",
+	      stdout);
+}
+
+static enum exit_code usage_error(const char *what, const char *argument)
+{
+	fprintf(stderr, "vmirq: %s%s%s%s (see vmirq --help)\n", what, argument ? " '" : "",
+		argument ? argument : "", argument ? "'" : "");
+	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2)
+		return usage_error("no subcommand given", NULL);
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "--help") == 0 ||
+	    strcmp(argv[1], "-h") == 0) {
+		if (argc > 2)
+			return usage_error("unexpected argument", argv[2]);
+		if (argv[1][2] == 'v')
+			printf("vmirq %s\n", vmirq_version());
+		else
+			print_help();
+		return fflush(stdout) ? EXIT_FAILED : EXIT_OK;
+	}
+	if (argv[1][0] == '-')
+		return usage_error("unknown option", argv[1]);
+	for (size_t i = 0; i < SUBCOMMANDS; i++) {
+		if (strcmp(argv[1], subcommands[i].name) == 0)
+			return subcommands[i].run(argc - 1, argv + 1);
+	}
+	return usage_error("unknown subcommand", argv[1]);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A run: one VM, its sources, and how it ends.
+ */
+#ifndef VMIRQ_RUN_H
+#define VMIRQ_RUN_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "run_options.h"
+#include "source.h"
+
+struct vmm;
+struct vmirq_vm;
+
+/* 0x20-0x2f are left to what a PC has there. */
+#define RUN_FIRST_VECTOR 0x30u
+
+/* Why the sources are to stop before they are done. */
+enum run_stop {
+	RUN_GOES_ON = 0,
+	RUN_INTERRUPTED, /* SIGINT or SIGTERM */
+	RUN_TIMED_OUT,
+	RUN_VCPU_FAILED,
+};
+
+struct run {
+	const struct run_options *options;
+	struct vmm *vmm;
+	struct vmirq_vm *vm;
+	/* "kvm" or "threads"; and why not kvm, "" = it was not a question. */
+	const char *cpu;
+	char cpu_note[200];
+
+	struct source source[RUN_SOURCES_MAX];
+	uint32_t sources;
+	/* Kinds left out because the machine lacks what they need. */
+	uint32_t skipped;
+	struct {
+		const char *kind;
+		char why[200];
+	} skip[RUN_SOURCES_MAX];
+
+	/* What the next source gets. */
+	uint32_t next_vector;
+	uint32_t next_vcpu;
+	uint64_t next_device_memory;
+
+	_Atomic int stop; /* enum run_stop */
+	/* Held by the source whose latency is being measured, so that it is alone. */
+	pthread_mutex_t turn;
+	/* How many sources have had theirs. */
+	_Atomic uint32_t turns_done;
+
+	double seconds;
+	/* Sums over the sources, and what came on vectors that are nobody's. */
+	uint64_t lost;
+	uint64_t extra;
+	uint64_t stray;
+	/* What failed that is no source's, "" = nothing. */
+	char error[400];
+};
+
+static inline bool run_stops(const struct run *run)
+{
+	return atomic_load_explicit(&run->stop, memory_order_relaxed) != RUN_GOES_ON;
+}
+
+/* run_wait.c */
+
+/* CLOCK_MONOTONIC. */
+uint64_t now_ns(void);
+
+/* Waiting that takes the CPU for a moment only: spins, then yields, then sleeps. Zero to begin. */
+struct backoff {
+	uint32_t turns;
+};
+/* True on those turns that took long enough for a costly look elsewhere. */
+bool backoff(struct backoff *b);
+
+/* Wait until the guest's handler of this lane has run more often than `before`. -ETIMEDOUT after
+ * `timeout_ns`, -ECANCELED when the run stops, or what kind->alive() says. */
+int wait_handled(struct source *source, const struct lane *lane, uint64_t before,
+		 uint64_t timeout_ns);
+
+/* Wait, bounded, until all that the source has raised is taken and its handlers have run.
+ * -ETIMEDOUT: the account will tell what is missing. */
+int wait_settled(struct source *source);
+
+/* How often the handler of a lane has run. */
+uint64_t lane_handled(const struct source *source, const struct lane *lane);
+
+/* Where the lane's last interrupt has got stuck, in a line. False: it knows of none. */
+bool lane_where(const struct source *source, const struct lane *lane, char *buf, size_t size);
+
+/* A raise that is not handled in this time is lost: a thousand times what the slowest machine of
+ * ours takes. */
+#define LOST_NS UINT64_C(2000000000)
+
+/* run_engine.c: the body of a source's thread. */
+void *source_main(void *opaque);
+
+/* run_sources.c */
+enum exit_code run_choose_sources(struct run *run);
+int run_open_sources(struct run *run);
+void run_close_sources(struct run *run);
+
+/* run_account.c: after the last thread has ended, before the sources are closed. */
+void run_account(struct run *run);
+bool run_is_good(const struct run *run);
+
+/* Output. */
+void run_print_table(const struct run *run, FILE *out);
+/* What went wrong only, a line each, where the table is not printed. */
+void run_print_failures(const struct run *run, FILE *out);
+/* 0 or -errno. */
+int run_write_json(const struct run *run, FILE *out);
+const char *run_stop_name(enum run_stop stop);
+/* On a terminal: where the run is, in one line that is written over. */
+void run_progress(const struct run *run, double seconds);
+void run_progress_clear(void);
+/* Where everything is, a line each. */
+void run_print_whereabouts(const struct run *run, FILE *out);
+
+#endif

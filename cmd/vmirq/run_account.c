@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What became of every interrupt. Three counts are taken independently - the source's own, the
+ * library's, the guest handlers' - and `lost` and `extra` are only ever a difference of two of them.
+ *
+ *	source's own count	= raised			the library's, by irqfd or for messages
+ *	raised			= delivered + verdicts + held	the library's law, checked here too
+ *	delivered by the route	= posted to the vector		the library's, by vCPU and vector
+ *	posted - merged		= handled			the guest's own count
+ *
+ * `merged` is a second interrupt that reached the vCPU while the first still waited in its IRR. The
+ * route could not know and says delivered; the guest sees one interrupt for both. Since a vector has
+ * one lane only, the account moves it to where it belongs, from delivered to coalesced.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <vmirq/observe.h>
+#include <vmirq/vm.h>
+
+#include "run.h"
+#include "vmm.h"
+
+static uint64_t above(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+static void differ(struct account *a, uint64_t expected, uint64_t found)
+{
+	a->lost += above(expected, found);
+	a->extra += above(found, expected);
+}
+
+/* Sums what the routes say. */
+static void add_route(struct account *a, const struct vmirq_route_counts *route)
+{
+	a->raised += route->raised;
+	a->held += route->held;
+	for (int i = 0; i < VMIRQ_VERDICTS; i++)
+		a->verdict[i] += route->verdict[i];
+}
+
+/* The library counts messages for the whole VM. Where several sources send some, each but the first
+ * is given what its sends returned, and the first one bears whatever is left. */
+static void add_messages(struct run *run)
+{
+	struct vmirq_route_counts left = { .size = sizeof(left) };
+	struct source *first = NULL;
+
+	vmirq_msi_counts(run->vm, &left);
+	for (uint32_t i = 0; i < run->sources; i++) {
+		struct source *source = &run->source[i];
+		struct account *a = &source->account;
+
+		if (source->kind != &source_msi)
+			continue;
+		if (!first) {
+			first = source;
+			continue;
+		}
+		for (uint32_t j = 0; j < source->lanes * VMIRQ_VERDICTS; j++) {
+			uint32_t v = j % VMIRQ_VERDICTS;
+			uint64_t n = source->lane[j / VMIRQ_VERDICTS].returned[v];
+
+			n = n < left.verdict[v] ? n : left.verdict[v];
+			left.verdict[v] -= n;
+			left.raised -= n < left.raised ? n : left.raised;
+			a->verdict[v] += n;
+			a->raised += n;
+		}
+	}
+	if (first)
+		add_route(&first->account, &left);
+}
+
+/* What arrived by a lane's vector, and what its handlers counted. Returns how many were posted. */
+static uint64_t add_lane(const struct source *source, const struct lane *lane, struct account *a)
+{
+	struct vmirq_vector_counts vector = { .size = sizeof(vector) };
+	uint64_t handled = lane_handled(source, lane);
+
+	vmirq_vector_counts(vmirq_vm_vcpu(source->run->vm, lane->vcpu), lane->vector, &vector);
+	a->merged += vector.merged;
+	a->handled += handled;
+	differ(a, vector.posted - vector.merged, handled);
+	/* What came to another vCPU is extra there, and is missing here already. */
+	for (uint32_t cpu = 0; cpu < source->run->options->vcpus; cpu++) {
+		uint64_t n = vmm_handled(source->run->vmm, cpu, lane->vector);
+
+		if (cpu == lane->vcpu)
+			continue;
+		a->handled += n;
+		a->extra += n;
+	}
+	return vector.posted;
+}
+
+static void add_source(struct source *source)
+{
+	struct account *a = &source->account;
+	uint64_t posted = 0, sum = 0;
+
+	for (uint32_t i = 0; i < source->lanes; i++) {
+		const struct lane *lane = &source->lane[i];
+		struct vmirq_route_counts route = { .size = sizeof(route) };
+
+		if (lane->irqfd) {
+			vmirq_irqfd_counts(lane->irqfd, &route);
+			add_route(a, &route);
+		}
+		a->own += atomic_load_explicit(&lane->own, memory_order_relaxed);
+		posted += add_lane(source, lane, a);
+	}
+	if (source->kind->counts_itself)
+		differ(a, a->own, a->raised);
+	differ(a, a->verdict[VMIRQ_DELIVERED], posted);
+	a->merged = a->merged < a->verdict[VMIRQ_DELIVERED] ? a->merged
+							    : a->verdict[VMIRQ_DELIVERED];
+	a->verdict[VMIRQ_DELIVERED] -= a->merged;
+	a->verdict[VMIRQ_COALESCED] += a->merged;
+	a->delivered = a->verdict[VMIRQ_DELIVERED];
+	for (int i = 0; i < VMIRQ_VERDICTS; i++)
+		sum += a->verdict[i];
+	if (a->raised != sum + a->held)
+		source_fail(source, -1,
+			    "the library's counts do not add up: raised %llu, "
+			    "outcomes %llu, held %llu",
+			    (unsigned long long)a->raised, (unsigned long long)sum,
+			    (unsigned long long)a->held);
+	if (source->kind->counts_itself && a->own != a->raised)
+		source_fail(source, -1, "raised %llu, of which the library knows %llu",
+			    (unsigned long long)a->own, (unsigned long long)a->raised);
+}
+
+/* Handlers that ran for vectors which no source has. */
+static uint64_t strays(const struct run *run)
+{
+	uint64_t n = 0;
+
+	for (uint32_t vector = 0; vector < 256; vector++) {
+		if (vector >= RUN_FIRST_VECTOR && vector < RUN_FIRST_VECTOR + run->next_vector)
+			continue;
+		for (uint32_t cpu = 0; cpu < run->options->vcpus; cpu++)
+			n += vmm_handled(run->vmm, cpu, vector);
+	}
+	return n;
+}
+
+void run_account(struct run *run)
+{
+	/* No signal is half done behind our backs. */
+	vmirq_vm_quiesce(run->vm);
+	add_messages(run);
+	for (uint32_t i = 0; i < run->sources; i++) {
+		add_source(&run->source[i]);
+		run->lost += run->source[i].account.lost;
+		run->extra += run->source[i].account.extra;
+	}
+	run->stray = strays(run);
+	run->extra += run->stray;
+}
+
+bool run_is_good(const struct run *run)
+{
+	for (uint32_t i = 0; i < run->sources; i++) {
+		if (run->source[i].error[0])
+			return false;
+	}
+	return !run->lost && !run->extra && !run->error[0] && !run_stops(run);
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What a source's thread does: measure alone, wait for the others, raise, settle.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "run.h"
+#include "vmm.h"
+
+/* Without --paced, so many raises at most and so long at most are used for the latency. */
+#define SAMPLE_RAISES 10000
+#define SAMPLE_NS     UINT64_C(2000000000)
+
+static void enter(struct source *source, enum source_phase phase)
+{
+	atomic_store_explicit(&source->phase, phase, memory_order_relaxed);
+}
+
+static uint64_t raised_so_far(struct source *source)
+{
+	return atomic_load_explicit(&source->raised, memory_order_relaxed);
+}
+
+static int raise_next(struct source *source)
+{
+	uint64_t n = raised_so_far(source);
+	int ret = source->kind->raise(source, &source->lane[n % source->lanes]);
+
+	if (!ret)
+		atomic_store_explicit(&source->raised, n + 1, memory_order_relaxed);
+	return ret;
+}
+
+/* Nothing has come of the last raise in time. */
+static int no_handler(struct source *source, const struct lane *lane)
+{
+	char where[300];
+
+	lane_where(source, lane, where, sizeof(where));
+	/* Where a raise asks a device to do something, the device may be what is late. */
+	if (source->kind->handled && source->kind->handled(source) == 0)
+		return source_fail(source, -ETIMEDOUT,
+				   "the device has not answered request %llu within 2 s",
+				   (unsigned long long)raised_so_far(source));
+	return source_fail(source, -ETIMEDOUT, "no handler within 2 s of raise %llu: %s",
+			   (unsigned long long)raised_so_far(source), where);
+}
+
+/* Raise one and wait for its handler. */
+static int raise_paced(struct source *source)
+{
+	struct lane *lane = &source->lane[raised_so_far(source) % source->lanes];
+	uint64_t before = lane_handled(source, lane), start = now_ns(), end;
+	int ret = raise_next(source);
+
+	while (!ret) {
+		ret = wait_handled(source, lane, before, LOST_NS);
+		if (ret)
+			break;
+		end = now_ns();
+		before = lane_handled(source, lane);
+		ret = source->kind->handled ? source->kind->handled(source) : 1;
+		if (ret == 1) {
+			source->paced++;
+			latency_add(&source->latency, end - start);
+			return 0;
+		}
+	}
+	return ret == -ETIMEDOUT ? no_handler(source, lane) : ret;
+}
+
+static int paced(struct source *source, uint64_t raises, uint64_t limit_ns)
+{
+	uint64_t start = now_ns();
+	int ret = 0;
+
+	enter(source, SOURCE_PACED);
+	for (uint64_t i = 0; i < raises && !ret; i++) {
+		if (run_stops(source->run))
+			return -ECANCELED;
+		if (limit_ns && now_ns() - start > limit_ns)
+			break;
+		ret = raise_paced(source);
+	}
+	return ret;
+}
+
+static int storm(struct source *source)
+{
+	int ret = 0;
+
+	enter(source, SOURCE_STORM);
+	while (raised_so_far(source) < source->count && !ret) {
+		if (run_stops(source->run))
+			return -ECANCELED;
+		ret = raise_next(source);
+	}
+	return ret;
+}
+
+/* A part of the raises, one source at a time, so that a latency is the path's and not the crowd's;
+ * then all at once. */
+static int sample_and_storm(struct source *source)
+{
+	struct run *run = source->run;
+	uint64_t raises = (source->count + 1) / 2;
+	struct backoff b = { 0 };
+	int ret;
+
+	enter(source, SOURCE_WAITING);
+	pthread_mutex_lock(&run->turn);
+	ret = paced(source, raises < SAMPLE_RAISES ? raises : SAMPLE_RAISES, SAMPLE_NS);
+	pthread_mutex_unlock(&run->turn);
+
+	enter(source, SOURCE_WAITING);
+	atomic_fetch_add_explicit(&run->turns_done, 1, memory_order_relaxed);
+	while (atomic_load_explicit(&run->turns_done, memory_order_relaxed) < run->sources &&
+	       !run_stops(run))
+		backoff(&b);
+	return ret ? ret : storm(source);
+}
+
+static void settle(struct source *source)
+{
+	char where[300];
+
+	enter(source, SOURCE_SETTLING);
+	if (wait_settled(source) != -ETIMEDOUT)
+		return;
+	for (uint32_t i = 0; i < source->lanes; i++) {
+		if (lane_where(source, &source->lane[i], where, sizeof(where)))
+			source_fail(source, -ETIMEDOUT, "did not come to rest: %s", where);
+	}
+}
+
+void *source_main(void *opaque)
+{
+	struct source *source = opaque;
+	int ret;
+
+	/* The kernel may lengthen a sleep by 50 us otherwise, which is longer than what we wait for. */
+	prctl(PR_SET_TIMERSLACK, 1ul);
+	/* A device may signal once when it is set up; that must not pass for the first handler. */
+	settle(source);
+	ret = source->run->options->paced ? paced(source, source->count, 0)
+					  : sample_and_storm(source);
+	if (source->kind->finish) {
+		int error = source->kind->finish(source);
+
+		ret = ret ? ret : error;
+	}
+	if (ret && ret != -ECANCELED)
+		source_fail(source, ret, "%s", strerror(-ret));
+	settle(source);
+	/* Release: pairs with main's acquire; the error and the counts are there. */
+	atomic_store_explicit(&source->phase, SOURCE_DONE, memory_order_release);
+	return NULL;
+}

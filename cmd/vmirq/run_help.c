@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+#include <stdio.h>
+
+#include "run_options.h"
+#include "source.h"
+
+void run_help(void)
+{
+	fputs("usage: vmirq run [OPTION...]\n"
+	      "\n"
+	      "Starts a small guest whose interrupt controller is libvmirq's, raises interrupts from\n"
+	      "sources of several kinds at once, and accounts for every one: what the source raised,\n"
+	      "what the library made of it, and what the guest's own handlers counted.\n"
+	      "\n"
+	      "  --source KIND[:ARG]  a source; may be repeated (default: one of each kind that the\n"
+	      "                       machine has). Kinds:\n",
+	      stdout);
+	for (uint32_t i = 0; i < source_kind_count; i++)
+		printf("                         %s%s%s%s\n                           %s\n",
+		       source_kinds[i]->name, source_kinds[i]->arg ? "[:" : "",
+		       source_kinds[i]->arg ? source_kinds[i]->arg : "",
+		       source_kinds[i]->arg ? "]" : "", source_kinds[i]->what);
+	fputs("  --count N            raises of each source (default 20000; vhost-user-blk: requests,\n"
+	      "                       at most 20000)\n"
+	      "  --cpu WHAT           kvm; threads: C handlers stand for the guest, no /dev/kvm\n"
+	      "                       needed; auto: kvm where /dev/kvm opens, else threads (default)\n"
+	      "  --irqchip soft       where the interrupt controller is: in this process (default)\n"
+	      "  --vcpus N            1 to 64 (default 2)\n"
+	      "  --paced              each source waits for the handler before its next raise, so that\n"
+	      "                       nothing coalesces; without a handler within 2 s the interrupt is\n"
+	      "                       lost, and the run says where it got stuck\n"
+	      "  --x2apic             the guest uses its local APICs by MSR in place of by memory\n"
+	      "  --busy               vCPUs spin in the guest in place of HLT\n"
+	      "  --timeout S          give up after S seconds and say where everything is (default 120)\n"
+	      "  --json FILE          the account for programs; - = stdout, with nothing else on it\n"
+	      "\n"
+	      "Without --paced a source raises as fast as it can: interrupts coalesce, as on hardware,\n"
+	      "and the table says how many. Before that each source, alone, makes up to half of its\n"
+	      "raises paced (at most 10000, at most 2 s): that is where the latency comes from. It is\n"
+	      "the time from the raise until the source's thread sees that the guest's handler has\n"
+	      "counted; with vhost-user-blk it includes the daemon's reading of the disk.\n"
+	      "\n"
+	      "In the table, and for each source in the JSON:\n"
+	      "  raised     signals the library was given. Equals the source's own count (JSON: own;\n"
+	      "             null where a device's signals cannot be counted from outside)\n"
+	      "  delivered  newly taken by a vCPU\n"
+	      "  coalesced  the vector was pending already: the guest sees one interrupt for both.\n"
+	      "             Includes those joined in the vCPU's IRR (JSON: merged)\n"
+	      "  other      all other outcomes, named below the table; eventfd_merged: several writes\n"
+	      "             to an eventfd that were read at once\n"
+	      "  held       given, but not decided yet\n"
+	      "  handled    what the guest's handlers counted; must equal delivered\n"
+	      "  lost/extra what is missing or too much between two of these counts\n"
+	      "raised = delivered + coalesced + other + held holds in each row.\n"
+	      "\n"
+	      "examples:\n"
+	      "  vmirq run\n"
+	      "  vmirq run --cpu threads --vcpus 4 --count 1000000 --json -\n"
+	      "  vmirq run --source vhost-user-blk:disk.img --count 5000\n"
+	      "  vmirq run --source call --source eventfd --paced\n"
+	      "\n"
+	      "exit codes: 0 = nothing lost, nothing extra, nothing failed; 1 = otherwise, or not\n"
+	      "finished; 2 = usage; 77 = the machine lacks what was asked for by name.\n",
+	      stdout);
+}

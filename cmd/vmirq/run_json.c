@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The account of a run for programs. Fields are only ever added.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <vmirq/version.h>
+
+#include "run.h"
+
+static json_t *number(uint64_t n)
+{
+	return json_integer((json_int_t)n);
+}
+
+static json_t *text_or_null(const char *text)
+{
+	return text[0] ? json_string(text) : json_null();
+}
+
+/* All of them, so that a reader need not ask which are there. */
+static json_t *verdicts(const struct account *a)
+{
+	json_t *object = json_object();
+
+	for (int i = VMIRQ_DELIVERED + 1; i < VMIRQ_VERDICTS; i++)
+		json_object_set_new(object, vmirq_verdict_name((enum vmirq_verdict)i),
+				    number(a->verdict[i]));
+	return object;
+}
+
+static json_t *latency(const struct latency *l)
+{
+	json_t *object;
+
+	/* Nothing was paced, so nothing was measured. */
+	if (!l->n)
+		return json_null();
+	object = json_object();
+	json_object_set_new(object, "p50", number(latency_percentile(l, 50)));
+	json_object_set_new(object, "p99", number(latency_percentile(l, 99)));
+	json_object_set_new(object, "max", number(l->max));
+	json_object_set_new(object, "samples", number(l->n));
+	return object;
+}
+
+static json_t *source_object(const struct source *source)
+{
+	const struct account *a = &source->account;
+	json_t *object = json_object();
+
+	json_object_set_new(object, "name", json_string(source->name));
+	json_object_set_new(object, "kind", json_string(source->kind->name));
+	json_object_set_new(object, "path", json_string(source->kind->path));
+	json_object_set_new(object, "count", number(source->count));
+	json_object_set_new(object, "raised", number(a->raised));
+	json_object_set_new(object, "delivered", number(a->delivered));
+	json_object_set_new(object, "verdicts", verdicts(a));
+	json_object_set_new(object, "merged", number(a->merged));
+	json_object_set_new(object, "held", number(a->held));
+	json_object_set_new(object, "handled", number(a->handled));
+	json_object_set_new(object, "lost", number(a->lost));
+	json_object_set_new(object, "extra", number(a->extra));
+	/* The soft irqchip hides nothing. */
+	json_object_set_new(object, "unobserved", json_array());
+	json_object_set_new(object, "latency_ns", latency(&source->latency));
+	if (source->kind->counts_itself) {
+		json_object_set_new(object, "own", number(a->own));
+		json_object_set_new(object, "requests", json_null());
+	} else {
+		/* When the device signals is its own affair, and what it wrote cannot be seen. */
+		json_object_set_new(object, "own", json_null());
+		json_object_set_new(object, "requests", number(atomic_load(&source->requests)));
+	}
+	json_object_set_new(object, "paced", number(source->paced));
+	json_object_set_new(object, "note", text_or_null(source->note));
+	json_object_set_new(object, "error", text_or_null(source->error));
+	return object;
+}
+
+static json_t *run_object(const struct run *run)
+{
+	const struct run_options *options = run->options;
+	enum run_stop stop = (enum run_stop)atomic_load(&run->stop);
+	json_t *object = json_object(), *sources = json_array(), *skipped = json_array();
+
+	for (uint32_t i = 0; i < run->sources; i++)
+		json_array_append_new(sources, source_object(&run->source[i]));
+	for (uint32_t i = 0; i < run->skipped; i++) {
+		json_t *skip = json_object();
+
+		json_object_set_new(skip, "kind", json_string(run->skip[i].kind));
+		json_object_set_new(skip, "why", json_string(run->skip[i].why));
+		json_array_append_new(skipped, skip);
+	}
+	json_object_set_new(object, "version", json_string(vmirq_version()));
+	json_object_set_new(object, "cpu", json_string(run->cpu));
+	json_object_set_new(object, "cpu_note", text_or_null(run->cpu_note));
+	json_object_set_new(object, "irqchip", json_string(options->irqchip));
+	json_object_set_new(object, "vcpus", number(options->vcpus));
+	json_object_set_new(object, "paced", json_boolean(options->paced));
+	json_object_set_new(object, "x2apic", json_boolean(options->x2apic));
+	json_object_set_new(object, "busy", json_boolean(options->busy));
+	json_object_set_new(object, "seconds", json_real(run->seconds));
+	json_object_set_new(object, "lost", number(run->lost));
+	json_object_set_new(object, "extra", number(run->extra));
+	json_object_set_new(object, "stray", number(run->stray));
+	json_object_set_new(object, "stopped",
+			    stop == RUN_GOES_ON ? json_null() : json_string(run_stop_name(stop)));
+	json_object_set_new(object, "error", text_or_null(run->error));
+	json_object_set_new(object, "sources", sources);
+	json_object_set_new(object, "skipped", skipped);
+	return object;
+}
+
+int run_write_json(const struct run *run, FILE *out)
+{
+	json_t *object = run_object(run);
+	int ret = json_dumpf(object, out, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+
+	json_decref(object);
+	/* A failed allocation above would have left a field out. */
+	if (ret || fputc('\n', out) == EOF || fflush(out) == EOF)
+		return errno ? -errno : -EIO;
+	return 0;
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+#include "run_options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "source.h"
+
+/* More would not end in a lifetime, and JSON readers keep integers exact to 2^53. */
+#define COUNT_MAX   UINT64_C(1000000000000)
+#define TIMEOUT_MAX 86400
+
+static enum exit_code wrong(const char *option, const char *value, const char *why)
+{
+	fprintf(stderr, "vmirq run: %s '%s': %s\n", option, value, why);
+	return EXIT_USAGE;
+}
+
+/* Digits only: strtoull alone would take "-1", " 5" and "+5". */
+static enum exit_code parse_number(const char *option, const char *value, uint64_t min,
+				   uint64_t max, uint64_t *out)
+{
+	unsigned long long n;
+	char why[80];
+
+	if (!*value || value[strspn(value, "0123456789")])
+		return wrong(option, value, "not a whole number");
+	errno = 0;
+	n = strtoull(value, NULL, 10);
+	if (errno || n < min || n > max) {
+		snprintf(why, sizeof(why), "must be %llu to %llu", (unsigned long long)min,
+			 (unsigned long long)max);
+		return wrong(option, value, why);
+	}
+	*out = n;
+	return EXIT_OK;
+}
+
+static enum exit_code parse_u32(const char *option, const char *value, uint32_t max, uint32_t *out)
+{
+	uint64_t n = 0;
+	enum exit_code ret = parse_number(option, value, 1, max, &n);
+
+	*out = (uint32_t)n;
+	return ret;
+}
+
+static enum exit_code set_cpu(struct run_options *options, const char *name, const char *value)
+{
+	static const char *const names[] = {
+		[RUN_CPU_AUTO] = "auto",
+		[RUN_CPU_KVM] = "kvm",
+		[RUN_CPU_THREADS] = "threads",
+	};
+
+	for (unsigned int i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(value, names[i]) == 0) {
+			options->cpu = (enum run_cpu)i;
+			return EXIT_OK;
+		}
+	}
+	return wrong(name, value, "must be auto, kvm or threads");
+}
+
+static enum exit_code set_irqchip(struct run_options *options, const char *name, const char *value)
+{
+	if (strcmp(value, "soft") != 0)
+		return wrong(name, value, "must be soft");
+	options->irqchip = value;
+	return EXIT_OK;
+}
+
+static enum exit_code set_vcpus(struct run_options *options, const char *name, const char *value)
+{
+	return parse_u32(name, value, RUN_VCPUS_MAX, &options->vcpus);
+}
+
+static enum exit_code set_count(struct run_options *options, const char *name, const char *value)
+{
+	return parse_number(name, value, 0, COUNT_MAX, &options->count);
+}
+
+static enum exit_code set_timeout(struct run_options *options, const char *name, const char *value)
+{
+	return parse_u32(name, value, TIMEOUT_MAX, &options->timeout_s);
+}
+
+static enum exit_code set_json(struct run_options *options, const char *name, const char *value)
+{
+	if (!*value)
+		return wrong(name, value, "must be a file's name, or - for stdout");
+	options->json = value;
+	return EXIT_OK;
+}
+
+static enum exit_code add_source(struct run_options *options, const char *name, const char *value)
+{
+	const char *colon = strchr(value, ':');
+	size_t len = colon ? (size_t)(colon - value) : strlen(value);
+	const struct source_kind *kind = source_kind_find(value, len);
+	char why[200] = "must be ";
+
+	if (!kind) {
+		for (uint32_t i = 0; i < source_kind_count; i++) {
+			size_t at = strlen(why);
+
+			snprintf(why + at, sizeof(why) - at, "%s%s",
+				 i == 0			     ? ""
+				 : i + 1 < source_kind_count ? ", "
+							     : " or ",
+				 source_kinds[i]->name);
+		}
+		return wrong(name, value, why);
+	}
+	if (colon && !kind->arg)
+		return wrong(name, value, "this kind takes nothing behind a colon");
+	if (colon && !colon[1])
+		return wrong(name, value, "nothing behind the colon");
+	if (options->sources == RUN_SOURCES_MAX)
+		return wrong(name, value, "too many sources, at most 32");
+	options->source[options->sources].kind = kind;
+	options->source[options->sources].arg = colon ? colon + 1 : NULL;
+	options->sources++;
+	return EXIT_OK;
+}
+
+static const struct option {
+	const char *name;
+	/* Takes a value; or else sets this flag. */
+	enum exit_code (*set)(struct run_options *options, const char *name, const char *value);
+	size_t flag;
+} table[] = {
+	{ "--cpu", set_cpu, 0 },
+	{ "--irqchip", set_irqchip, 0 },
+	{ "--vcpus", set_vcpus, 0 },
+	{ "--count", set_count, 0 },
+	{ "--timeout", set_timeout, 0 },
+	{ "--source", add_source, 0 },
+	{ "--json", set_json, 0 },
+	{ "--paced", NULL, offsetof(struct run_options, paced) },
+	{ "--x2apic", NULL, offsetof(struct run_options, x2apic) },
+	{ "--busy", NULL, offsetof(struct run_options, busy) },
+	{ "--help", NULL, offsetof(struct run_options, help) },
+};
+
+static const struct option *find_option(const char *name, size_t len)
+{
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		if (strncmp(table[i].name, name, len) == 0 && !table[i].name[len])
+			return &table[i];
+	}
+	return NULL;
+}
+
+static enum exit_code complain(const char *what, const char *argument)
+{
+	fprintf(stderr, "vmirq run: %s '%s' (see vmirq run --help)\n", what, argument);
+	return EXIT_USAGE;
+}
+
+enum exit_code run_options_parse(struct run_options *options, int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		const char *equals = strchr(argv[i], '=');
+		size_t len = equals ? (size_t)(equals - argv[i]) : strlen(argv[i]);
+		const struct option *option = find_option(argv[i], len);
+		const char *value = equals ? equals + 1 : NULL;
+		enum exit_code ret;
+
+		if (strcmp(argv[i], "-h") == 0)
+			option = find_option("--help", strlen("--help"));
+		if (!option)
+			return complain(argv[i][0] == '-' ? "unknown option"
+							  : "unexpected argument",
+					argv[i]);
+		if (!option->set) {
+			if (value)
+				return complain("this option takes no value:", argv[i]);
+			*(bool *)((char *)options + option->flag) = true;
+			continue;
+		}
+		if (!value && ++i == argc)
+			return complain("a value is missing behind", argv[i - 1]);
+		ret = option->set(options, option->name, value ? value : argv[i]);
+		if (ret != EXIT_OK)
+			return ret;
+	}
+	return EXIT_OK;
+}

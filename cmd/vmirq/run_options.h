@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What `vmirq run` was asked to do.
+ */
+#ifndef VMIRQ_RUN_OPTIONS_H
+#define VMIRQ_RUN_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "command.h"
+
+/* Four vectors each fit between the first and the spurious one. */
+#define RUN_SOURCES_MAX 32
+#define RUN_VCPUS_MAX	64
+
+struct source_kind;
+
+enum run_cpu { RUN_CPU_AUTO, RUN_CPU_KVM, RUN_CPU_THREADS };
+
+struct run_options {
+	enum run_cpu cpu;
+	const char *irqchip;
+	uint32_t vcpus;
+	/* Raises of each source. */
+	uint64_t count;
+	uint32_t timeout_s;
+	bool paced;
+	bool x2apic;
+	bool busy;
+	/* NULL, a file's name, or "-". */
+	const char *json;
+	bool help;
+	/* The sources named; none = all kinds the machine has. */
+	uint32_t sources;
+	struct {
+		const struct source_kind *kind;
+		const char *arg; /* behind the colon, or NULL */
+	} source[RUN_SOURCES_MAX];
+};
+
+/* EXIT_OK, or EXIT_USAGE with a line on stderr that names the argument. */
+enum exit_code run_options_parse(struct run_options *options, int argc, char **argv);
+
+void run_help(void);
+
+#endif

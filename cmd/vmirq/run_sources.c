@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Which sources a run has, and what each is given.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "run.h"
+#include "vmm.h"
+
+static void name_source(struct run *run, struct source *source)
+{
+	uint32_t same = 1;
+
+	for (const struct source *s = run->source; s < source; s++)
+		same += s->kind == source->kind;
+	if (same == 1)
+		snprintf(source->name, sizeof(source->name), "%s", source->kind->name);
+	else
+		snprintf(source->name, sizeof(source->name), "%s#%u", source->kind->name, same);
+}
+
+static void add_source(struct run *run, const struct source_kind *kind, const char *arg)
+{
+	const struct run_options *options = run->options;
+	struct source *source = &run->source[run->sources];
+
+	source->run = run;
+	source->kind = kind;
+	source->arg = arg;
+	source->count = options->count;
+	name_source(run, source);
+	if (kind->count_max && source->count > kind->count_max) {
+		source->count = kind->count_max;
+		snprintf(source->note, sizeof(source->note), "count capped at %llu",
+			 (unsigned long long)kind->count_max);
+	}
+	source->lanes = options->vcpus < kind->lanes_max ? options->vcpus : kind->lanes_max;
+	for (uint32_t i = 0; i < source->lanes; i++) {
+		source->lane[i].eventfd = -1;
+		source->lane[i].vector = RUN_FIRST_VECTOR + run->next_vector++;
+		source->lane[i].vcpu = run->next_vcpu++ % options->vcpus;
+	}
+	/* Fewer lanes than vCPUs, or as many: the next source begins on another vCPU either way. */
+	if (source->lanes == options->vcpus)
+		run->next_vcpu++;
+	run->sources++;
+}
+
+static enum exit_code check(const struct source_kind *kind, const char *arg, char *why, size_t size)
+{
+	return kind->check ? kind->check(arg, why, size) : EXIT_OK;
+}
+
+static enum exit_code choose_named(struct run *run)
+{
+	const struct run_options *options = run->options;
+	char why[200];
+
+	for (uint32_t i = 0; i < options->sources; i++) {
+		const struct source_kind *kind = options->source[i].kind;
+		const char *arg = options->source[i].arg;
+		enum exit_code ret = check(kind, arg, why, sizeof(why));
+
+		if (ret != EXIT_OK) {
+			fprintf(stderr, "vmirq run: --source %s: %s\n", kind->name, why);
+			return ret;
+		}
+		add_source(run, kind, arg);
+	}
+	return EXIT_OK;
+}
+
+enum exit_code run_choose_sources(struct run *run)
+{
+	if (run->options->sources)
+		return choose_named(run);
+	for (uint32_t i = 0; i < source_kind_count; i++) {
+		const struct source_kind *kind = source_kinds[i];
+		char *why = run->skip[run->skipped].why;
+
+		if (check(kind, NULL, why, sizeof(run->skip[0].why)) == EXIT_OK) {
+			add_source(run, kind, NULL);
+			continue;
+		}
+		run->skip[run->skipped++].kind = kind->name;
+		fprintf(stderr, "vmirq run: source %s is skipped: %s\n", kind->name, why);
+	}
+	return EXIT_OK;
+}
+
+int run_open_sources(struct run *run)
+{
+	run->next_device_memory = vmm_device_memory(run->vmm);
+	for (uint32_t i = 0; i < run->sources; i++) {
+		struct source *source = &run->source[i];
+		int ret = source->kind->open(source);
+
+		if (ret) {
+			snprintf(run->error, sizeof(run->error), "%.40s: %.350s", source->name,
+				 source->error);
+			source->error[0] = '\0';
+			return ret;
+		}
+	}
+	return 0;
+}
+
+void run_close_sources(struct run *run)
+{
+	for (uint32_t i = 0; i < run->sources; i++)
+		run->source[i].kind->close(&run->source[i]);
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The account of a run for people.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "run.h"
+
+/* Outcomes that have no column of their own. */
+static uint64_t other_verdicts(const struct account *a)
+{
+	uint64_t n = 0;
+
+	for (int i = VMIRQ_COALESCED + 1; i < VMIRQ_VERDICTS; i++)
+		n += a->verdict[i];
+	return n;
+}
+
+static void print_us(FILE *out, const struct latency *latency, uint64_t ns)
+{
+	if (latency->n)
+		fprintf(out, " %7.1f", (double)ns / 1000);
+	else
+		fprintf(out, " %7s", "-");
+}
+
+static void print_row(const struct source *source, FILE *out)
+{
+	const struct account *a = &source->account;
+	const struct latency *l = &source->latency;
+
+	fprintf(out,
+		"%-16s %-26s %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %8" PRIu64 " %4" PRIu64
+		" %9" PRIu64 " %4" PRIu64 " %5" PRIu64,
+		source->name, source->kind->path, a->raised, a->delivered,
+		a->verdict[VMIRQ_COALESCED], other_verdicts(a), a->held, a->handled, a->lost,
+		a->extra);
+	print_us(out, l, latency_percentile(l, 50));
+	print_us(out, l, latency_percentile(l, 99));
+	print_us(out, l, l->max);
+	fputc('\n', out);
+}
+
+/* Names what is behind the column "other", and what else is to be said of a source. */
+static void print_remarks(const struct source *source, FILE *out)
+{
+	const struct account *a = &source->account;
+	uint64_t requests = atomic_load_explicit(&source->requests, memory_order_relaxed);
+
+	if (other_verdicts(a)) {
+		fprintf(out, "  %s, other:", source->name);
+		for (int i = VMIRQ_COALESCED + 1; i < VMIRQ_VERDICTS; i++) {
+			if (a->verdict[i])
+				fprintf(out, " %s %" PRIu64,
+					vmirq_verdict_name((enum vmirq_verdict)i), a->verdict[i]);
+		}
+		fputc('\n', out);
+	}
+	if (!source->kind->counts_itself)
+		fprintf(out,
+			"  %s: %" PRIu64
+			" requests, all data as in the image. The device decides how "
+			"often it signals;\n    its own count cannot be seen from outside.\n",
+			source->name, requests);
+	if (source->note[0])
+		fprintf(out, "  %s: %s\n", source->name, source->note);
+	if (source->error[0])
+		fprintf(out, "  %s: FAILED: %s\n", source->name, source->error);
+}
+
+static void print_meaning(FILE *out)
+{
+	fputs("\nraised = delivered + coalesced + other + held, by the library's count. coalesced: the "
+	      "guest sees one\ninterrupt for several. handled: what the guest's own handlers counted; "
+	      "it must equal delivered.\nLatency in microseconds, from the raise to the handler's "
+	      "count being seen to move",
+	      out);
+}
+
+static void print_verdict(const struct run *run, FILE *out)
+{
+	enum run_stop stop = (enum run_stop)atomic_load(&run->stop);
+
+	if (stop != RUN_GOES_ON)
+		fprintf(out, "NOT FINISHED: %s.\n", run_stop_name(stop));
+	if (run->error[0])
+		fprintf(out, "FAILED: %s\n", run->error);
+	if (run->stray)
+		fprintf(out, "%" PRIu64 " handlers ran for vectors that no source has.\n",
+			run->stray);
+	if (run->lost || run->extra)
+		fprintf(out, "LOST %" PRIu64 ", EXTRA %" PRIu64 ".\n", run->lost, run->extra);
+	else if (run_is_good(run))
+		fputs("Nothing lost, nothing extra: every interrupt is accounted for.\n", out);
+	else
+		fputs("Of what was raised, nothing is lost and nothing extra.\n", out);
+}
+
+void run_print_failures(const struct run *run, FILE *out)
+{
+	enum run_stop stop = (enum run_stop)atomic_load(&run->stop);
+
+	if (stop != RUN_GOES_ON)
+		fprintf(out, "vmirq run: not finished: %s\n", run_stop_name(stop));
+	if (run->error[0])
+		fprintf(out, "vmirq run: %s\n", run->error);
+	for (uint32_t i = 0; i < run->sources; i++) {
+		if (run->source[i].error[0])
+			fprintf(out, "vmirq run: %s: %s\n", run->source[i].name,
+				run->source[i].error);
+	}
+	if (run->lost || run->extra)
+		fprintf(out, "vmirq run: lost %" PRIu64 ", extra %" PRIu64 "\n", run->lost,
+			run->extra);
+}
+
+void run_print_table(const struct run *run, FILE *out)
+{
+	const struct run_options *options = run->options;
+
+	fprintf(out, "cpu %s%s%s%s, irqchip %s, %u vCPU%s%s%s%s, %.1f s\n\n", run->cpu,
+		run->cpu_note[0] ? " (" : "", run->cpu_note, run->cpu_note[0] ? ")" : "",
+		options->irqchip, options->vcpus, options->vcpus == 1 ? "" : "s",
+		options->x2apic ? ", x2APIC" : "", options->busy ? ", busy" : "",
+		options->paced ? ", paced" : "", run->seconds);
+	fprintf(out, "%-16s %-26s %9s %9s %9s %8s %4s %9s %4s %5s %7s %7s %7s\n", "source", "path",
+		"raised", "delivered", "coalesced", "other", "held", "handled", "lost", "extra",
+		"p50 us", "p99 us", "max us");
+	for (uint32_t i = 0; i < run->sources; i++)
+		print_row(&run->source[i], out);
+	for (uint32_t i = 0; i < run->sources; i++)
+		print_remarks(&run->source[i], out);
+	for (uint32_t i = 0; i < run->skipped; i++)
+		fprintf(out, "  %s: skipped, %s\n", run->skip[i].kind, run->skip[i].why);
+	print_meaning(out);
+	fputs(options->paced
+		      ? ", all sources at once.\n"
+		      : ", of at most 10000 raises\nmade before the rest, one source at a time.\n",
+	      out);
+	print_verdict(run, out);
+}

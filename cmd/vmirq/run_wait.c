@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <time.h>
+#include <vmirq/observe.h>
+#include <vmirq/vm.h>
+
+#include "run.h"
+#include "vmm.h"
+
+#define SPIN_TURNS	  200
+#define YIELD_TURNS	  400
+#define SLEEP_NS	  20000
+#define SETTLE_NS	  UINT64_C(5000000000)
+#define SETTLE_STOPPED_NS UINT64_C(1000000000)
+/* Longer than the pump takes from reading an eventfd to raising its interrupt, by far. */
+#define QUIET_NS 5000000
+
+uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void sleep_ns(long ns)
+{
+	struct timespec ts = { .tv_nsec = ns };
+
+	nanosleep(&ts, NULL);
+}
+
+bool backoff(struct backoff *b)
+{
+	b->turns++;
+	if (b->turns < SPIN_TURNS) {
+		__builtin_ia32_pause();
+		return false;
+	}
+	if (b->turns < YIELD_TURNS) {
+		sched_yield();
+		return false;
+	}
+	sleep_ns(SLEEP_NS);
+	return true;
+}
+
+uint64_t lane_handled(const struct source *source, const struct lane *lane)
+{
+	return vmm_handled(source->run->vmm, lane->vcpu, lane->vector);
+}
+
+int wait_handled(struct source *source, const struct lane *lane, uint64_t before,
+		 uint64_t timeout_ns)
+{
+	struct backoff b = { 0 };
+	uint64_t deadline = 0, look = 0;
+
+	while (lane_handled(source, lane) == before) {
+		uint64_t now;
+		int ret;
+
+		if (!backoff(&b))
+			continue;
+		if (run_stops(source->run))
+			return -ECANCELED;
+		now = now_ns();
+		if (!deadline) {
+			deadline = now + timeout_ns;
+			look = now;
+		}
+		if (now >= deadline)
+			return -ETIMEDOUT;
+		/* It may be a system call or two: every 10 ms will do. */
+		if (source->kind->alive && now >= look) {
+			ret = source->kind->alive(source);
+			if (ret)
+				return ret;
+			look = now + 10000000;
+		}
+	}
+	return 0;
+}
+
+static void vector_counts(const struct source *source, const struct lane *lane,
+			  struct vmirq_vector_counts *counts)
+{
+	*counts = (struct vmirq_vector_counts){ .size = sizeof(*counts) };
+	vmirq_vector_counts(vmirq_vm_vcpu(source->run->vm, lane->vcpu), lane->vector, counts);
+}
+
+/* Written, and not yet read by the pump. */
+static bool eventfd_unread(const struct lane *lane)
+{
+	struct pollfd pfd = { .fd = lane->eventfd, .events = POLLIN };
+
+	return lane->eventfd >= 0 && poll(&pfd, 1, 0) > 0;
+}
+
+static bool lane_settled(const struct source *source, const struct lane *lane)
+{
+	struct vmirq_route_counts route = { .size = sizeof(route) };
+	struct vmirq_vector_counts vector;
+
+	if (eventfd_unread(lane))
+		return false;
+	if (lane->irqfd) {
+		vmirq_irqfd_counts(lane->irqfd, &route);
+		if (route.held)
+			return false;
+		if (source->kind->counts_itself &&
+		    route.raised != atomic_load_explicit(&lane->own, memory_order_relaxed))
+			return false;
+	}
+	vector_counts(source, lane, &vector);
+	return vector.pending == 0 && lane_handled(source, lane) == vector.taken;
+}
+
+static bool all_settled(const struct source *source)
+{
+	for (uint32_t i = 0; i < source->lanes; i++) {
+		if (!lane_settled(source, &source->lane[i]))
+			return false;
+	}
+	return true;
+}
+
+int wait_settled(struct source *source)
+{
+	struct backoff b = { 0 };
+	uint64_t start = now_ns();
+
+	for (;;) {
+		uint64_t waited;
+
+		if (all_settled(source)) {
+			/* A signal that the pump holds in its hand is in no count. */
+			sleep_ns(QUIET_NS);
+			if (all_settled(source))
+				return 0;
+		}
+		if (!backoff(&b))
+			continue;
+		waited = now_ns() - start;
+		if (waited > SETTLE_NS || (run_stops(source->run) && waited > SETTLE_STOPPED_NS))
+			return -ETIMEDOUT;
+	}
+}
+
+bool lane_where(const struct source *source, const struct lane *lane, char *buf, size_t size)
+{
+	struct vmirq_route_counts route = { .size = sizeof(route) };
+	struct vmirq_vector_counts vector;
+	uint64_t own = atomic_load_explicit(&lane->own, memory_order_relaxed);
+	uint64_t handled = lane_handled(source, lane);
+	const char *where = NULL;
+
+	vector_counts(source, lane, &vector);
+	if (lane->irqfd)
+		vmirq_irqfd_counts(lane->irqfd, &route);
+	if (eventfd_unread(lane))
+		where = "written to the eventfd, not read by the pump";
+	else if (lane->irqfd && source->kind->counts_itself && route.raised != own)
+		where = "raised by the source, not known to the library";
+	else if (route.held)
+		where = "held by the library";
+	else if (vector.pending)
+		where = "pending at the vCPU";
+	else if (vector.taken != handled)
+		where = "taken by the vCPU, its handler has not run";
+	snprintf(buf, size,
+		 "%s (vCPU %u, vector 0x%x: posted %llu, merged %llu, taken %llu, "
+		 "reset %llu, pending %llu, handled %llu)",
+		 where ? where : "all that was posted has been handled", lane->vcpu, lane->vector,
+		 (unsigned long long)vector.posted, (unsigned long long)vector.merged,
+		 (unsigned long long)vector.taken, (unsigned long long)vector.reset,
+		 (unsigned long long)vector.pending, (unsigned long long)handled);
+	return where;
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#include "source.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <vmirq/route.h>
+
+#include "run.h"
+
+/* A new kind is a new line here. */
+const struct source_kind *const source_kinds[] = {
+	&source_call,
+	&source_eventfd,
+	&source_msi,
+	&source_vhost_user_blk,
+};
+const uint32_t source_kind_count = sizeof(source_kinds) / sizeof(source_kinds[0]);
+
+const struct source_kind *source_kind_find(const char *name, size_t len)
+{
+	for (uint32_t i = 0; i < source_kind_count; i++) {
+		if (strlen(source_kinds[i]->name) == len &&
+		    memcmp(source_kinds[i]->name, name, len) == 0)
+			return source_kinds[i];
+	}
+	return NULL;
+}
+
+int source_fail(struct source *source, int error, const char *format, ...)
+{
+	va_list args;
+
+	if (!source->error[0]) {
+		va_start(args, format);
+		vsnprintf(source->error, sizeof(source->error), format, args);
+		va_end(args);
+	}
+	return error;
+}
+
+uint64_t lane_msi_address(const struct lane *lane)
+{
+	/* Physical destination; the VMM gives vCPU n the APIC id n (SDM vol. 3A 11.11.1). */
+	return 0xfee00000u | lane->vcpu << 12;
+}
+
+int lane_bind(struct source *source, struct lane *lane, int eventfd)
+{
+	struct vmirq_irqfd_config config = {
+		.size = sizeof(config),
+		.eventfd = eventfd,
+	};
+	int ret = vmirq_gsi_alloc(source->run->vm, &lane->gsi);
+
+	if (ret)
+		return source_fail(source, ret, "no GSI: %s", strerror(-ret));
+	config.gsi = lane->gsi;
+	ret = vmirq_route_set_msi(source->run->vm, lane->gsi, lane_msi_address(lane), lane->vector);
+	if (!ret)
+		ret = vmirq_irqfd_assign(source->run->vm, &config, &lane->irqfd);
+	if (ret) {
+		vmirq_gsi_free(source->run->vm, lane->gsi);
+		return source_fail(source, ret, "GSI %u cannot be bound: %s", lane->gsi,
+				   strerror(-ret));
+	}
+	lane->eventfd = eventfd;
+	return 0;
+}
+
+void lane_unbind(struct source *source, struct lane *lane)
+{
+	if (!lane->irqfd)
+		return;
+	vmirq_irqfd_deassign(lane->irqfd);
+	vmirq_gsi_free(source->run->vm, lane->gsi);
+	lane->irqfd = NULL;
+}

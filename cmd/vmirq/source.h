@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A source of interrupts in `vmirq run`, and what every kind of source must be able to do.
+ *
+ * A source has one or more lanes. A lane is one way to one handler: a vector of its own on one vCPU,
+ * and with most kinds a GSI with an MSI route there and an irqfd bound to it. So what arrives by a
+ * vector can have come from one lane only, and no account is shared.
+ *
+ * One thread drives a source; fields without a remark are its own while it runs. `main` below is the
+ * thread that starts and joins it.
+ */
+#ifndef VMIRQ_SOURCE_H
+#define VMIRQ_SOURCE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <vmirq/irqfd.h>
+#include <vmirq/observe.h>
+
+#include "command.h"
+#include "latency.h"
+
+#define LANES_MAX 4
+
+struct run;
+struct source;
+
+struct lane {
+	uint32_t gsi;
+	uint32_t vector;
+	uint32_t vcpu;
+	/* NULL with msi, which needs no GSI. */
+	struct vmirq_irqfd *irqfd;
+	/* Bound to the irqfd, or -1. */
+	int eventfd;
+	/* What the source itself counts: its calls, sends, or the sum it wrote. Read by main. */
+	_Atomic uint64_t own;
+	/* msi: what the sends returned. */
+	uint64_t returned[VMIRQ_VERDICTS];
+};
+
+/* What a source is doing; read by main. */
+enum source_phase {
+	SOURCE_STARTING,
+	SOURCE_WAITING, /* for its turn, or for the others */
+	SOURCE_PACED,
+	SOURCE_STORM,
+	SOURCE_SETTLING,
+	SOURCE_DONE,
+};
+
+struct source_kind {
+	const char *name;
+	/* The way its signals go. */
+	const char *path;
+	/* What may stand behind a colon, or NULL. */
+	const char *arg;
+	/* A line for the help. */
+	const char *what;
+	/* Raises are capped at this, 0 = not. */
+	uint64_t count_max;
+	uint32_t lanes_max;
+	/* It knows itself how often it has raised. */
+	bool counts_itself;
+
+	/* Optional. Before anything starts: EXIT_OK, or EXIT_USAGE (the argument cannot work) or
+	 * EXIT_LACKING (the machine) with a line in why. */
+	enum exit_code (*check)(const char *arg, char *why, size_t size);
+	/* Main, before the thread starts: the lanes have vCPU and vector. -errno after source_fail(). */
+	int (*open)(struct source *source);
+	/* Raise one. May wait for room, never for longer than a handler may take. -errno after
+	 * source_fail(), or -ECANCELED: the run is ending. */
+	int (*raise)(struct source *source, struct lane *lane);
+	/* Optional. The handler has run: 1 if that ends the last raise, 0 to wait for it to run
+	 * again, -errno after source_fail(). */
+	int (*handled)(struct source *source);
+	/* Optional. Nothing is to be raised any more: complete and stop what may still signal. */
+	int (*finish)(struct source *source);
+	/* Optional, at times while waiting. -errno after source_fail(): it cannot raise any more. */
+	int (*alive)(struct source *source);
+	/* Main, after the thread has ended. */
+	void (*close)(struct source *source);
+};
+
+/* The account of a source at its end; see run_account.c. */
+struct account {
+	uint64_t raised;
+	uint64_t delivered;
+	uint64_t verdict[VMIRQ_VERDICTS];
+	/* Part of verdict[VMIRQ_COALESCED]: joined with one that waited in the vCPU's IRR. */
+	uint64_t merged;
+	uint64_t held;
+	uint64_t handled;
+	uint64_t lost;
+	uint64_t extra;
+	/* The source's own count; kind->counts_itself. */
+	uint64_t own;
+};
+
+struct source {
+	struct run *run;
+	const struct source_kind *kind;
+	char name[32];
+	const char *arg;
+	/* Raises to do. */
+	uint64_t count;
+	uint32_t lanes;
+	struct lane lane[LANES_MAX];
+	/* How many raises were paced; behind it, their latency. */
+	uint64_t paced;
+	struct latency latency;
+	/* Kind's own. */
+	void *private;
+	/* Completed and checked; kinds that do not count signals themselves. Read by main. */
+	_Atomic uint64_t requests;
+	/* A remark for the output, "" = none. */
+	char note[160];
+	/* Why it ended early, "" = it did not. Main reads it after the thread has ended. */
+	char error[400];
+
+	pthread_t thread;
+	bool has_thread;
+	_Atomic uint64_t raised; /* so far; read by main */
+	_Atomic int phase;	 /* enum source_phase; read by main */
+	struct account account;	 /* main's, at the end */
+};
+
+extern const struct source_kind *const source_kinds[];
+extern const uint32_t source_kind_count;
+extern const struct source_kind source_call, source_eventfd, source_msi, source_vhost_user_blk;
+
+const struct source_kind *source_kind_find(const char *name, size_t len);
+
+/* Note why the source ends; the first reason stays. Returns `error`. */
+int source_fail(struct source *source, int error, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* A GSI with an MSI route to the lane's vector, and an irqfd on it (eventfd may be -1, then it is
+ * for vmirq_irqfd_signal()). */
+int lane_bind(struct source *source, struct lane *lane, int eventfd);
+void lane_unbind(struct source *source, struct lane *lane);
+uint64_t lane_msi_address(const struct lane *lane);
+
+/* One more raised by the source's own count. */
+static inline void lane_count(struct lane *lane)
+{
+	/* One writer. */
+	atomic_store_explicit(&lane->own,
+			      atomic_load_explicit(&lane->own, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+#include "storage_daemon_spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int spawn_find(const char *program, char *path, size_t size)
+{
+	const char *at = getenv("PATH");
+
+	if (!at || !*at)
+		at = "/usr/local/bin:/usr/bin:/bin";
+	while (*at) {
+		size_t len = strcspn(at, ":");
+		int n = snprintf(path, size, "%.*s/%s", (int)len, at, program);
+
+		/* An empty or relative part would start what lies in the current directory. */
+		if (at[0] == '/' && n > 0 && (size_t)n < size && !access(path, X_OK))
+			return 0;
+		at += len;
+		at += *at == ':';
+	}
+	return -ENOENT;
+}
+
+/* Between fork and exec, possibly of a process with threads: async-signal-safe calls only. */
+static void __attribute__((noreturn)) child(char *const *argv, int output, int report, pid_t parent)
+{
+	struct sigaction standard = { .sa_handler = SIG_DFL };
+	sigset_t none;
+	int error, null;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* It may have died before the line above. */
+	if (getppid() != parent)
+		_exit(127);
+	setsid();
+	for (int signal = 1; signal < NSIG; signal++)
+		sigaction(signal, &standard, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (null < 0 || dup2(null, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0)
+		goto failed;
+	/* Ours are all close-on-exec; what we were started with may not be. Best effort: the call is
+	 * of Linux 5.11. */
+	syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
+	execv(argv[0], argv);
+failed:
+	error = errno;
+	if (write(report, &error, sizeof(error)) != sizeof(error))
+		_exit(126);
+	_exit(127);
+}
+
+int spawn_start(char *const *argv, int output, pid_t *pid)
+{
+	int report[2], error = 0;
+	pid_t parent = getpid(), made;
+	ssize_t n;
+
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return -errno;
+	made = fork();
+	if (made == 0)
+		child(argv, output, report[1], parent);
+	error = made < 0 ? errno : 0;
+	close(report[1]);
+	if (made > 0) {
+		/* Ends when exec closes the pipe, or brings exec's error. */
+		do
+			n = read(report[0], &error, sizeof(error));
+		while (n < 0 && errno == EINTR);
+		if (n != 0) {
+			if (n < 0)
+				kill(made, SIGKILL);
+			waitpid(made, NULL, 0);
+			error = n == sizeof(error) ? error : EIO;
+		}
+	}
+	close(report[0]);
+	if (!error)
+		*pid = made;
+	return -error;
+}

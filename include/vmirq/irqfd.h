@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file irqfd.h
+ * irqfds: an eventfd, or a handle in this process, bound to a GSI; and the pump that reads eventfds.
+ *
+ * An irqfd keeps its own copy of what its route resolves to, so a signal only posts a bit. The copy
+ * follows the route, and what the guest does to its local APICs' ids, by itself.
+ *
+ * Orders: an irqfd may come before its route (signals meanwhile are `no_route`), and a route may go
+ * before its irqfd.
+ */
+#ifndef VMIRQ_IRQFD_H
+#define VMIRQ_IRQFD_H
+
+#include <linux/kvm.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <vmirq/observe.h>
+#include <vmirq/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vmirq_vm;
+struct vmirq_irqfd;
+struct vmirq_pump;
+
+/** What vmirq_irqfd_assign() wants to know. */
+struct vmirq_irqfd_config {
+	/** sizeof(struct vmirq_irqfd_config). An unknown non-zero tail is -E2BIG. */
+	size_t size;
+	/** The GSI to raise. Need not have a route yet. */
+	uint32_t gsi;
+	/** 0. */
+	uint32_t flags;
+	/** An eventfd, or -1 for an irqfd that is only signalled by vmirq_irqfd_signal(). The library
+	 *  keeps its own duplicate until deassign: closing the caller's copy is harmless. */
+	int eventfd;
+	/** NULL = the VM's own pump. Must outlive the irqfd. Used with an eventfd only. */
+	struct vmirq_pump *pump;
+	/** What tells this eventfd from others in the process; 0 = ask /proc/self/fdinfo (4 us). A
+	 *  caller without /proc passes its own number, the same for every duplicate of the eventfd. */
+	uint64_t token;
+};
+
+/**
+ * Bind. An eventfd that is readable already raises once (its whole count is one signal, the rest
+ * `eventfd_merged`), by the pump.
+ * -EINVAL: size, unknown flag, GSI past the VM's limit, not an eventfd; -EBADF: not a descriptor;
+ * -EBUSY: this eventfd is bound already, in any VM of this process; -ENOSYS: there is no /proc to tell
+ * an eventfd by, and no token; -E2BIG; -EMFILE; -ENOMEM.
+ * Thread safety: any thread, beside everything. May block on a change of the same GSI.
+ */
+VMIRQ_API int vmirq_irqfd_assign(struct vmirq_vm *vm, const struct vmirq_irqfd_config *config,
+				 struct vmirq_irqfd **out);
+
+/**
+ * Unbind. What was written to the eventfd before the call is delivered; once it has returned nothing
+ * more is posted by this irqfd, and the handle is no more. A signal by another thread *during* the
+ * call is safe and is delivered or counted as `deassigned`; one that begins after it has returned is
+ * a misuse. Legal inside vmirq_pump_dispatch(). Waits for signals under way only, never for a loop.
+ * -EDEADLK: from a kick or wake callback. NULL is 0.
+ */
+VMIRQ_API int vmirq_irqfd_deassign(struct vmirq_irqfd *irqfd);
+
+/**
+ * KVM_IRQFD in the kernel's own words (KVM API 4.75): assign, or with KVM_IRQFD_FLAG_DEASSIGN
+ * deassign what matches eventfd *and* GSI; finding nothing is success.
+ * -EINVAL: unknown flags (before the descriptors are looked at), RESAMPLE where no chip can do
+ * levels. The rest as above.
+ */
+VMIRQ_API int vmirq_irqfd(struct vmirq_vm *vm, const struct kvm_irqfd *args);
+
+/**
+ * Raise, from this process, without the eventfd. Returns what became of it.
+ * Any number of threads at once; lock-free; async-signal-safe; a system call only to wake a parked
+ * vCPU or to kick one in the guest.
+ */
+VMIRQ_API enum vmirq_verdict vmirq_irqfd_signal(struct vmirq_irqfd *irqfd);
+
+/** The GSI it is bound to. */
+VMIRQ_API uint32_t vmirq_irqfd_gsi(const struct vmirq_irqfd *irqfd);
+
+/**
+ * THE PUMP reads eventfds and raises their irqfds. It is one pollable descriptor for the VMM's own
+ * loop, or, with vmirq_pump_start(), a thread.
+ */
+
+/** Create a pump. -EMFILE, -ENOMEM. */
+VMIRQ_API int vmirq_pump_create(struct vmirq_pump **out);
+
+/** Destroy it; stops its thread. -EBUSY while irqfds use it. NULL is 0. */
+VMIRQ_API int vmirq_pump_destroy(struct vmirq_pump *pump);
+
+/** Readable (POLLIN) when dispatch has work. The pump's own: do not close or add to it. */
+VMIRQ_API int vmirq_pump_fd(const struct vmirq_pump *pump);
+
+/**
+ * Raise whatever is signalled. timeout_ms: how long to wait for the first, 0 = do not, negative = no
+ * end. Returns how many eventfds were read, or -EINTR. At most 64 in a call, so that a storm does not
+ * hold the caller's loop. Several threads may dispatch one pump at once.
+ * System calls: epoll_wait, preadv2, futex.
+ */
+VMIRQ_API int vmirq_pump_dispatch(struct vmirq_pump *pump, int timeout_ms);
+
+/** Run dispatch in a thread of its own, all signals blocked. -EALREADY: it has one. */
+VMIRQ_API int vmirq_pump_start(struct vmirq_pump *pump);
+
+/** End that thread and wait for it. -EINVAL: there is none. -EDEADLK: from that thread. */
+VMIRQ_API int vmirq_pump_stop(struct vmirq_pump *pump);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

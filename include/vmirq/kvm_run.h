@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file kvm_run.h
+ * One turn of a KVM_RUN loop with our exits handled inside.
+ */
+#ifndef VMIRQ_KVM_RUN_H
+#define VMIRQ_KVM_RUN_H
+
+#include <vmirq/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vmirq_vcpu;
+
+/**
+ * Ready a KVM VM for an irqchip in user space: asks for the MSR exits that x2APIC needs
+ * (KVM_CAP_X86_USER_SPACE_MSR) and denies IA32_TSC_DEADLINE to the kernel (KVM_X86_SET_MSR_FILTER).
+ * Before the first vCPU is created. -errno of the ioctl that failed; -EOPNOTSUPP: too old a kernel.
+ */
+VMIRQ_API int vmirq_kvm_prepare_vm(int kvm_vm_fd);
+
+/**
+ * Run the vCPU (its config gave kvm_run and kvm_vcpu_fd) until an exit the VMM must handle.
+ * Interrupts, NMIs, parking at HLT, INIT/SIPI, kicks, LAPIC MMIO, x2APIC MSRs and CR8 are done inside.
+ *
+ * 0: run->exit_reason is the VMM's (KVM_EXIT_IO, an MMIO that is not ours, ...); handle it, call again.
+ * -EINTR: vmirq_vcpu_interrupt() was called, or a signal came. -ECANCELED: stopped.
+ * Otherwise -errno of KVM_RUN. A stale exit_reason is never shown again.
+ * The bound thread only. System calls: ioctl (KVM_RUN, KVM_INTERRUPT, KVM_NMI, KVM_GET/SET_REGS and
+ * _SREGS at INIT/SIPI), futex.
+ */
+VMIRQ_API int vmirq_kvm_run(struct vmirq_vcpu *vcpu);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

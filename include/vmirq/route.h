@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file route.h
+ * The GSI routing table: where each GSI goes, in struct kvm_irq_routing_entry.
+ *
+ * A slot per GSI: changing one route touches that slot and the irqfds bound to it, nothing else, and
+ * returns at once. A signal already begun may still take the old way until vmirq_vm_quiesce().
+ *
+ * Thread safety: every call from any thread, beside every other and beside signals. Progress: may
+ * block on another change of a GSI nearby; no system call but for memory the first time.
+ */
+#ifndef VMIRQ_ROUTE_H
+#define VMIRQ_ROUTE_H
+
+#include <linux/kvm.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <vmirq/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vmirq_vm;
+
+/**
+ * Replace the route of entries[0].gsi; all n entries (1 or more) name that GSI.
+ * MSI: one entry, flags 0 or KVM_MSI_VALID_DEVID.
+ * -EINVAL: mixed GSIs, unknown type or flag, an MSI beside another entry, pin out of range, the same
+ * irqchip twice, GSI past the VM's limit, or with 32-bit ids address_hi & 0xff not 0. A failed call
+ * leaves the old route. -EOPNOTSUPP: a chip this VM has not got. -ENOMEM.
+ */
+VMIRQ_API int vmirq_route_set(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *entries,
+			      size_t n);
+
+/** One MSI route, in the fields' own words. Errors as vmirq_route_set(). */
+VMIRQ_API int vmirq_route_set_msi(struct vmirq_vm *vm, uint32_t gsi, uint64_t address,
+				  uint32_t data);
+
+/** Take a GSI's route away; signals count as `no_route` from then. -EINVAL: GSI past the limit. */
+VMIRQ_API int vmirq_route_clear(struct vmirq_vm *vm, uint32_t gsi);
+
+/**
+ * Replace the whole table, as KVM_SET_GSI_ROUTING: all of it or, on error, nothing.
+ * GSIs not named lose their route. n = 0 is legal. Errors as vmirq_route_set().
+ */
+VMIRQ_API int vmirq_route_set_all(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *entries,
+				  size_t n);
+
+/** Read a GSI's route: returns how many entries it has and stores at most `max` of them.
+ *  -EINVAL: GSI past the limit. */
+VMIRQ_API int vmirq_route_get(struct vmirq_vm *vm, uint32_t gsi,
+			      struct kvm_irq_routing_entry *entries, size_t max);
+
+/** Take the lowest GSI, 24 or above, that is neither routed nor allocated. -ENOSPC. */
+VMIRQ_API int vmirq_gsi_alloc(struct vmirq_vm *vm, uint32_t *gsi);
+
+/** Give it back; its route is cleared. -EINVAL: not allocated. */
+VMIRQ_API int vmirq_gsi_free(struct vmirq_vm *vm, uint32_t gsi);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

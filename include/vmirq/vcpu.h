@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file vcpu.h
+ * A vCPU as a CPU back end sees it: what to inject next, when to park, how to be kicked.
+ *
+ * THE ENTER/EXIT CONTRACT
+ *
+ * One thread at a time runs a vCPU. It says so with vmirq_vcpu_bind_thread(), then loops:
+ *
+ *   for (;;) {
+ *       step = vmirq_vcpu_step(vcpu, flags, &vector);
+ *       switch (step) {
+ *       case VMIRQ_STEP_INJECT:  put `vector` where the CPU takes it at its next entry;
+ *                                vmirq_vcpu_ack(vcpu, vector);  step again
+ *       case VMIRQ_STEP_NMI:     the same for an NMI (nothing to acknowledge)
+ *       case VMIRQ_STEP_WINDOW:  ask the CPU to exit when it can take an interrupt, then as ENTER
+ *       case VMIRQ_STEP_ENTER:   run the guest until it exits; then vmirq_vcpu_leave(vcpu)
+ *       case VMIRQ_STEP_PARK:    vmirq_vcpu_park(vcpu, timeout)
+ *       case VMIRQ_STEP_INIT:    reset the CPU to its INIT state (the LAPIC is done already)
+ *       case VMIRQ_STEP_SIPI:    start the CPU at vector << 12
+ *       case VMIRQ_STEP_SMI:     enter SMM, or ignore it
+ *       case -ECANCELED:         vmirq_vcpu_stop() was called: leave the loop or wait
+ *       case -EINTR:             vmirq_vcpu_interrupt() was called
+ *       }
+ *   }
+ *
+ * ENTER and WINDOW leave the vCPU's mode at "in the guest": from then until vmirq_vcpu_leave()
+ * a new interrupt kicks it, before that it is found by the step itself. There is no gap: step sets
+ * the mode and then looks again. A kick means: make the guest exit, or if it has not entered yet,
+ * make the entry exit at once. How that is done is the back end's business (`kick`, `kick_signal`
+ * and `kvm_run` in the config); a kick that comes late must be harmless.
+ *
+ * `flags` tell what the CPU could take now. An interrupt handed out by INJECT and acknowledged is
+ * in service. Where the entry then fails before the CPU took it (an exit with the event still to be
+ * delivered that will not be re-delivered by the CPU itself), vmirq_vcpu_unack() puts it back.
+ *
+ * Who may call: bind_thread, step, ack, unack, leave, park, mmio, msr and cr8 calls belong to the
+ * vCPU's own thread. kick, interrupt, stop, start and the counters are for anybody.
+ */
+#ifndef VMIRQ_VCPU_H
+#define VMIRQ_VCPU_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <vmirq/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vmirq_vm;
+struct vmirq_vcpu;
+
+/** A callback; `release`, where given, is called once, when no call can come any more. */
+struct vmirq_callback {
+	void (*fn)(void *opaque);
+	void (*release)(void *opaque);
+	void *opaque;
+};
+
+/** What vmirq_vcpu_create() wants to know. Zero what you do not use. */
+struct vmirq_vcpu_config {
+	/** sizeof(struct vmirq_vcpu_config). An unknown non-zero tail is -E2BIG. */
+	size_t size;
+	/** Slot, 0..max_vcpus-1. Slot 0 is the bootstrap processor. */
+	uint32_t index;
+	/** Initial APIC id (x2APIC: for good). Need not equal the index; two vCPUs may not share one. */
+	uint32_t apic_id;
+	/** VMIRQ_VCPU_* flags. */
+	uint32_t flags;
+	/** Signal sent to the bound thread to kick it, or 0. The caller installs a handler for it,
+	 *  an empty one will do. Used where `kick.fn` is NULL. */
+	int kick_signal;
+	/** This vCPU's mapped kvm_run, or NULL. A kick stores immediate_exit = 1 in it first, so a
+	 *  signal that comes just before KVM_RUN is not missed. */
+	struct kvm_run *kvm_run;
+	/** The KVM vCPU's descriptor for vmirq_kvm_run(), used where `kvm_run` is not NULL. The caller
+	 *  keeps it open until destroy. */
+	int kvm_vcpu_fd;
+	/** Makes the vCPU leave the guest. Called from any signalling thread, also inside a signal
+	 *  handler, so it must be async-signal-safe and must not call back into the library. */
+	struct vmirq_callback kick;
+	/** Wakes a vCPU that parks by other means than vmirq_vcpu_park(). Rules as for `kick`. */
+	struct vmirq_callback wake;
+};
+
+/** Starts in wait-for-SIPI (an application processor); otherwise it starts runnable. */
+#define VMIRQ_VCPU_WAIT_FOR_SIPI (1u << 0)
+/** Starts with the local APIC in x2APIC mode. */
+#define VMIRQ_VCPU_X2APIC (1u << 1)
+
+/** What vmirq_vcpu_step() asks for. */
+enum vmirq_step {
+	VMIRQ_STEP_ENTER = 0,
+	VMIRQ_STEP_INJECT,
+	VMIRQ_STEP_WINDOW,
+	VMIRQ_STEP_NMI,
+	VMIRQ_STEP_SMI,
+	VMIRQ_STEP_INIT,
+	VMIRQ_STEP_SIPI,
+	VMIRQ_STEP_PARK,
+};
+
+/** The CPU can take an external interrupt now (RFLAGS.IF, no shadow, nothing queued before it). */
+#define VMIRQ_CPU_INTERRUPTIBLE (1u << 0)
+/** The CPU executed HLT and waits. */
+#define VMIRQ_CPU_HALTED (1u << 1)
+/** The CPU cannot take an NMI now. */
+#define VMIRQ_CPU_NMI_BLOCKED (1u << 2)
+
+/** How a park ended. */
+enum vmirq_park {
+	/** There is something to do: step again. */
+	VMIRQ_PARK_RUNNABLE = 0,
+	/** vmirq_vcpu_interrupt() or vmirq_vcpu_stop() was called. */
+	VMIRQ_PARK_INTERRUPTED,
+	/** The time-out passed. */
+	VMIRQ_PARK_TIMEOUT,
+};
+
+/**
+ * Create a vCPU in an empty slot.
+ * -EINVAL: size, slot or flag out of range; -E2BIG: unknown non-zero field; -EEXIST: slot or APIC id
+ * in use; -ENOMEM. Thread safety: any thread; beside signals and guests that run.
+ */
+VMIRQ_API int vmirq_vcpu_create(struct vmirq_vm *vm, const struct vmirq_vcpu_config *config,
+				struct vmirq_vcpu **out);
+
+/**
+ * Unplug: the vCPU leaves the destination map, what it had pending is counted as reset, its
+ * callbacks are released. What is sent to it afterwards is `no_target`. -EBUSY while a thread is
+ * bound to it. Waits until no signal can still reach it. NULL is 0.
+ */
+VMIRQ_API int vmirq_vcpu_destroy(struct vmirq_vcpu *vcpu);
+
+/** The calling thread runs this vCPU from now on. -EBUSY: another does. */
+VMIRQ_API int vmirq_vcpu_bind_thread(struct vmirq_vcpu *vcpu);
+
+/** The calling thread stops running this vCPU; to be called before the thread ends. Waits until no
+ *  kick can still be on its way. -EPERM: it is not the bound thread. */
+VMIRQ_API int vmirq_vcpu_unbind_thread(struct vmirq_vcpu *vcpu);
+
+/**
+ * What to do next; see the contract above. Returns enum vmirq_step, -ECANCELED or -EINTR.
+ * `vector` is set for INJECT (the vector) and SIPI (the start page), and may not be NULL.
+ * Never blocks; no system call.
+ */
+VMIRQ_API int vmirq_vcpu_step(struct vmirq_vcpu *vcpu, unsigned int flags, uint32_t *vector);
+
+/** The highest vector that could be injected now, or -1. Folds in what was posted. */
+VMIRQ_API int vmirq_vcpu_next_vector(struct vmirq_vcpu *vcpu);
+
+/** The CPU takes `vector`: IRR to ISR. -EINVAL if it is not what next_vector would say. */
+VMIRQ_API int vmirq_vcpu_ack(struct vmirq_vcpu *vcpu, uint32_t vector);
+
+/** The entry was aborted and `vector` not taken: ISR back to IRR. -EINVAL if not in service. */
+VMIRQ_API int vmirq_vcpu_unack(struct vmirq_vcpu *vcpu, uint32_t vector);
+
+/** The vCPU is out of the guest. Until it is called a new interrupt may still kick, no more. */
+VMIRQ_API void vmirq_vcpu_leave(struct vmirq_vcpu *vcpu);
+
+/**
+ * Sleep until there is something to do. timeout_ns: nanoseconds, negative = none.
+ * Returns enum vmirq_park. Blocks in futex(2) and nothing else. Not ended by a signal handler as
+ * such: call vmirq_vcpu_interrupt() in it.
+ */
+VMIRQ_API int vmirq_vcpu_park(struct vmirq_vcpu *vcpu, int64_t timeout_ns);
+
+/** Make the vCPU's thread come back with -EINTR / VMIRQ_PARK_INTERRUPTED once, now or at its next
+ *  step or park. Async-signal-safe, lock-free; may kick or wake. */
+VMIRQ_API void vmirq_vcpu_interrupt(struct vmirq_vcpu *vcpu);
+
+/** Kick the vCPU if it is in the guest, wake it if it is parked, and nothing else. As interrupt. */
+VMIRQ_API void vmirq_vcpu_kick(struct vmirq_vcpu *vcpu);
+
+/** Ask the vCPU's thread out (its step and park say -ECANCELED / INTERRUPTED from now on) and wait
+ *  until it has seen it or has no thread. -EDEADLK from its own thread. */
+VMIRQ_API int vmirq_vcpu_stop(struct vmirq_vcpu *vcpu);
+
+/** Take back vmirq_vcpu_stop(). */
+VMIRQ_API int vmirq_vcpu_start(struct vmirq_vcpu *vcpu);
+
+/** Reset the local APIC as power-up does; pending vectors are counted as reset.
+ *  -EBUSY unless the vCPU is stopped or has no thread. */
+VMIRQ_API int vmirq_vcpu_reset(struct vmirq_vcpu *vcpu);
+
+/**
+ * A guest access at physical address `gpa`, `len` bytes of `data` (little endian).
+ * -ENOENT: not this vCPU's local APIC (outside its page, or not in xAPIC mode): the VMM's own.
+ * Any length and offset is taken; what the SDM leaves undefined reads 0 and writes nothing.
+ */
+VMIRQ_API int vmirq_vcpu_mmio(struct vmirq_vcpu *vcpu, uint64_t gpa, void *data, uint32_t len,
+			      bool is_write);
+
+/** A guest's RDMSR. -ENOENT: not ours. -EINVAL: the guest gets #GP(0). */
+VMIRQ_API int vmirq_vcpu_rdmsr(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t *value);
+/** A guest's WRMSR. -ENOENT: not ours. -EINVAL: the guest gets #GP(0). */
+VMIRQ_API int vmirq_vcpu_wrmsr(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t value);
+
+/** IA32_APIC_BASE as the CPU back end keeps it; set says -EINVAL where the CPU would raise #GP. */
+VMIRQ_API uint64_t vmirq_vcpu_apic_base(struct vmirq_vcpu *vcpu);
+VMIRQ_API int vmirq_vcpu_set_apic_base(struct vmirq_vcpu *vcpu, uint64_t value);
+
+/** CR8, which is TPR bits 7:4. -EINVAL above 15. */
+VMIRQ_API uint64_t vmirq_vcpu_cr8(struct vmirq_vcpu *vcpu);
+VMIRQ_API int vmirq_vcpu_set_cr8(struct vmirq_vcpu *vcpu, uint64_t value);
+
+/** An NMI from the board or the VMM. Any thread. */
+VMIRQ_API void vmirq_vcpu_nmi(struct vmirq_vcpu *vcpu);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

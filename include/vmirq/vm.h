@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file vm.h
+ * A virtual machine's interrupt domain: its irqchip, its vCPUs, its routes.
+ *
+ * Every call returns 0 (or a non-negative count, where it says so) or -errno. None prints,
+ * aborts, installs a signal handler or keeps state outside the VM, but for two process-wide
+ * registries (see docs/design.md): threads that are inside a signal, and eventfds bound.
+ */
+#ifndef VMIRQ_VM_H
+#define VMIRQ_VM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <vmirq/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vmirq_vm;
+struct vmirq_pump;
+struct vmirq_vcpu;
+
+/** Where the interrupt controller lives. */
+enum vmirq_irqchip {
+	/** All of it here, in user space: any CPU back end, no kernel help. */
+	VMIRQ_IRQCHIP_SOFT = 0,
+};
+
+/** Time, as nanoseconds of a clock that never goes back. Both functions may be called from any
+ *  thread, under no lock of the library's, and must not call back into it. */
+struct vmirq_clock {
+	uint64_t (*now)(void *opaque);
+	void *opaque;
+};
+
+/** What vmirq_vm_create() wants to know; zero is a good default for everything but `size`. */
+struct vmirq_vm_config {
+	/** sizeof(struct vmirq_vm_config). An unknown non-zero tail is -E2BIG. */
+	size_t size;
+	/** enum vmirq_irqchip. */
+	uint32_t irqchip;
+	/** vCPU slots, 1..4096; 0 = 256. Costs about 12 KiB each once the vCPU is created. */
+	uint32_t max_vcpus;
+	/** GSIs are 0..max_gsis-1; 0 = 1,048,576. Memory is taken as they are used. */
+	uint32_t max_gsis;
+	/** VMIRQ_VM_* flags. */
+	uint32_t flags;
+	/** NULL = CLOCK_MONOTONIC. Copied. */
+	const struct vmirq_clock *clock;
+};
+
+/** MSI messages carry bits 31:8 of a destination id in address_hi (as KVM_X2APIC_API_USE_32BIT_IDS). */
+#define VMIRQ_VM_MSI_32BIT_IDS (1u << 0)
+/** MSI messages carry bits 14:8 of a destination id in address_lo 11:5. */
+#define VMIRQ_VM_MSI_EXT_DEST_ID (1u << 1)
+
+/**
+ * Create a VM's interrupt domain.
+ * -EINVAL: size below the first release's, an unknown irqchip or flag, max_vcpus above 4096.
+ * -E2BIG: a field this library does not know is not zero. -ENOMEM.
+ * Thread safety: any thread. Progress: may allocate.
+ */
+VMIRQ_API int vmirq_vm_create(const struct vmirq_vm_config *config, struct vmirq_vm **out);
+
+/**
+ * Tear the VM down: deassigns every irqfd, destroys every vCPU, frees everything.
+ * The caller's threads must be out of the library for this VM, and stay out: a vCPU thread that
+ * still runs makes it -EBUSY (stop it first) and changes nothing. NULL is 0.
+ */
+VMIRQ_API int vmirq_vm_destroy(struct vmirq_vm *vm);
+
+/**
+ * Return once no signal can still act on a route, target or vCPU replaced before the call.
+ * Thread safety: any thread, but not from a callback (kick, wake) of the library: -EDEADLK.
+ * Progress: may block for as long as signals already begun take (microseconds).
+ */
+VMIRQ_API int vmirq_vm_quiesce(struct vmirq_vm *vm);
+
+/** The VM's own pump, which reads its eventfds unless an irqfd names another; see irqfd.h. */
+VMIRQ_API struct vmirq_pump *vmirq_vm_pump(struct vmirq_vm *vm);
+
+/** The vCPU in slot `index`, or NULL. Not safe beside that vCPU's destroy. */
+VMIRQ_API struct vmirq_vcpu *vmirq_vm_vcpu(struct vmirq_vm *vm, uint32_t index);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

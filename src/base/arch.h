@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* What the memory model of C11 cannot say, or says too dearly: fences beside locked operations. */
+#ifndef BASE_ARCH_H
+#define BASE_ARCH_H
+
+#include <stdatomic.h>
+
+#define CACHE_LINE  64
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* A store before it and a load after it do not change places. */
+static inline void fence_full(void)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* The same, where an atomic read-modify-write stands directly before: on x86 that one is locked and
+ * is the fence already, so only the compiler has to be held. */
+static inline void fence_after_rmw(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	atomic_signal_fence(memory_order_seq_cst);
+#else
+	atomic_thread_fence(memory_order_seq_cst);
+#endif
+}
+
+/* In a loop that waits for another processor. */
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#endif
+}
+
+#endif

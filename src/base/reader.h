@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Read sections and their grace period: how deassign, quiesce, unbind and destroy know that no
+ * signal can still act on what they took away.
+ *
+ * Each thread has a record with one word, odd while it is inside. Entering is a plain store; it
+ * becomes visible by a full fence that the section needs anyway (its locked counter), so a signal
+ * pays nothing for it. reader_wait() goes through the records and waits for each that is odd to
+ * change.
+ *
+ *	section				reader_wait()
+ *	A: record = odd			C: unpublish (the caller, before)
+ *	   full fence			   full fence
+ *	B: load what is published	D: load record
+ *
+ * Either B sees C's result or D sees A. So what is loaded before the section's fence must be looked
+ * at again after it.
+ *
+ * Ordering: everything in a section that reader_wait() waited for happens before it returns (the
+ * release in reader_exit() with the acquire in reader_wait()).
+ * Progress: enter and exit are wait-free and async-signal-safe, sections nest. reader_wait() may
+ * block for as long as the sections that it found do.
+ *
+ * Process-wide because threads are. Not inherited usefully over fork.
+ */
+#ifndef BASE_READER_H
+#define BASE_READER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arch.h"
+
+struct reader {
+	_Atomic uint64_t state;	 /* odd: inside. Written by its thread only. */
+	_Atomic uint32_t nested; /* sections inside the outermost; its thread only */
+	_Atomic uint32_t used;	 /* a thread has it */
+} __attribute__((aligned(CACHE_LINE)));
+
+extern __thread struct reader *vmirq_reader_self __attribute__((tls_model("initial-exec")));
+
+/* The calling thread's first section: finds it a record; NULL when there is no memory. */
+struct reader *vmirq_reader_register(void);
+void vmirq_reader_enter_shared(void);
+void vmirq_reader_exit_shared(void);
+
+/* Before the first section of the process; -ENOMEM / -EAGAIN. Safe to repeat. */
+int vmirq_reader_init(void);
+
+/* Is the calling thread in a section? */
+static inline bool reader_inside(void)
+{
+	struct reader *r = vmirq_reader_self;
+
+	return r && (atomic_load_explicit(&r->state, memory_order_relaxed) & 1);
+}
+
+/* Wait until every section begun before the call has ended. -EDEADLK inside a section. */
+int vmirq_reader_wait(void);
+
+static inline void reader_mark(struct reader *r)
+{
+	uint64_t state = atomic_load_explicit(&r->state, memory_order_relaxed);
+
+	/* A signal handler may enter and leave between any two of these: it leaves all as it was,
+	 * or state two further, which the store below takes back; a waiter then waits longer. */
+	if (unlikely(state & 1)) {
+		uint32_t nested = atomic_load_explicit(&r->nested, memory_order_relaxed);
+
+		atomic_store_explicit(&r->nested, nested + 1, memory_order_relaxed);
+	} else {
+		atomic_store_explicit(&r->state, state + 1, memory_order_relaxed);
+	}
+}
+
+/* Enter; the caller does a locked operation and fence_after_rmw() before it trusts what it loads. */
+static inline struct reader *reader_enter_unfenced(void)
+{
+	struct reader *r = vmirq_reader_self;
+
+	if (unlikely(!r))
+		r = vmirq_reader_register();
+	if (likely(r != NULL))
+		reader_mark(r);
+	else
+		vmirq_reader_enter_shared();
+	atomic_signal_fence(memory_order_seq_cst);
+	return r;
+}
+
+static inline struct reader *reader_enter(void)
+{
+	struct reader *r = reader_enter_unfenced();
+
+	fence_full();
+	return r;
+}
+
+static inline void reader_exit(struct reader *r)
+{
+	uint32_t nested;
+
+	if (unlikely(!r)) {
+		vmirq_reader_exit_shared();
+		return;
+	}
+	nested = atomic_load_explicit(&r->nested, memory_order_relaxed);
+	if (unlikely(nested > 0)) {
+		atomic_store_explicit(&r->nested, nested - 1, memory_order_relaxed);
+		return;
+	}
+	/* Pairs with the acquire in vmirq_reader_wait(). */
+	atomic_store_explicit(&r->state, atomic_load_explicit(&r->state, memory_order_relaxed) + 1,
+			      memory_order_release);
+}
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* A set of the 256 vectors, in four words that anybody may set and clear bits of. */
+#ifndef BASE_VECSET_H
+#define BASE_VECSET_H
+
+#include <stdatomic.h>
+
+#include "base/bits.h"
+
+struct vecset {
+	_Atomic uint64_t word[4];
+};
+
+static inline bool vecset_test(const struct vecset *s, uint8_t vector)
+{
+	return atomic_load_explicit(&s->word[vector >> 6], memory_order_relaxed) & bit64(vector);
+}
+
+/* Returns whether it was set before. Sequentially consistent: see posted.h. */
+static inline bool vecset_test_and_set(struct vecset *s, uint8_t vector)
+{
+	return atomic_fetch_or(&s->word[vector >> 6], bit64(vector)) & bit64(vector);
+}
+
+static inline void vecset_clear(struct vecset *s, uint8_t vector)
+{
+	atomic_fetch_and(&s->word[vector >> 6], ~bit64(vector));
+}
+
+#endif

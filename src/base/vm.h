@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* The parts of a VM, each laid out and owned by its room: so that a public call, which is given the
+ * VM, finds its room's part without the room knowing the others'. Constant after creation. */
+#ifndef BASE_VM_H
+#define BASE_VM_H
+
+#include <vmirq/vm.h>
+
+struct chip;
+struct vcpu_table;
+struct route_table;
+struct irqfd_table;
+struct counts;
+
+struct vmirq_vm {
+	struct chip *chip;
+	struct vcpu_table *vcpus;
+	struct route_table *routes;
+	struct irqfd_table *irqfds;
+	struct vmirq_pump *pump;
+	struct counts *msi; /* messages sent directly */
+	struct vmirq_clock clock;
+};
+
+#endif

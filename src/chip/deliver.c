@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+#include "chip/deliver.h"
+
+#define FIRST_LEGAL_VECTOR 16
+
+/* Wake or kick; false if nobody is there. */
+static bool do_duty(struct chip *chip, struct posted *p)
+{
+	enum post_duty duty = posted_duty(p);
+
+	if (duty == POST_WAKE)
+		chip->host.wake(chip->host.opaque, p->index);
+	else if (duty == POST_KICK)
+		chip->host.kick(chip->host.opaque, p->index);
+	return duty != POST_DEAD;
+}
+
+void vmirq_notify(struct chip *chip, struct posted *p)
+{
+	do_duty(chip, p);
+}
+
+enum vmirq_verdict vmirq_post_event(struct chip *chip, struct posted *p, enum vcpu_event event)
+{
+	bool pending = posted_set_event(p, event);
+
+	if (!do_duty(chip, p))
+		return VMIRQ_NO_TARGET;
+	return pending ? VMIRQ_COALESCED : VMIRQ_DELIVERED;
+}
+
+/* INIT drops a SIPI that is not taken yet; a SIPI brings its start page (SDM vol. 3A 11.4.4.1). */
+static enum vmirq_verdict post_start(struct chip *chip, struct posted *p, uint32_t clear,
+				     uint32_t set, enum vcpu_event event)
+{
+	uint32_t old = atomic_load_explicit(&p->events, memory_order_relaxed);
+
+	while (!atomic_compare_exchange_weak(&p->events, &old, (old & ~clear) | set))
+		;
+	if (!do_duty(chip, p))
+		return VMIRQ_NO_TARGET;
+	return old & bit32(event) ? VMIRQ_COALESCED : VMIRQ_DELIVERED;
+}
+
+static enum vmirq_verdict post_one(struct chip *chip, struct posted *p, const struct interrupt *irq)
+{
+	const uint32_t sipi = bit32(EVENT_SIPI) | 0xffu << EVENT_SIPI_SHIFT;
+
+	switch (irq->mode) {
+	case DELIVERY_FIXED:
+	case DELIVERY_LOWEST:
+		return post_vector(chip, p, irq->vector, irq->level);
+	case DELIVERY_NMI:
+		return vmirq_post_event(chip, p, EVENT_NMI);
+	case DELIVERY_SMI:
+		return vmirq_post_event(chip, p, EVENT_SMI);
+	case DELIVERY_INIT:
+		return post_start(chip, p, sipi, bit32(EVENT_INIT), EVENT_INIT);
+	default:
+		return post_start(chip, p, sipi,
+				  bit32(EVENT_SIPI) | (uint32_t)irq->vector << EVENT_SIPI_SHIFT,
+				  EVENT_SIPI);
+	}
+}
+
+static bool needs_enabled(const struct interrupt *irq)
+{
+	return irq->mode == DELIVERY_FIXED || irq->mode == DELIVERY_LOWEST;
+}
+
+/* Lowest priority to the physical 0xff goes to everybody, as in the kernel (seen on 6.18); with the
+ * redirection hint it does not. */
+static bool picks_one(const struct interrupt *irq)
+{
+	if (irq->redirect)
+		return needs_enabled(irq);
+	return irq->mode == DELIVERY_LOWEST && (irq->logical || irq->dest != 0xff);
+}
+
+/* What KVM_SIGNAL_MSI returns for a message that cannot be taken (seen on 6.18): whom it would have
+ * reached, were it good; nobody for ExtINT. */
+static uint32_t counted_anyway(const struct interrupt *irq, uint32_t matched)
+{
+	if (irq->mode == DELIVERY_EXTINT)
+		return 0;
+	return picks_one(irq) && matched ? 1 : matched;
+}
+
+/* DELIVERED: by its form it can be taken. */
+static enum vmirq_verdict form(const struct interrupt *irq)
+{
+	if (!irq->interrupt || irq->mode == DELIVERY_RESERVED || irq->mode == DELIVERY_EXTINT ||
+	    (irq->mode == DELIVERY_SIPI && !irq->ipi))
+		return VMIRQ_BAD_MESSAGE;
+	if (needs_enabled(irq) && irq->vector < FIRST_LEGAL_VECTOR)
+		return VMIRQ_BAD_VECTOR;
+	return VMIRQ_DELIVERED;
+}
+
+static uint32_t count_set(const struct chip *chip, const struct vcpu_set *set)
+{
+	uint32_t n = 0;
+
+	for (uint32_t w = 0; w < chip->map.words; w++)
+		n += popcount64(set->word[w]);
+	return n;
+}
+
+/* The n-th of a set; there are more than n. */
+static uint32_t nth_of_set(const struct vcpu_set *set, uint32_t n)
+{
+	for (uint32_t w = 0;; w++) {
+		uint32_t here = popcount64(set->word[w]);
+
+		if (n < here) {
+			uint64_t word = set->word[w];
+
+			while (n--)
+				word &= word - 1;
+			return w * 64 + (uint32_t)__builtin_ctzll(word);
+		}
+		n -= here;
+	}
+}
+
+/* Lowest priority is the vector hashed over those who could take it, as the kernel does. */
+static uint32_t hashed_choice(const struct interrupt *irq, const struct vcpu_set *enabled,
+			      uint32_t n)
+{
+	return nth_of_set(enabled, irq->vector % n);
+}
+
+/* The best of two outcomes: delivered, then coalesced, then what the first one said. */
+static enum vmirq_verdict better(enum vmirq_verdict a, enum vmirq_verdict b)
+{
+	if (a == VMIRQ_DELIVERED || b == VMIRQ_DELIVERED)
+		return VMIRQ_DELIVERED;
+	if (a == VMIRQ_COALESCED || b == VMIRQ_COALESCED)
+		return VMIRQ_COALESCED;
+	return a;
+}
+
+struct delivery vmirq_deliver_set(struct chip *chip, const struct interrupt *irq,
+				  const struct vcpu_set *to, const struct vcpu_set *enabled)
+{
+	const struct vcpu_set *takers = needs_enabled(irq) ? enabled : to;
+	struct delivery out = { .verdict = VMIRQ_NO_TARGET, .accepted = count_set(chip, takers) };
+	enum vmirq_verdict bad = form(irq);
+
+	if (bad != VMIRQ_DELIVERED) {
+		out.verdict = bad;
+		out.accepted = counted_anyway(irq, out.accepted);
+		return out;
+	}
+	if (!out.accepted) {
+		if (count_set(chip, to))
+			out.verdict = VMIRQ_APIC_DISABLED;
+		return out;
+	}
+	if (picks_one(irq)) {
+		uint32_t i = hashed_choice(irq, enabled, out.accepted);
+
+		out.verdict = post_one(chip, &chip->posted[i], irq);
+		out.accepted = 1;
+		return out;
+	}
+	for (uint32_t w = 0; w < chip->map.words; w++) {
+		unsigned int bit;
+
+		for_each_bit(bit, takers->word[w]) out.verdict =
+			better(out.verdict, post_one(chip, &chip->posted[w * 64 + bit], irq));
+	}
+	return out;
+}
+
+struct delivery vmirq_deliver(struct chip *chip, const struct interrupt *irq)
+{
+	struct vcpu_set matched, enabled;
+
+	vmirq_dest_map_match(
+		&chip->map,
+		(struct dest){ .id = irq->dest, .logical = irq->logical, .ipi = irq->ipi },
+		&matched, &enabled);
+	return vmirq_deliver_set(chip, irq, &matched, &enabled);
+}
+
+struct target vmirq_resolve(struct chip *chip, const struct interrupt *irq)
+{
+	struct vcpu_set matched, enabled;
+	struct target t = { .kind = TARGET_VERDICT,
+			    .verdict = form(irq),
+			    .vector = irq->vector,
+			    .level = irq->level };
+	uint32_t n, i;
+
+	t.generation = vmirq_dest_map_match(
+		&chip->map,
+		(struct dest){ .id = irq->dest, .logical = irq->logical, .ipi = irq->ipi },
+		&matched, &enabled);
+	if (t.verdict != VMIRQ_DELIVERED)
+		return t;
+	if (!needs_enabled(irq)) {
+		t.kind = TARGET_DELIVER;
+		return t;
+	}
+	n = count_set(chip, &enabled);
+	if (n == 0) {
+		t.verdict = count_set(chip, &matched) ? VMIRQ_APIC_DISABLED : VMIRQ_NO_TARGET;
+		return t;
+	}
+	if (n > 1 && !picks_one(irq)) {
+		t.kind = TARGET_DELIVER;
+		return t;
+	}
+	i = hashed_choice(irq, &enabled, n);
+	t.kind = TARGET_POST;
+	t.posted = &chip->posted[i];
+	return t;
+}

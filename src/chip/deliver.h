@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* From an interrupt to the descriptors of the vCPUs that it means. */
+#ifndef CHIP_DELIVER_H
+#define CHIP_DELIVER_H
+
+#include "chip/chip.h"
+
+/* What became of one interrupt. */
+struct delivery {
+	enum vmirq_verdict verdict;
+	uint32_t
+		accepted; /* local APICs that took it, also where it was pending: the kernel's count */
+};
+
+/* Post it to everybody it means. Inside a read section; lock-free, async-signal-safe. */
+struct delivery vmirq_deliver(struct chip *chip, const struct interrupt *irq);
+
+/* The same for the shorthands: the slots in `to`, of which `enabled` are. */
+struct delivery vmirq_deliver_set(struct chip *chip, const struct interrupt *irq,
+				  const struct vcpu_set *to, const struct vcpu_set *enabled);
+
+/* What an interrupt resolves to, as long as the map's generation stays. */
+enum target_kind {
+	TARGET_DELIVER, /* vmirq_deliver() each time: several targets, or no plain vector */
+	TARGET_POST,	/* one vCPU, one vector */
+	TARGET_VERDICT, /* nobody: this verdict */
+};
+
+struct target {
+	enum target_kind kind;
+	enum vmirq_verdict verdict;
+	struct posted *posted;
+	uint64_t generation;
+	uint8_t vector;
+	bool level;
+};
+
+/* Inside a read section. */
+struct target vmirq_resolve(struct chip *chip, const struct interrupt *irq);
+
+/* Put one vector in one descriptor and do what its vCPU's mode asks. */
+static inline enum vmirq_verdict post_vector(struct chip *chip, struct posted *p, uint8_t vector,
+					     bool level)
+{
+	bool pending = posted_set(p, vector, level);
+	enum post_duty duty = posted_duty(p);
+
+	if (unlikely(duty != POST_NOTHING)) {
+		if (duty == POST_DEAD) {
+			/* Not posted then: only what is delivered may be counted so. */
+			if (!pending)
+				vecset_clear(&p->vectors, vector);
+			return VMIRQ_NO_TARGET;
+		}
+		if (duty == POST_WAKE)
+			chip->host.wake(chip->host.opaque, p->index);
+		else
+			chip->host.kick(chip->host.opaque, p->index);
+	}
+	return pending ? VMIRQ_COALESCED : VMIRQ_DELIVERED;
+}
+
+/* The same for an event. */
+enum vmirq_verdict vmirq_post_event(struct chip *chip, struct posted *p, enum vcpu_event event);
+
+/* Wake or kick as the vCPU's mode asks; posts nothing. */
+void vmirq_notify(struct chip *chip, struct posted *p);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The destination map: which vCPUs a destination id means (SDM vol. 3A 11.6.2).
+ *
+ * Two copies under a latch: the writer changes one while readers use the other, so readers never
+ * wait, nothing is freed, and one vCPU's change costs the same however many there are. The latch's
+ * counter is the map's generation: what was resolved under another one is stale.
+ *
+ * Readers: any thread, lock-free (they go again when the map changed under them), async-signal-safe.
+ * Writers: the caller's lock.
+ */
+#ifndef CHIP_DEST_MAP_H
+#define CHIP_DEST_MAP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bits.h"
+
+#define MAX_VCPUS 4096
+
+/* How a local APIC takes part in addressing. */
+struct apic_address {
+	bool present; /* there is a vCPU, and IA32_APIC_BASE enables its APIC */
+	bool enabled; /* and SVR does */
+	bool x2apic;
+	uint32_t id;  /* what a physical destination is compared with */
+	uint32_t ldr; /* xAPIC: the 8 bits of the logical id; x2APIC derives it from the id */
+	uint8_t dfr;  /* xAPIC: 0xf flat, 0 cluster */
+};
+
+/* vCPUs by slot. Only the first words that the map's size needs are used. */
+struct vcpu_set {
+	uint64_t word[BITS_WORDS(MAX_VCPUS)];
+};
+
+struct dest_map_copy;
+
+struct dest_map {
+	_Atomic uint64_t latch; /* 64 bits: a guest cannot turn it over */
+	uint32_t vcpus;
+	uint32_t words; /* of a vcpu_set */
+	uint32_t buckets;
+	struct dest_map_copy *copy[2];
+};
+
+/* Memory that init wants, zeroed and aligned to 64, for so many slots. */
+size_t vmirq_dest_map_size(uint32_t vcpus);
+void vmirq_dest_map_init(struct dest_map *map, uint32_t vcpus, void *memory);
+
+/* Slot `index` is addressed so from now on. The map's lock is held. */
+void vmirq_dest_map_set(struct dest_map *map, uint32_t index, const struct apic_address *address);
+
+/* As it stands; the map's lock is held. */
+void vmirq_dest_map_get(const struct dest_map *map, uint32_t index, struct apic_address *address);
+
+static inline uint64_t dest_map_generation(const struct dest_map *map)
+{
+	/* Acquire: a vCPU's change of address is seen by what comes after; pairs with the
+	 * sequentially consistent adds in vmirq_dest_map_set(). */
+	return atomic_load_explicit(&map->latch, memory_order_acquire);
+}
+
+/* A destination as it stands in a message or an ICR. */
+struct dest {
+	uint32_t id;
+	bool logical;
+	bool ipi; /* 0xff in one does not mean every x2APIC too */
+};
+
+/* Who matches, and who of them is enabled. Returns the generation this is true of. */
+uint64_t vmirq_dest_map_match(const struct dest_map *map, struct dest dest,
+			      struct vcpu_set *matched, struct vcpu_set *enabled);
+
+/* Every present APIC, for the shorthands. */
+uint64_t vmirq_dest_map_all(const struct dest_map *map, struct vcpu_set *matched,
+			    struct vcpu_set *enabled);
+
+#endif

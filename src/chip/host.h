@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* What a chip needs from the world, handed in: it makes no system call, has no thread and takes no
+ * memory of its own after creation. */
+#ifndef CHIP_HOST_H
+#define CHIP_HOST_H
+
+#include <stdint.h>
+
+struct chip_host {
+	void *opaque;
+	/* A parked vCPU has something to do / a vCPU must leave the guest. Lock-free, async-signal-safe;
+	 * called from any thread, inside a read section, with no chip lock held. */
+	void (*wake)(void *opaque, uint32_t vcpu);
+	void (*kick)(void *opaque, uint32_t vcpu);
+	/* Nanoseconds that never go back. */
+	uint64_t (*now)(void *opaque);
+	/* A lock that sleeps; `mutex` is what the chip was created with. */
+	void (*lock)(void *mutex);
+	void (*unlock)(void *mutex);
+};
+
+#endif

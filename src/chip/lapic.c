@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/* Priorities, acceptance, service and reset (SDM vol. 3A 11.4.7, 11.8). */
+#include "chip/lapic.h"
+
+/* Version 0x14 with six LVT entries, as the kernel's. */
+#define VERSION_VALUE 0x00050014u
+
+static void count(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+			      memory_order_relaxed);
+}
+
+/* The highest vector of IRR or ISR, or -1. */
+static int highest(const struct lapic *l, uint32_t set)
+{
+	for (int word = 7; word >= 0; word--) {
+		uint32_t bits = lapic_get(l, set + (uint32_t)word * 0x10);
+
+		if (bits)
+			return word * 32 + 31 - __builtin_clz(bits);
+	}
+	return -1;
+}
+
+/* PPR: the higher class of TPR and the highest vector in service (11.8.3.1). */
+static void update_ppr(struct lapic *l)
+{
+	uint32_t tpr = lapic_get(l, LAPIC_TPR);
+	int isr = highest(l, LAPIC_ISR);
+	uint32_t isrv = isr < 0 ? 0 : (uint32_t)isr;
+
+	lapic_put(l, LAPIC_PPR, (tpr & 0xf0) >= (isrv & 0xf0) ? tpr : isrv & 0xf0);
+}
+
+void vmirq_lapic_fold(struct lapic *l)
+{
+	for (unsigned int w = 0; w < 4; w++) {
+		_Atomic uint64_t *word = &l->posted->vectors.word[w];
+		uint64_t taken;
+		unsigned int bit;
+
+		if (!atomic_load_explicit(word, memory_order_relaxed))
+			continue;
+		/* D in posted.h; also acquires what the poster's device wrote. */
+		taken = atomic_exchange(word, 0);
+		for_each_bit(bit, taken)
+		{
+			uint8_t vector = (uint8_t)(w * 64 + bit);
+
+			count(&l->count[vector].posted, 1);
+			lapic_assign(l, LAPIC_TMR, vector, vecset_test(&l->posted->level, vector));
+			if (lapic_test(l, LAPIC_IRR, vector))
+				count(&l->count[vector].merged, 1);
+			else
+				lapic_assign(l, LAPIC_IRR, vector, true);
+		}
+	}
+}
+
+int vmirq_lapic_next(const struct lapic *l)
+{
+	int irr;
+
+	if (!lapic_hw_enabled(l))
+		return -1;
+	irr = highest(l, LAPIC_IRR);
+	if (irr < 0 || ((uint32_t)irr & 0xf0) <= (lapic_get(l, LAPIC_PPR) & 0xf0))
+		return -1;
+	return irr;
+}
+
+void vmirq_lapic_ack(struct lapic *l, uint8_t vector)
+{
+	lapic_assign(l, LAPIC_IRR, vector, false);
+	lapic_assign(l, LAPIC_ISR, vector, true);
+	count(&l->count[vector].taken, 1);
+	update_ppr(l);
+}
+
+bool vmirq_lapic_unack(struct lapic *l, uint8_t vector)
+{
+	if (!lapic_test(l, LAPIC_ISR, vector))
+		return false;
+	count(&l->count[vector].taken, (uint64_t)-1);
+	/* It may have been posted again since: then the two are one now. */
+	if (lapic_test(l, LAPIC_IRR, vector))
+		count(&l->count[vector].merged, 1);
+	lapic_assign(l, LAPIC_ISR, vector, false);
+	lapic_assign(l, LAPIC_IRR, vector, true);
+	update_ppr(l);
+	return true;
+}
+
+void vmirq_lapic_eoi(struct lapic *l)
+{
+	int isr = highest(l, LAPIC_ISR);
+
+	if (isr < 0)
+		return;
+	lapic_assign(l, LAPIC_ISR, (uint8_t)isr, false);
+	update_ppr(l);
+}
+
+void vmirq_lapic_set_tpr(struct lapic *l, uint32_t tpr)
+{
+	lapic_put(l, LAPIC_TPR, tpr & 0xff);
+	update_ppr(l);
+}
+
+void vmirq_lapic_update_map(struct lapic *l)
+{
+	struct chip *chip = l->chip;
+	bool x2apic = lapic_x2apic(l);
+	uint32_t id = lapic_get(l, LAPIC_ID);
+	struct apic_address a = {
+		.present = lapic_hw_enabled(l),
+		.enabled = lapic_hw_enabled(l) && lapic_sw_enabled(l),
+		.x2apic = x2apic,
+		.id = x2apic ? id : id >> 24,
+		.ldr = lapic_get(l, LAPIC_LDR) >> 24,
+		.dfr = (uint8_t)(lapic_get(l, LAPIC_DFR) >> 28),
+	};
+
+	/* Eight bits cannot name it; it is reached by its whole id until it is in x2APIC mode. */
+	if (!x2apic && l->initial_id > 0xff)
+		a.id = l->initial_id;
+	chip->host.lock(chip->map_mutex);
+	vmirq_dest_map_set(&chip->map, l->index, &a);
+	chip->host.unlock(chip->map_mutex);
+}
+
+void vmirq_lapic_leave_map(struct lapic *l)
+{
+	struct chip *chip = l->chip;
+
+	chip->host.lock(chip->map_mutex);
+	vmirq_dest_map_set(&chip->map, l->index, &(struct apic_address){ .present = false });
+	chip->host.unlock(chip->map_mutex);
+}
+
+static void drop_posted(struct lapic *l)
+{
+	for (unsigned int w = 0; w < 4; w++) {
+		uint64_t dropped = atomic_exchange(&l->posted->vectors.word[w], 0);
+		unsigned int bit;
+
+		for_each_bit(bit, dropped)
+		{
+			count(&l->count[w * 64 + bit].posted, 1);
+			count(&l->count[w * 64 + bit].reset, 1);
+		}
+	}
+}
+
+/* IRR bits end here: they were posted and will not be taken. */
+static void drop_irr(struct lapic *l)
+{
+	for (int v = highest(l, LAPIC_IRR); v >= 0; v = highest(l, LAPIC_IRR)) {
+		lapic_assign(l, LAPIC_IRR, (uint8_t)v, false);
+		count(&l->count[v].reset, 1);
+	}
+}
+
+void vmirq_lapic_end(struct lapic *l)
+{
+	drop_posted(l);
+	drop_irr(l);
+}
+
+/* The x2APIC's id and the logical id that follows from it (11.12.10.2). */
+static void put_x2apic_id(struct lapic *l)
+{
+	lapic_put(l, LAPIC_ID, l->initial_id);
+	lapic_put(l, LAPIC_LDR, (l->initial_id >> 4) << 16 | bit32(l->initial_id & 0xf));
+}
+
+static void put_registers(struct lapic *l)
+{
+	static const uint16_t lvt[] = { LAPIC_LVT_TIMER, LAPIC_LVT_THERMAL, LAPIC_LVT_PMC,
+					LAPIC_LVT_LINT0, LAPIC_LVT_LINT1,   LAPIC_LVT_ERROR };
+	uint32_t id = lapic_get(l, LAPIC_ID);
+
+	for (uint32_t i = 0; i < LAPIC_REGS_SIZE / 4; i++)
+		atomic_store_explicit(&l->regs[i], 0, memory_order_relaxed);
+	lapic_put(l, LAPIC_ID, id);
+	lapic_put(l, LAPIC_VERSION, VERSION_VALUE);
+	lapic_put(l, LAPIC_DFR, 0xffffffffu);
+	lapic_put(l, LAPIC_SVR, 0xff);
+	for (unsigned int i = 0; i < sizeof(lvt) / sizeof(lvt[0]); i++)
+		lapic_put(l, lvt[i], LVT_MASKED);
+	if (lapic_x2apic(l))
+		put_x2apic_id(l);
+}
+
+void vmirq_lapic_reset(struct lapic *l, bool init)
+{
+	vmirq_lapic_end(l);
+	if (!init) {
+		atomic_store_explicit(&l->apic_base,
+				      APIC_BASE_DEFAULT | APIC_BASE_ENABLED |
+					      (l->bsp ? APIC_BASE_BSP : 0),
+				      memory_order_relaxed);
+		lapic_put(l, LAPIC_ID, l->initial_id << 24);
+	}
+	put_registers(l);
+	vmirq_lapic_update_map(l);
+}
+
+void vmirq_lapic_init(struct lapic *l, struct chip *chip, uint32_t index, uint32_t id, bool x2apic)
+{
+	l->chip = chip;
+	l->posted = &chip->posted[index];
+	l->index = index;
+	l->initial_id = id;
+	l->bsp = index == 0;
+	atomic_store_explicit(&l->apic_base,
+			      APIC_BASE_DEFAULT | APIC_BASE_ENABLED |
+				      (x2apic ? APIC_BASE_X2APIC : 0) |
+				      (l->bsp ? APIC_BASE_BSP : 0),
+			      memory_order_relaxed);
+	lapic_put(l, LAPIC_ID, id << 24);
+	put_registers(l);
+	vmirq_lapic_update_map(l);
+}
+
+bool vmirq_lapic_set_base(struct lapic *l, uint64_t value)
+{
+	const uint64_t mode = APIC_BASE_ENABLED | APIC_BASE_X2APIC;
+	uint64_t old = lapic_base(l);
+
+	/* 11.12.5: x2APIC needs the enable bit, is entered from xAPIC only and left by disabling.
+	 * Reserved: bits 7:0, 9, and above a 52-bit address. */
+	if ((value & mode) == APIC_BASE_X2APIC || (value & UINT64_C(0xfff00000000002ff)) ||
+	    ((old & mode) == mode && (value & mode) == APIC_BASE_ENABLED) ||
+	    (!(old & APIC_BASE_ENABLED) && (value & mode) == mode))
+		return false;
+	atomic_store_explicit(&l->apic_base, value, memory_order_relaxed);
+	if ((old & mode) == (value & mode))
+		return true;
+	if (!(value & APIC_BASE_ENABLED)) {
+		/* Disabled and enabled again it is as after power-up (11.4.3). */
+		vmirq_lapic_fold(l);
+		drop_irr(l);
+		lapic_put(l, LAPIC_ID, l->initial_id << 24);
+		put_registers(l);
+	} else if (value & APIC_BASE_X2APIC) {
+		put_x2apic_id(l);
+	}
+	vmirq_lapic_update_map(l);
+	return true;
+}
+
+bool vmirq_lapic_validate(const struct lapic *l)
+{
+	int isr = highest(l, LAPIC_ISR);
+	uint32_t tpr = lapic_get(l, LAPIC_TPR);
+	uint32_t isrv = isr < 0 ? 0 : (uint32_t)isr;
+
+	/* No vector below 16 anywhere, and PPR follows from TPR and ISR. */
+	return !(lapic_get(l, LAPIC_IRR) & 0xffff) && !(lapic_get(l, LAPIC_ISR) & 0xffff) &&
+	       (tpr & ~0xffu) == 0 &&
+	       lapic_get(l, LAPIC_PPR) == ((tpr & 0xf0) >= (isrv & 0xf0) ? tpr : isrv & 0xf0);
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One vCPU's local APIC. Only the vCPU's own thread writes it (or whoever holds the vCPU stopped);
+ * everybody else writes to the posted descriptor. The registers are relaxed-atomic words laid out as
+ * in struct kvm_lapic_state, so that a diagnosis from another thread may look.
+ */
+#ifndef CHIP_LAPIC_H
+#define CHIP_LAPIC_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chip/chip.h"
+#include "chip/lapic_regs.h"
+
+/* Counts of one vector. One writer, so plain adds of relaxed atomics. */
+struct vector_count {
+	_Atomic uint64_t posted;
+	_Atomic uint64_t merged;
+	_Atomic uint64_t taken;
+	_Atomic uint64_t reset;
+};
+
+struct lapic {
+	_Atomic uint32_t regs[LAPIC_REGS_SIZE / 4];
+	_Atomic uint64_t apic_base;
+	struct chip *chip;
+	struct posted *posted;
+	uint32_t index;
+	uint32_t initial_id;
+	bool bsp;
+	struct vector_count count[256];
+};
+
+/* A debug check of what must always hold; the tests, fuzzers and debug builds call it. */
+bool vmirq_lapic_validate(const struct lapic *l);
+
+/* Create, in the state after power-up, and enter the destination map. */
+void vmirq_lapic_init(struct lapic *l, struct chip *chip, uint32_t index, uint32_t id, bool x2apic);
+/* Leave the destination map. */
+void vmirq_lapic_leave_map(struct lapic *l);
+/* Power-up or INIT state: what was pending is counted as reset. INIT keeps the id and APIC base. */
+void vmirq_lapic_reset(struct lapic *l, bool init);
+/* The vCPU is gone and nobody posts any more: all that was pending is counted as reset. */
+void vmirq_lapic_end(struct lapic *l);
+
+/* Move what was posted into IRR and TMR. */
+void vmirq_lapic_fold(struct lapic *l);
+/* The vector to inject now, or -1. */
+int vmirq_lapic_next(const struct lapic *l);
+void vmirq_lapic_ack(struct lapic *l, uint8_t vector);
+/* False: not in service. */
+bool vmirq_lapic_unack(struct lapic *l, uint8_t vector);
+void vmirq_lapic_eoi(struct lapic *l);
+void vmirq_lapic_set_tpr(struct lapic *l, uint32_t tpr);
+
+/* Tell the destination map how this APIC is addressed now. */
+void vmirq_lapic_update_map(struct lapic *l);
+
+/* Registers, by offset; lapic_access.c. A 32-bit access at a register's own offset; false: there is
+ * no such register, or not for that. */
+bool vmirq_lapic_read(const struct lapic *l, uint32_t reg, uint32_t *value);
+bool vmirq_lapic_write(struct lapic *l, uint32_t reg, uint32_t value);
+/* ICR written: send the IPI; ipi.c. */
+void vmirq_lapic_send_ipi(struct lapic *l, uint32_t low, uint32_t dest);
+
+/* What the guest does: lapic_access.c. */
+bool vmirq_lapic_claims(const struct lapic *l, uint64_t gpa);
+void vmirq_lapic_mmio(struct lapic *l, uint64_t gpa, void *data, uint32_t len, bool is_write);
+/* 0, -ENOENT (no APIC register: as numbers below, the chip has no errno.h) */
+enum lapic_msr { LAPIC_MSR_DONE, LAPIC_MSR_NOT_OURS, LAPIC_MSR_FAULT };
+enum lapic_msr vmirq_lapic_rdmsr(const struct lapic *l, uint32_t msr, uint64_t *value);
+enum lapic_msr vmirq_lapic_wrmsr(struct lapic *l, uint32_t msr, uint64_t value);
+/* False: the CPU would raise #GP. */
+bool vmirq_lapic_set_base(struct lapic *l, uint64_t value);
+
+static inline uint32_t lapic_get(const struct lapic *l, uint32_t reg)
+{
+	return atomic_load_explicit(&l->regs[reg / 4], memory_order_relaxed);
+}
+
+static inline void lapic_put(struct lapic *l, uint32_t reg, uint32_t value)
+{
+	atomic_store_explicit(&l->regs[reg / 4], value, memory_order_relaxed);
+}
+
+/* IRR, ISR and TMR are eight 32-bit registers each, 16 bytes apart. */
+static inline uint32_t lapic_vector_reg(uint32_t set, uint8_t vector)
+{
+	return set + (uint32_t)(vector >> 5) * 0x10;
+}
+
+static inline bool lapic_test(const struct lapic *l, uint32_t set, uint8_t vector)
+{
+	return lapic_get(l, lapic_vector_reg(set, vector)) & bit32(vector);
+}
+
+static inline void lapic_assign(struct lapic *l, uint32_t set, uint8_t vector, bool value)
+{
+	uint32_t reg = lapic_vector_reg(set, vector);
+	uint32_t word = lapic_get(l, reg);
+
+	lapic_put(l, reg, value ? word | bit32(vector) : word & ~bit32(vector));
+}
+
+static inline uint64_t lapic_base(const struct lapic *l)
+{
+	return atomic_load_explicit(&l->apic_base, memory_order_relaxed);
+}
+
+static inline bool lapic_x2apic(const struct lapic *l)
+{
+	return (lapic_base(l) & (APIC_BASE_ENABLED | APIC_BASE_X2APIC)) ==
+	       (APIC_BASE_ENABLED | APIC_BASE_X2APIC);
+}
+
+static inline bool lapic_hw_enabled(const struct lapic *l)
+{
+	return lapic_base(l) & APIC_BASE_ENABLED;
+}
+
+static inline bool lapic_sw_enabled(const struct lapic *l)
+{
+	return lapic_get(l, LAPIC_SVR) & SVR_ENABLED;
+}
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The posted descriptor: where everybody but the vCPU's own thread puts what the vCPU must take.
+ *
+ *	poster					vCPU thread
+ *	A: set the vector's bit (locked)	C: exchange the mode (locked)
+ *	B: load the mode			D: load all words and events
+ *
+ * All four are sequentially consistent, so either B sees C's mode, and the poster wakes or kicks,
+ * or D sees A's bit. A poster looks at the mode also where the bit was set already: the one who set
+ * it may have been preempted before its own look.
+ *
+ * The locked set is not skipped where the bit is seen set: on x86 the device's earlier store to its
+ * data may pass such a load, and the handler miss the data.
+ *
+ * Whether a vector came as a level is kept beside it in `level`, written before the vector's bit. It
+ * says how the vector was last posted and is not taken with the bit: a poster between its two writes
+ * would otherwise lose its level to the vCPU's exchange.
+ */
+#ifndef CHIP_POSTED_H
+#define CHIP_POSTED_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arch.h"
+#include "base/vecset.h"
+
+/* Where the vCPU is, and who may change that:
+ * the vCPU thread: OUTSIDE, IN_GUEST, PARKED. A poster: IN_GUEST -> KICKED, PARKED -> WAKING. */
+enum vcpu_mode {
+	MODE_DEAD = 0, /* no vCPU in this slot */
+	MODE_OUTSIDE,  /* will look before it enters or parks */
+	MODE_IN_GUEST,
+	MODE_KICKED, /* was in the guest; somebody has kicked it */
+	MODE_PARKED,
+	MODE_WAKING, /* was parked; somebody is waking it */
+};
+
+/* Bits of the event word. */
+enum vcpu_event {
+	EVENT_NMI = 0,
+	EVENT_SMI,
+	EVENT_INIT,
+	EVENT_SIPI, /* its page is in bits 31:24 */
+	EVENT_EXTINT,
+	EVENT_TIMER,
+	EVENT_INTERRUPT, /* vmirq_vcpu_interrupt() */
+	EVENT_STOP,	 /* vmirq_vcpu_stop(), until start */
+};
+#define EVENT_SIPI_SHIFT 24
+
+struct posted {
+	struct vecset vectors;
+	_Atomic uint32_t mode; /* enum vcpu_mode; also the futex a vCPU parks on */
+	_Atomic uint32_t events;
+	uint32_t index; /* of the vCPU; constant */
+	uint32_t unused_[5];
+
+	struct vecset level __attribute__((aligned(CACHE_LINE)));
+} __attribute__((aligned(CACHE_LINE)));
+
+/* What a poster has to do after it posted. */
+enum post_duty {
+	POST_NOTHING,
+	POST_WAKE,
+	POST_KICK,
+	POST_DEAD,
+};
+
+/* B: at most one poster is told to wake or kick for one park or entry. */
+static inline enum post_duty posted_duty(struct posted *p)
+{
+	uint32_t mode = atomic_load(&p->mode);
+
+	if (likely(mode == MODE_OUTSIDE))
+		return POST_NOTHING;
+	if (mode == MODE_IN_GUEST)
+		return atomic_compare_exchange_strong(&p->mode, &mode, MODE_KICKED) ? POST_KICK
+		       : mode == MODE_DEAD					    ? POST_DEAD
+										    : POST_NOTHING;
+	if (mode == MODE_PARKED)
+		return atomic_compare_exchange_strong(&p->mode, &mode, MODE_WAKING) ? POST_WAKE
+		       : mode == MODE_DEAD					    ? POST_DEAD
+										    : POST_NOTHING;
+	return mode == MODE_DEAD ? POST_DEAD : POST_NOTHING;
+}
+
+/* A: returns whether the bit was set already. */
+static inline bool posted_set(struct posted *p, uint8_t vector, bool level)
+{
+	if (unlikely(vecset_test(&p->level, vector) != level)) {
+		if (level)
+			vecset_test_and_set(&p->level, vector);
+		else
+			vecset_clear(&p->level, vector);
+	}
+	return vecset_test_and_set(&p->vectors, vector);
+}
+
+/* A, for an event: returns whether it was set already. */
+static inline bool posted_set_event(struct posted *p, enum vcpu_event event)
+{
+	return atomic_fetch_or(&p->events, bit32(event)) & bit32(event);
+}
+
+#endif

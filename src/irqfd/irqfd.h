@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An irqfd: its copy of the resolved target, its counters, where it is bound.
+ *
+ * The copy is written under the irqfd's sequence counter by whoever changes it: a route change (which
+ * holds the route slot's lock), a signal that found it stale and resolved on the spot (which only
+ * tries), and deassign. A signal only reads it.
+ *
+ *	signal					deassign
+ *	  enter a read section (a plain store)	  write TARGET_GONE under seq
+ *	  copy the target under seq		  vmirq_reader_wait()
+ *	  count (locked: fences the section)	  nothing of this irqfd is posted from here on
+ *	  look at seq again
+ *	  post
+ *	  leave the section
+ */
+#ifndef IRQFD_IRQFD_H
+#define IRQFD_IRQFD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/counts.h"
+#include "base/seqcount.h"
+#include "chip/deliver.h"
+#include "route/table.h"
+
+#include <vmirq/irqfd.h>
+
+struct irqfd_table;
+
+/* Beside enum target_kind, in an irqfd's copy. */
+#define TARGET_UNKNOWN 0xfeu /* to be resolved by the next signal */
+#define TARGET_GONE    0xffu /* deassigned */
+
+/* The word that holds a target but for its descriptor and generation. */
+#define TARGET_WORD(kind, verdict, vector, level)                                 \
+	((uint32_t)(kind) | (uint32_t)(verdict) << 8 | (uint32_t)(vector) << 16 | \
+	 (uint32_t)(level) << 24)
+
+struct vmirq_irqfd {
+	/* The line a signal touches. The first four: relaxed, under seq. */
+	struct seqcount seq;
+	_Atomic uint32_t target;
+	_Atomic uint64_t generation; /* of the destination map, when it was resolved */
+	struct posted *_Atomic posted;
+	/* By outcome; one locked add a signal, which is also its section's fence. */
+	_Atomic uint64_t delivered;
+	_Atomic uint64_t coalesced;
+	struct chip *chip;
+	struct route_slot *slot;
+
+	/* Other outcomes. */
+	struct counts rest __attribute__((aligned(CACHE_LINE)));
+	struct route_watcher watcher;
+	struct irqfd_table *table;
+	struct vmirq_pump *pump; /* NULL: no eventfd */
+	uint32_t pump_entry;
+	int eventfd; /* our own duplicate, or -1 */
+	uint64_t token;
+	struct vmirq_irqfd *next, **link; /* in the table's list, of used or of unused ones */
+};
+
+/* A VM's irqfds. Their memory is used again but never freed before the VM is. */
+struct irqfd_table {
+	struct vmirq_vm *vm;
+	pthread_mutex_t mutex; /* of the lists; nothing is taken under it */
+	struct vmirq_irqfd *used, *unused;
+	struct irqfd_block *blocks;
+};
+
+int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct irqfd_table **out);
+/* Deassigns whatever is left. */
+void vmirq_irqfd_table_destroy(struct irqfd_table *table);
+
+/* Take one from the free list, cleared, on the used list; or put it back. */
+struct vmirq_irqfd *vmirq_irqfd_take(struct irqfd_table *table);
+void vmirq_irqfd_put(struct vmirq_irqfd *irqfd);
+
+/* signal.c: raise once; inside a read section. */
+enum vmirq_verdict vmirq_irqfd_raise(struct vmirq_irqfd *irqfd);
+/* The route has changed or gone: resolve now. The slot's lock is held. */
+void vmirq_irqfd_resolve(struct vmirq_irqfd *irqfd);
+/* No signal is let through any more; the slot's lock is held. */
+void vmirq_irqfd_set_gone(struct vmirq_irqfd *irqfd);
+/* `n` was read from the eventfd: raise once, n-1 were merged. Inside a read section. */
+void vmirq_irqfd_read(struct vmirq_irqfd *irqfd, uint64_t n);
+
+#endif

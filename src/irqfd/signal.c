@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* A signal: by the copied target where it is good, else by the route itself. */
+#include "irqfd/irqfd.h"
+
+#include "base/reader.h"
+
+static bool map_moved_on(const struct vmirq_irqfd *irqfd, uint64_t generation)
+{
+	return dest_map_generation(&irqfd->chip->map) != generation;
+}
+
+/* Store what was resolved; the caller is the one writer, by the sequence counter. */
+static void put_target(struct vmirq_irqfd *irqfd, const struct target *t)
+{
+	atomic_store_explicit(&irqfd->posted, t->posted, memory_order_relaxed);
+	atomic_store_explicit(&irqfd->generation, t->generation, memory_order_relaxed);
+	atomic_store_explicit(&irqfd->target, TARGET_WORD(t->kind, t->verdict, t->vector, t->level),
+			      memory_order_relaxed);
+}
+
+/* What the route comes to now. `irq` is filled for TARGET_DELIVER. */
+static struct target resolve_route(const struct vmirq_irqfd *irqfd, struct interrupt *irq)
+{
+	struct route route = vmirq_route_read(irqfd->slot);
+
+	if (route.kind == ROUTE_NONE)
+		return (struct target){ .kind = TARGET_VERDICT,
+					.verdict = VMIRQ_NO_ROUTE,
+					.generation = dest_map_generation(&irqfd->chip->map) };
+	vmirq_msi_decode(&route.msi, irqfd->chip->format, irq);
+	return vmirq_resolve(irqfd->chip, irq);
+}
+
+void vmirq_irqfd_resolve(struct vmirq_irqfd *irqfd)
+{
+	struct interrupt irq;
+	struct target t = resolve_route(irqfd, &irq);
+
+	seq_write_lock(&irqfd->seq);
+	if (atomic_load_explicit(&irqfd->target, memory_order_relaxed) != TARGET_GONE)
+		put_target(irqfd, &t);
+	seq_write_end(&irqfd->seq);
+}
+
+void vmirq_irqfd_set_gone(struct vmirq_irqfd *irqfd)
+{
+	seq_write_lock(&irqfd->seq);
+	atomic_store_explicit(&irqfd->target, TARGET_GONE, memory_order_relaxed);
+	seq_write_end(&irqfd->seq);
+}
+
+static enum vmirq_verdict count_outcome(struct vmirq_irqfd *irqfd, enum vmirq_verdict verdict)
+{
+	if (verdict == VMIRQ_DELIVERED)
+		atomic_fetch_add_explicit(&irqfd->delivered, 1, memory_order_relaxed);
+	else if (verdict == VMIRQ_COALESCED)
+		atomic_fetch_add_explicit(&irqfd->coalesced, 1, memory_order_relaxed);
+	else
+		counts_add(&irqfd->rest, verdict, 1);
+	return verdict;
+}
+
+/* The copy is stale, being written, or no plain post: go by the route, and keep what it came to. */
+static __attribute__((noinline)) enum vmirq_verdict raise_slowly(struct vmirq_irqfd *irqfd)
+{
+	enum vmirq_verdict verdict;
+	struct interrupt irq;
+	struct target t;
+	uint32_t seq;
+
+	/* The section's fence: what is loaded from here on counts. */
+	fence_full();
+	seq = seq_peek(&irqfd->seq);
+	if (atomic_load_explicit(&irqfd->target, memory_order_relaxed) == TARGET_GONE)
+		return count_outcome(irqfd, VMIRQ_DEASSIGNED);
+	t = resolve_route(irqfd, &irq);
+	/* The route was read after seq: where seq_write_try() succeeds no newer one was stored. */
+	if (!(seq & 1) && seq_write_try(&irqfd->seq, seq)) {
+		put_target(irqfd, &t);
+		seq_write_end(&irqfd->seq);
+	}
+	switch (t.kind) {
+	case TARGET_POST:
+		verdict = post_vector(irqfd->chip, t.posted, t.vector, t.level);
+		break;
+	case TARGET_DELIVER:
+		verdict = vmirq_deliver(irqfd->chip, &irq).verdict;
+		break;
+	default:
+		verdict = t.verdict;
+		break;
+	}
+	return count_outcome(irqfd, verdict);
+}
+
+enum vmirq_verdict vmirq_irqfd_raise(struct vmirq_irqfd *irqfd)
+{
+	uint32_t seq = seq_peek(&irqfd->seq);
+	uint32_t word = atomic_load_explicit(&irqfd->target, memory_order_relaxed);
+	struct posted *posted = atomic_load_explicit(&irqfd->posted, memory_order_relaxed);
+	uint64_t generation = atomic_load_explicit(&irqfd->generation, memory_order_relaxed);
+	uint8_t vector = (uint8_t)(word >> 16);
+	_Atomic uint64_t *expected, *actual;
+	enum vmirq_verdict verdict;
+
+	/* Torn, or being written (odd): `posted` must not be followed. */
+	if (unlikely((word & 0xff) != TARGET_POST || (seq & 1) || seq_read_retry(&irqfd->seq, seq)))
+		return raise_slowly(irqfd);
+	/* Count first, by what it looks like, and mend the count if it was not so: the locked add is
+	 * then the fence that makes the section visible before the looks that follow. */
+	expected = vecset_test(&posted->vectors, vector) ? &irqfd->coalesced : &irqfd->delivered;
+	atomic_fetch_add_explicit(expected, 1, memory_order_relaxed);
+	fence_after_rmw();
+	if (unlikely(seq_read_retry(&irqfd->seq, seq) || map_moved_on(irqfd, generation))) {
+		atomic_fetch_sub_explicit(expected, 1, memory_order_relaxed);
+		return raise_slowly(irqfd);
+	}
+	verdict = post_vector(irqfd->chip, posted, vector, word >> 24);
+	actual = verdict == VMIRQ_DELIVERED ? &irqfd->delivered : &irqfd->coalesced;
+	if (unlikely(actual != expected || verdict > VMIRQ_COALESCED)) {
+		atomic_fetch_sub_explicit(expected, 1, memory_order_relaxed);
+		count_outcome(irqfd, verdict);
+	}
+	return verdict;
+}
+
+enum vmirq_verdict vmirq_irqfd_signal(struct vmirq_irqfd *irqfd)
+{
+	struct reader *section = reader_enter_unfenced();
+	enum vmirq_verdict verdict = vmirq_irqfd_raise(irqfd);
+
+	reader_exit(section);
+	return verdict;
+}
+
+void vmirq_irqfd_read(struct vmirq_irqfd *irqfd, uint64_t n)
+{
+	if (n > 1)
+		counts_add(&irqfd->rest, VMIRQ_EVENTFD_MERGED, n - 1);
+	vmirq_irqfd_raise(irqfd);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* The memory of a VM's irqfds. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "irqfd/irqfd.h"
+
+#define BLOCK_IRQFDS 16u
+
+struct irqfd_block {
+	struct vmirq_irqfd irqfd[BLOCK_IRQFDS];
+	struct irqfd_block *next;
+};
+
+static void link_into(struct vmirq_irqfd **list, struct vmirq_irqfd *irqfd)
+{
+	irqfd->next = *list;
+	irqfd->link = list;
+	if (*list)
+		(*list)->link = &irqfd->next;
+	*list = irqfd;
+}
+
+static void unlink_from(struct vmirq_irqfd *irqfd)
+{
+	*irqfd->link = irqfd->next;
+	if (irqfd->next)
+		irqfd->next->link = irqfd->link;
+}
+
+int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct irqfd_table **out)
+{
+	struct irqfd_table *table = calloc(1, sizeof(*table));
+
+	if (!table)
+		return -ENOMEM;
+	table->vm = vm;
+	pthread_mutex_init(&table->mutex, NULL);
+	*out = table;
+	return 0;
+}
+
+void vmirq_irqfd_table_destroy(struct irqfd_table *table)
+{
+	if (!table)
+		return;
+	while (table->used)
+		vmirq_irqfd_deassign(table->used);
+	while (table->blocks) {
+		struct irqfd_block *next = table->blocks->next;
+
+		free(table->blocks);
+		table->blocks = next;
+	}
+	pthread_mutex_destroy(&table->mutex);
+	free(table);
+}
+
+static bool add_block(struct irqfd_table *table)
+{
+	struct irqfd_block *block = aligned_alloc(CACHE_LINE, sizeof(*block));
+
+	if (!block)
+		return false;
+	memset(block, 0, sizeof(*block));
+	block->next = table->blocks;
+	table->blocks = block;
+	for (uint32_t i = 0; i < BLOCK_IRQFDS; i++)
+		link_into(&table->unused, &block->irqfd[i]);
+	return true;
+}
+
+/* All but its sequence counter, which goes on: a late reader of the old one must see that it changed. */
+static void clear(struct vmirq_irqfd *irqfd)
+{
+	atomic_store_explicit(&irqfd->posted, NULL, memory_order_relaxed);
+	atomic_store_explicit(&irqfd->delivered, 0, memory_order_relaxed);
+	atomic_store_explicit(&irqfd->coalesced, 0, memory_order_relaxed);
+	for (int i = 0; i < VMIRQ_VERDICTS; i++)
+		atomic_store_explicit(&irqfd->rest.verdict[i], 0, memory_order_relaxed);
+}
+
+struct vmirq_irqfd *vmirq_irqfd_take(struct irqfd_table *table)
+{
+	struct vmirq_irqfd *irqfd = NULL;
+
+	pthread_mutex_lock(&table->mutex);
+	if (table->unused || add_block(table)) {
+		irqfd = table->unused;
+		unlink_from(irqfd);
+		clear(irqfd);
+		link_into(&table->used, irqfd);
+	}
+	pthread_mutex_unlock(&table->mutex);
+	return irqfd;
+}
+
+void vmirq_irqfd_put(struct vmirq_irqfd *irqfd)
+{
+	struct irqfd_table *table = irqfd->table;
+
+	pthread_mutex_lock(&table->mutex);
+	unlink_from(irqfd);
+	link_into(&table->unused, irqfd);
+	pthread_mutex_unlock(&table->mutex);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* An MSI message and its fields (SDM vol. 3A 11.11; KVM API 4.52 for the 32-bit ids; the extended
+ * destination id of KVM_FEATURE_MSI_EXT_DEST_ID). */
+#ifndef MSI_MESSAGE_H
+#define MSI_MESSAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* As a device writes it. */
+struct msi_message {
+	uint32_t address_lo;
+	uint32_t address_hi;
+	uint32_t data;
+};
+
+/* Delivery modes, as they are encoded in messages, RTEs, LVTs and the ICR. */
+enum delivery_mode {
+	DELIVERY_FIXED = 0,
+	DELIVERY_LOWEST = 1,
+	DELIVERY_SMI = 2,
+	DELIVERY_RESERVED = 3,
+	DELIVERY_NMI = 4,
+	DELIVERY_INIT = 5,
+	DELIVERY_SIPI = 6, /* reserved in a message */
+	DELIVERY_EXTINT = 7,
+};
+
+/* An interrupt on its way to local APICs, wherever it comes from. */
+struct interrupt {
+	uint32_t dest;
+	uint8_t vector;
+	uint8_t mode; /* enum delivery_mode */
+	bool logical;
+	bool level;	/* trigger mode */
+	bool redirect;	/* redirection hint */
+	bool interrupt; /* the address is one of an interrupt message */
+	bool ipi;	/* from an ICR: 0xff is no broadcast to x2APICs */
+};
+
+/* How wide destination ids are in this VM's messages. */
+struct msi_format {
+	bool ids_32bit;
+	bool ext_dest_id;
+};
+
+#define MSI_ADDRESS_BASE 0xfee00000u
+#define MSI_ADDRESS_MASK 0xfff00000u
+
+/* Can this message be sent at all in this format? */
+bool vmirq_msi_valid(const struct msi_message *msg, struct msi_format format);
+
+void vmirq_msi_decode(const struct msi_message *msg, struct msi_format format,
+		      struct interrupt *irq);
+
+/* The message that decodes to `irq`: what an IOAPIC with this in its RTE sends. */
+void vmirq_msi_encode(const struct interrupt *irq, struct msi_format format,
+		      struct msi_message *msg);
+
+#endif

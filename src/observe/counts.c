@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading the counters. */
+#include <vmirq/observe.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/vm.h"
+#include "irqfd/irqfd.h"
+#include "vcpu/vcpu.h"
+
+/* Clear what the caller's release knows; what is longer than ours stays as it is. */
+static int start(void *out, size_t ours, size_t size)
+{
+	if (size < ours)
+		return -EINVAL;
+	memset((char *)out + sizeof(size_t), 0, ours - sizeof(size_t));
+	return 0;
+}
+
+static void add(struct vmirq_route_counts *out, enum vmirq_verdict verdict, uint64_t n)
+{
+	out->verdict[verdict] += n;
+	out->raised += n;
+}
+
+static void add_irqfd(const struct vmirq_irqfd *irqfd, struct vmirq_route_counts *out)
+{
+	add(out, VMIRQ_DELIVERED, atomic_load_explicit(&irqfd->delivered, memory_order_relaxed));
+	add(out, VMIRQ_COALESCED, atomic_load_explicit(&irqfd->coalesced, memory_order_relaxed));
+	counts_read(&irqfd->rest, out);
+}
+
+int vmirq_irqfd_counts(struct vmirq_irqfd *irqfd, struct vmirq_route_counts *out)
+{
+	if (!irqfd || !out || start(out, sizeof(*out), out->size))
+		return -EINVAL;
+	add_irqfd(irqfd, out);
+	return 0;
+}
+
+int vmirq_gsi_counts(struct vmirq_vm *vm, uint32_t gsi, struct vmirq_route_counts *out)
+{
+	const struct counts *retired;
+	struct route_slot *slot;
+
+	if (!vm || !out || gsi >= vm->routes->max_gsis || start(out, sizeof(*out), out->size))
+		return -EINVAL;
+	slot = vmirq_route_find(vm->routes, gsi);
+	if (!slot)
+		return 0;
+	vmirq_route_lock(vm->routes, slot);
+	for (struct route_watcher *w = slot->watchers; w; w = w->next)
+		add_irqfd((struct vmirq_irqfd *)((char *)w - offsetof(struct vmirq_irqfd, watcher)),
+			  out);
+	vmirq_route_unlock(vm->routes, slot);
+	/* Acquire: pairs with the release in make_retired(). */
+	retired = atomic_load_explicit(&slot->retired, memory_order_acquire);
+	if (retired)
+		counts_read(retired, out);
+	return 0;
+}
+
+int vmirq_msi_counts(struct vmirq_vm *vm, struct vmirq_route_counts *out)
+{
+	if (!vm || !out || start(out, sizeof(*out), out->size))
+		return -EINVAL;
+	counts_read(vm->msi, out);
+	return 0;
+}
+
+int vmirq_ipi_counts(struct vmirq_vm *vm, struct vmirq_route_counts *out)
+{
+	if (!vm || !out || start(out, sizeof(*out), out->size))
+		return -EINVAL;
+	counts_read(&vm->chip->ipi, out);
+	return 0;
+}
+
+int vmirq_vector_counts(struct vmirq_vcpu *vcpu, uint32_t vector, struct vmirq_vector_counts *out)
+{
+	const struct vector_count *count;
+	bool unfolded;
+
+	if (!vcpu || vector > 255 || !out || start(out, sizeof(*out), out->size))
+		return -EINVAL;
+	count = &vcpu->lapic.count[vector];
+	unfolded = vecset_test(&vcpu->posted->vectors, (uint8_t)vector);
+	out->posted = atomic_load_explicit(&count->posted, memory_order_relaxed) + unfolded;
+	out->merged = atomic_load_explicit(&count->merged, memory_order_relaxed);
+	out->taken = atomic_load_explicit(&count->taken, memory_order_relaxed);
+	out->reset = atomic_load_explicit(&count->reset, memory_order_relaxed);
+	out->pending = (uint64_t)unfolded + lapic_test(&vcpu->lapic, LAPIC_IRR, (uint8_t)vector);
+	return 0;
+}

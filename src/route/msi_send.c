@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* Messages sent without a GSI. */
+#include <vmirq/msi.h>
+
+#include <errno.h>
+
+#include "base/reader.h"
+#include "base/vm.h"
+#include "chip/deliver.h"
+
+static int send_one(struct vmirq_vm *vm, const struct kvm_msi *msi, struct delivery *result)
+{
+	struct msi_message msg = { .address_lo = msi->address_lo,
+				   .address_hi = msi->address_hi,
+				   .data = msi->data };
+	struct interrupt irq;
+
+	if ((msi->flags & ~(uint32_t)KVM_MSI_VALID_DEVID) ||
+	    !vmirq_msi_valid(&msg, vm->chip->format))
+		return -EINVAL;
+	vmirq_msi_decode(&msg, vm->chip->format, &irq);
+	*result = vmirq_deliver(vm->chip, &irq);
+	counts_add(vm->msi, result->verdict, 1);
+	return (int)result->accepted;
+}
+
+int vmirq_msi_send_verdict(struct vmirq_vm *vm, const struct kvm_msi *msi,
+			   enum vmirq_verdict *verdict)
+{
+	struct delivery result = { .verdict = VMIRQ_DELIVERED };
+	struct reader *section;
+	int accepted;
+
+	if (!vm || !msi)
+		return -EINVAL;
+	section = reader_enter();
+	accepted = send_one(vm, msi, &result);
+	reader_exit(section);
+	if (verdict && accepted >= 0)
+		*verdict = result.verdict;
+	return accepted;
+}
+
+int vmirq_msi_send(struct vmirq_vm *vm, const struct kvm_msi *msi)
+{
+	return vmirq_msi_send_verdict(vm, msi, NULL);
+}
+
+int vmirq_msi_send_batch(struct vmirq_vm *vm, const struct kvm_msi *msis, size_t n)
+{
+	struct delivery result;
+	struct reader *section;
+	size_t sent = 0;
+
+	if (!vm || (n && !msis) || n > INT32_MAX)
+		return -EINVAL;
+	section = reader_enter();
+	while (sent < n && send_one(vm, &msis[sent], &result) >= 0)
+		sent++;
+	reader_exit(section);
+	return sent || !n ? (int)sent : -EINVAL;
+}

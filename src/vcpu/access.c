@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* The guest's accesses to its local APIC. An access may send IPIs: hence the read sections. */
+#include <errno.h>
+
+#include "base/reader.h"
+#include "vcpu/vcpu.h"
+
+int vmirq_vcpu_mmio(struct vmirq_vcpu *vcpu, uint64_t gpa, void *data, uint32_t len, bool is_write)
+{
+	struct reader *section;
+
+	if (!vmirq_lapic_claims(&vcpu->lapic, gpa))
+		return -ENOENT;
+	/* A read shows what was posted; a write of TPR or EOI decides on all there is. */
+	section = reader_enter();
+	vmirq_lapic_fold(&vcpu->lapic);
+	vmirq_lapic_mmio(&vcpu->lapic, gpa, data, len, is_write);
+	reader_exit(section);
+	return 0;
+}
+
+static int msr_error(enum lapic_msr result)
+{
+	return result == LAPIC_MSR_DONE ? 0 : result == LAPIC_MSR_NOT_OURS ? -ENOENT : -EINVAL;
+}
+
+int vmirq_vcpu_rdmsr(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t *value)
+{
+	vmirq_lapic_fold(&vcpu->lapic);
+	return msr_error(vmirq_lapic_rdmsr(&vcpu->lapic, msr, value));
+}
+
+int vmirq_vcpu_wrmsr(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+	struct reader *section = reader_enter();
+	enum lapic_msr result;
+
+	vmirq_lapic_fold(&vcpu->lapic);
+	result = vmirq_lapic_wrmsr(&vcpu->lapic, msr, value);
+	reader_exit(section);
+	return msr_error(result);
+}
+
+uint64_t vmirq_vcpu_apic_base(struct vmirq_vcpu *vcpu)
+{
+	return lapic_base(&vcpu->lapic);
+}
+
+int vmirq_vcpu_set_apic_base(struct vmirq_vcpu *vcpu, uint64_t value)
+{
+	return vmirq_lapic_set_base(&vcpu->lapic, value) ? 0 : -EINVAL;
+}
+
+uint64_t vmirq_vcpu_cr8(struct vmirq_vcpu *vcpu)
+{
+	return lapic_get(&vcpu->lapic, LAPIC_TPR) >> 4;
+}
+
+int vmirq_vcpu_set_cr8(struct vmirq_vcpu *vcpu, uint64_t value)
+{
+	if (value > 15)
+		return -EINVAL;
+	vmirq_lapic_set_tpr(&vcpu->lapic, (uint32_t)value << 4);
+	return 0;
+}

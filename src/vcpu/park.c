@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* Sleeping until something is posted. The descriptor's mode is the futex. */
+#include <errno.h>
+#include <linux/futex.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vcpu/vcpu.h"
+
+#define NS_PER_S 1000000000
+
+static struct timespec deadline_after(int64_t timeout_ns)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += timeout_ns / NS_PER_S;
+	t.tv_nsec += timeout_ns % NS_PER_S;
+	if (t.tv_nsec >= NS_PER_S) {
+		t.tv_sec++;
+		t.tv_nsec -= NS_PER_S;
+	}
+	return t;
+}
+
+/* Until the mode is no longer PARKED; false: the deadline (NULL: none) has passed. */
+static bool sleep_while_parked(struct vmirq_vcpu *vcpu, const struct timespec *deadline)
+{
+	_Atomic uint32_t *mode = &vcpu->posted->mode;
+
+	while (atomic_load(mode) == MODE_PARKED) {
+		/* WAIT_BITSET takes an absolute CLOCK_MONOTONIC time, so going again costs no time. */
+		if (syscall(SYS_futex, mode, FUTEX_WAIT_BITSET_PRIVATE, MODE_PARKED, deadline, NULL,
+			    FUTEX_BITSET_MATCH_ANY) < 0 &&
+		    errno == ETIMEDOUT)
+			return false;
+	}
+	return true;
+}
+
+/* What the VMM asked for: INTERRUPTED, and an interrupt is taken by that. */
+static bool take_request(struct vmirq_vcpu *vcpu)
+{
+	uint32_t events = vcpu_events(vcpu);
+
+	if (events & bit32(EVENT_STOP)) {
+		vmirq_vcpu_saw_stop(vcpu);
+		return true;
+	}
+	return (events & bit32(EVENT_INTERRUPT)) && vcpu_take_events(vcpu, bit32(EVENT_INTERRUPT));
+}
+
+int vmirq_vcpu_park(struct vmirq_vcpu *vcpu, int64_t timeout_ns)
+{
+	struct timespec deadline;
+	bool in_time = true;
+
+	if (timeout_ns >= 0)
+		deadline = deadline_after(timeout_ns);
+	/* C and D in posted.h. */
+	vcpu_set_mode(vcpu, MODE_PARKED);
+	if (!vcpu_anything_posted(vcpu, vcpu->wanted_events))
+		in_time = sleep_while_parked(vcpu, timeout_ns >= 0 ? &deadline : NULL);
+	vcpu_set_mode(vcpu, MODE_OUTSIDE);
+	if (take_request(vcpu))
+		return VMIRQ_PARK_INTERRUPTED;
+	if (in_time || vcpu_anything_posted(vcpu, vcpu->wanted_events))
+		return VMIRQ_PARK_RUNNABLE;
+	return VMIRQ_PARK_TIMEOUT;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The vCPU object: a local APIC, the thread that runs it, and how to reach that thread.
+ *
+ * A slot's object is made once and used again after destroy; it is freed with the VM only, so a
+ * signaller or an observer that still holds it reads memory that is there. What a kick needs is
+ * written while nobody can kick (before the thread is bound, or after a grace period).
+ */
+#ifndef VCPU_VCPU_H
+#define VCPU_VCPU_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "chip/lapic.h"
+
+#include <vmirq/vcpu.h>
+
+enum run_state {
+	NO_THREAD,
+	RUNNING,
+	STOPPED, /* has a thread, which has seen EVENT_STOP and stays out */
+};
+
+struct vmirq_vcpu {
+	struct lapic lapic;
+	struct vmirq_vm *vm;
+	struct chip *chip;
+	struct posted *posted;
+	uint32_t index;
+	bool used; /* created and not destroyed; under the table's mutex */
+
+	/* How it is kicked and woken; constant from create to destroy. */
+	struct vmirq_callback kick;
+	struct vmirq_callback wake;
+	int kick_signal;
+	struct kvm_run *kvm_run;
+	int kvm_vcpu_fd;
+	_Atomic pid_t process, thread; /* thread 0: none bound */
+
+	/* Its thread's own. */
+	bool wait_for_sipi;
+	uint32_t wanted_events; /* what its last step would have acted on */
+	bool kvm_halted;	/* for vmirq_kvm_run() */
+
+	pthread_mutex_t run_mutex; /* of run_state; nothing is taken under it */
+	pthread_cond_t run_changed;
+	enum run_state run_state;
+	pthread_t run_thread;
+} __attribute__((aligned(CACHE_LINE)));
+
+struct vcpu_table {
+	pthread_mutex_t mutex; /* create and destroy */
+	uint32_t max;
+	struct vmirq_vcpu *_Atomic vcpu[];
+};
+
+int vmirq_vcpu_table_create(uint32_t max, struct vcpu_table **out);
+/* Every vCPU is destroyed. */
+void vmirq_vcpu_table_free(struct vcpu_table *table);
+/* -EBUSY: some vCPU has a thread. */
+int vmirq_vcpu_table_destroy_all(struct vcpu_table *table);
+
+/* kick.c: the host's side of a chip's wake and kick; `vm` is the VM. */
+void vmirq_vcpu_host_wake(void *vm, uint32_t index);
+void vmirq_vcpu_host_kick(void *vm, uint32_t index);
+
+/* run_state.c: its thread has seen EVENT_STOP. */
+void vmirq_vcpu_saw_stop(struct vmirq_vcpu *vcpu);
+
+static inline uint32_t vcpu_events(const struct vmirq_vcpu *vcpu)
+{
+	return atomic_load(&vcpu->posted->events);
+}
+
+/* Take these events; returns those that were there. */
+static inline uint32_t vcpu_take_events(struct vmirq_vcpu *vcpu, uint32_t events)
+{
+	return atomic_fetch_and(&vcpu->posted->events, ~events) & events;
+}
+
+/* C in posted.h: change the mode and look. Returns the mode there was. */
+static inline uint32_t vcpu_set_mode(struct vmirq_vcpu *vcpu, enum vcpu_mode mode)
+{
+	return atomic_exchange(&vcpu->posted->mode, mode);
+}
+
+/* D in posted.h: has anything been posted that is not folded in? */
+static inline bool vcpu_anything_posted(const struct vmirq_vcpu *vcpu, uint32_t events)
+{
+	const struct vecset *s = &vcpu->posted->vectors;
+
+	return (vcpu_events(vcpu) & events) || atomic_load(&s->word[0]) ||
+	       atomic_load(&s->word[1]) || atomic_load(&s->word[2]) || atomic_load(&s->word[3]);
+}
+
+#endif

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/* Puts a VM's interrupt domain together. */
+#include <vmirq/vm.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/options.h"
+#include "base/reader.h"
+#include "base/vm.h"
+#include "chip/chip.h"
+#include "irqfd/irqfd.h"
+#include "route/table.h"
+#include "vcpu/vcpu.h"
+
+/* vmirq_vm_config as it was in the first release. */
+#define CONFIG_LEAST  sizeof(struct vmirq_vm_config)
+
+#define DEFAULT_VCPUS 256u
+#define DEFAULT_GSIS  (1u << 20)
+
+/* All that is of one VM and not in a part of its own. */
+struct whole_vm {
+	struct vmirq_vm vm;
+	struct chip chip;
+	struct counts msi;
+	pthread_mutex_t map_mutex;
+};
+
+static uint64_t monotonic_now(void *opaque)
+{
+	struct timespec t;
+
+	(void)opaque;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t host_now(void *opaque)
+{
+	const struct vmirq_vm *vm = opaque;
+
+	return vm->clock.now(vm->clock.opaque);
+}
+
+static void host_lock(void *mutex)
+{
+	pthread_mutex_lock(mutex);
+}
+
+static void host_unlock(void *mutex)
+{
+	pthread_mutex_unlock(mutex);
+}
+
+static int create_chip(struct whole_vm *whole, uint32_t vcpus, uint32_t flags)
+{
+	struct chip_host host = {
+		.opaque = &whole->vm,
+		.wake = vmirq_vcpu_host_wake,
+		.kick = vmirq_vcpu_host_kick,
+		.now = host_now,
+		.lock = host_lock,
+		.unlock = host_unlock,
+	};
+	struct msi_format format = {
+		.ids_32bit = flags & VMIRQ_VM_MSI_32BIT_IDS,
+		.ext_dest_id = flags & VMIRQ_VM_MSI_EXT_DEST_ID,
+	};
+	size_t size = vmirq_chip_size(vcpus);
+	void *memory =
+		aligned_alloc(CACHE_LINE, (size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1));
+
+	if (!memory)
+		return -ENOMEM;
+	memset(memory, 0, size);
+	vmirq_chip_init(&whole->chip, &host, vcpus, format, &whole->map_mutex, memory);
+	whole->vm.chip = &whole->chip;
+	return 0;
+}
+
+/* Everything is calloc'ed, so what was not made is NULL. */
+static void free_vm(struct whole_vm *whole)
+{
+	vmirq_irqfd_table_destroy(whole->vm.irqfds);
+	vmirq_pump_destroy(whole->vm.pump);
+	vmirq_vcpu_table_free(whole->vm.vcpus);
+	vmirq_route_table_destroy(whole->vm.routes);
+	if (whole->vm.chip)
+		free(whole->chip.posted);
+	pthread_mutex_destroy(&whole->map_mutex);
+	free(whole);
+}
+
+static int check_config(struct vmirq_vm_config *config)
+{
+	if (!config->max_vcpus)
+		config->max_vcpus = DEFAULT_VCPUS;
+	if (!config->max_gsis)
+		config->max_gsis = DEFAULT_GSIS;
+	if (config->irqchip != VMIRQ_IRQCHIP_SOFT || config->max_vcpus > MAX_VCPUS ||
+	    (config->flags & ~(VMIRQ_VM_MSI_32BIT_IDS | VMIRQ_VM_MSI_EXT_DEST_ID)) ||
+	    (config->clock && !config->clock->now))
+		return -EINVAL;
+	return 0;
+}
+
+int vmirq_vm_create(const struct vmirq_vm_config *caller, struct vmirq_vm **out)
+{
+	struct vmirq_vm_config config;
+	struct whole_vm *whole;
+	int error;
+
+	if (!caller || !out)
+		return -EINVAL;
+	error = options_copy(&config, sizeof(config), CONFIG_LEAST, caller, caller->size);
+	if (!error)
+		error = check_config(&config);
+	if (!error)
+		error = vmirq_reader_init();
+	if (error)
+		return error;
+	whole = calloc(1, sizeof(*whole));
+	if (!whole)
+		return -ENOMEM;
+	pthread_mutex_init(&whole->map_mutex, NULL);
+	whole->vm.msi = &whole->msi;
+	whole->vm.clock = config.clock ? *config.clock
+				       : (struct vmirq_clock){ .now = monotonic_now };
+	error = create_chip(whole, config.max_vcpus, config.flags);
+	if (!error)
+		error = vmirq_vcpu_table_create(config.max_vcpus, &whole->vm.vcpus);
+	if (!error)
+		error = vmirq_route_table_create(config.max_gsis, &whole->vm.routes);
+	if (!error)
+		error = vmirq_irqfd_table_create(&whole->vm, &whole->vm.irqfds);
+	if (!error)
+		error = vmirq_pump_create(&whole->vm.pump);
+	if (error)
+		free_vm(whole);
+	else
+		*out = &whole->vm;
+	return error;
+}
+
+int vmirq_vm_destroy(struct vmirq_vm *vm)
+{
+	int error;
+
+	if (!vm)
+		return 0;
+	if (reader_inside())
+		return -EDEADLK;
+	error = vmirq_vcpu_table_destroy_all(vm->vcpus);
+	if (error)
+		return error;
+	vmirq_pump_stop(vm->pump);
+	free_vm((struct whole_vm *)vm);
+	return 0;
+}
+
+int vmirq_vm_quiesce(struct vmirq_vm *vm)
+{
+	return vm ? vmirq_reader_wait() : -EINVAL;
+}
+
+struct vmirq_pump *vmirq_vm_pump(struct vmirq_vm *vm)
+{
+	return vm->pump;
+}
+
+struct vmirq_vcpu *vmirq_vm_vcpu(struct vmirq_vm *vm, uint32_t index)
+{
+	struct vmirq_vcpu *vcpu;
+
+	if (!vm || index >= vm->vcpus->max)
+		return NULL;
+	/* Acquire: pairs with the release in vcpu/table.c. */
+	vcpu = atomic_load_explicit(&vm->vcpus->vcpu[index], memory_order_acquire);
+	return vcpu && vcpu->used ? vcpu : NULL;
+}

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+#include "cases.h"
+
+int main(void)
+{
+	return run_cases(VMM_CPU_THREADS);
+}

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 int vmirq_eventfd_token(int fd, uint64_t *token)
@@ -37,14 +36,6 @@ int vmirq_eventfd_token(int fd, uint64_t *token)
 	/* Never 0, which means "ask" to our callers; the kernel's ids start at 0. */
 	*token = strtoull(id + strlen("eventfd-id:"), NULL, 10) + 1;
 	return 0;
-}
-
-uint64_t vmirq_eventfd_drain(int fd)
-{
-	uint64_t n = 0;
-	struct iovec to = { .iov_base = &n, .iov_len = sizeof(n) };
-
-	return preadv2(fd, &to, 1, -1, RWF_NOWAIT) == (ssize_t)sizeof(n) ? n : 0;
 }
 
 /* A tree of tokens, by libc. Never held while anything else is taken. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Eventfds of other people: which one it is, what is in it, and who has it bound. */
+/* Eventfds of other people: which one it is, and who has it bound. */
 #ifndef IRQFD_EVENTFD_H
 #define IRQFD_EVENTFD_H
 
@@ -8,10 +8,6 @@
 /* The eventfd's identity, the same for every duplicate in this and other processes while one is open.
  * -EBADF; -EINVAL: no eventfd; -ENOSYS: there is no /proc. */
 int vmirq_eventfd_token(int fd, uint64_t *token);
-
-/* Take its count without ever blocking, whatever its owner did to O_NONBLOCK; 0 if there is none.
- * Async-signal-safe. */
-uint64_t vmirq_eventfd_drain(int fd);
 
 /* The process's registry of bound eventfds: -EBUSY if this one is, -ENOMEM. */
 int vmirq_eventfd_bind(uint64_t token);

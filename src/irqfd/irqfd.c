@@ -11,7 +11,7 @@
 #include "base/reader.h"
 #include "base/vm.h"
 #include "irqfd/eventfd.h"
-#include "irqfd/pump.h"
+#include "pump/pump.h"
 
 /* vmirq_irqfd_config as it was in the first release. */
 #define CONFIG_LEAST sizeof(struct vmirq_irqfd_config)
@@ -102,6 +102,17 @@ static bool detach(struct vmirq_irqfd *irqfd)
 	return found;
 }
 
+/* The pump's callback: in a read section. */
+static bool eventfd_ready(void *opaque)
+{
+	struct vmirq_irqfd *irqfd = opaque;
+	uint64_t n = vmirq_fd_drain(irqfd->eventfd);
+
+	if (n)
+		vmirq_irqfd_read(irqfd, n);
+	return n > 0;
+}
+
 int vmirq_irqfd_assign(struct vmirq_vm *vm, const struct vmirq_irqfd_config *caller,
 		       struct vmirq_irqfd **out)
 {
@@ -136,7 +147,8 @@ int vmirq_irqfd_assign(struct vmirq_vm *vm, const struct vmirq_irqfd_config *cal
 	if (!error && config.eventfd >= 0) {
 		struct vmirq_pump *pump = config.pump ? config.pump : vm->pump;
 
-		error = vmirq_pump_add(pump, irqfd->eventfd, irqfd, &irqfd->pump_entry);
+		error = vmirq_pump_add(pump, irqfd->eventfd, eventfd_ready, irqfd,
+				       &irqfd->pump_entry);
 		if (error)
 			detach(irqfd);
 		else
@@ -154,7 +166,7 @@ int vmirq_irqfd_assign(struct vmirq_vm *vm, const struct vmirq_irqfd_config *cal
 /* What was written before the call. The pump is off it already, so nobody else reads. */
 static void deliver_unread(struct vmirq_irqfd *irqfd)
 {
-	uint64_t n = vmirq_eventfd_drain(irqfd->eventfd);
+	uint64_t n = vmirq_fd_drain(irqfd->eventfd);
 	struct reader *section;
 
 	if (!n)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "irqfd/pump.h"
+#include "pump/pump.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -7,11 +7,10 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/reader.h"
-#include "irqfd/eventfd.h"
-#include "irqfd/irqfd.h"
 
 #define BLOCK_ENTRIES	      64u
 #define MAX_BLOCKS_OF_ENTRIES 16384u /* a million eventfds */
@@ -23,7 +22,8 @@ struct pump_entry {
 	/* Odd while the entry is used: a record's generation must match. */
 	_Atomic uint32_t generation;
 	int fd;
-	struct vmirq_irqfd *irqfd;
+	pump_ready ready;
+	void *opaque;
 	uint32_t next_free; /* plus one */
 };
 
@@ -99,6 +99,14 @@ int vmirq_pump_destroy(struct vmirq_pump *pump)
 	return 0;
 }
 
+uint64_t vmirq_fd_drain(int fd)
+{
+	uint64_t n = 0;
+	struct iovec to = { .iov_base = &n, .iov_len = sizeof(n) };
+
+	return preadv2(fd, &to, 1, -1, RWF_NOWAIT) == (ssize_t)sizeof(n) ? n : 0;
+}
+
 int vmirq_pump_fd(const struct vmirq_pump *pump)
 {
 	return pump->epoll;
@@ -128,7 +136,7 @@ static int take_entry(struct vmirq_pump *pump, uint32_t *index)
 	return 0;
 }
 
-int vmirq_pump_add(struct vmirq_pump *pump, int fd, struct vmirq_irqfd *irqfd, uint32_t *index)
+int vmirq_pump_add(struct vmirq_pump *pump, int fd, pump_ready ready, void *opaque, uint32_t *index)
 {
 	struct pump_entry *entry;
 	struct epoll_event event = { .events = EPOLLIN };
@@ -143,9 +151,10 @@ int vmirq_pump_add(struct vmirq_pump *pump, int fd, struct vmirq_irqfd *irqfd, u
 	}
 	entry = entry_at(pump, *index);
 	entry->fd = fd;
-	entry->irqfd = irqfd;
+	entry->ready = ready;
+	entry->opaque = opaque;
 	generation = atomic_load_explicit(&entry->generation, memory_order_relaxed) + 1;
-	/* Release: who finds this generation finds the rest; pairs with the acquire in raise_entry(). */
+	/* Release: who finds this generation finds the rest; pairs with the acquire in run_entry(). */
 	atomic_store_explicit(&entry->generation, generation, memory_order_release);
 	event.data.u64 = (uint64_t)generation << 32 | *index;
 	if (epoll_ctl(pump->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
@@ -177,29 +186,25 @@ void vmirq_pump_remove(struct vmirq_pump *pump, uint32_t index)
 	atomic_fetch_sub_explicit(&pump->users, 1, memory_order_relaxed);
 }
 
-/* Returns whether something was read. */
-static bool raise_entry(struct vmirq_pump *pump, uint64_t record)
+static bool run_entry(struct vmirq_pump *pump, uint64_t record)
 {
 	struct pump_entry *entry = entry_at(pump, (uint32_t)record);
 	struct reader *section = reader_enter();
-	uint64_t n = 0;
+	bool found = false;
 
 	/* Acquire: pairs with the release in vmirq_pump_add(). */
 	if (atomic_load_explicit(&entry->generation, memory_order_acquire) ==
-	    (uint32_t)(record >> 32)) {
-		n = vmirq_eventfd_drain(entry->fd);
-		if (n)
-			vmirq_irqfd_read(entry->irqfd, n);
-	}
+	    (uint32_t)(record >> 32))
+		found = entry->ready(entry->opaque);
 	reader_exit(section);
-	return n > 0;
+	return found;
 }
 
 /* -ECANCELED: the thread's stop record was among them. */
 static int dispatch(struct vmirq_pump *pump, int timeout_ms)
 {
 	struct epoll_event events[DISPATCH_AT_MOST];
-	int n, raised = 0;
+	int n, found = 0;
 	bool stop = false;
 
 	n = epoll_wait(pump->epoll, events, DISPATCH_AT_MOST, timeout_ms);
@@ -209,9 +214,9 @@ static int dispatch(struct vmirq_pump *pump, int timeout_ms)
 		if (events[i].data.u64 == RECORD_STOP)
 			stop = true;
 		else
-			raised += raise_entry(pump, events[i].data.u64);
+			found += run_entry(pump, events[i].data.u64);
 	}
-	return stop ? -ECANCELED : raised;
+	return stop ? -ECANCELED : found;
 }
 
 int vmirq_pump_dispatch(struct vmirq_pump *pump, int timeout_ms)
@@ -278,7 +283,7 @@ int vmirq_pump_stop(struct vmirq_pump *pump)
 		return -errno;
 	pthread_join(pump->thread, NULL);
 	/* The record stands until it is read, so a VMM's own dispatch would spin on it. */
-	vmirq_eventfd_drain(pump->stop);
+	vmirq_fd_drain(pump->stop);
 	pthread_mutex_lock(&pump->mutex);
 	pump->thread_state = NO_THREAD;
 	pthread_mutex_unlock(&pump->mutex);

@@ -210,6 +210,15 @@ pid_t storage_daemon_pid(const struct storage_daemon *daemon)
 	return daemon->pid;
 }
 
+void storage_daemon_kill(struct storage_daemon *daemon)
+{
+	if (storage_daemon_alive(daemon))
+		return;
+	kill(daemon->pid, SIGKILL);
+	while (!storage_daemon_alive(daemon))
+		sleep_ms(1);
+}
+
 void storage_daemon_stop(struct storage_daemon *daemon)
 {
 	if (!daemon)
@@ -221,11 +230,7 @@ void storage_daemon_stop(struct storage_daemon *daemon)
 		     waited += POLL_MS)
 			sleep_ms(POLL_MS);
 	}
-	if (!storage_daemon_alive(daemon)) {
-		kill(daemon->pid, SIGKILL);
-		while (!storage_daemon_alive(daemon))
-			sleep_ms(1);
-	}
+	storage_daemon_kill(daemon);
 	remove_directory(daemon);
 	if (daemon->log >= 0)
 		close(daemon->log);

@@ -4,8 +4,8 @@
  * makes sure that it does not outlive this process.
  *
  * The daemon dies with the *thread* that started it (prctl PR_SET_PDEATHSIG), so start it from one
- * that lives as long as the device is wanted, such as the main thread. It runs in a session of its
- * own: a Ctrl-C at the terminal reaches us, not it.
+ * that lives as long as the device is wanted, such as the main thread. It runs in a process group of
+ * its own: a Ctrl-C at the terminal reaches us, not it.
  */
 #ifndef DEVICES_STORAGE_DAEMON_H
 #define DEVICES_STORAGE_DAEMON_H
@@ -33,6 +33,10 @@ int storage_daemon_alive(struct storage_daemon *daemon);
 const char *storage_daemon_last_words(struct storage_daemon *daemon, char *buf, size_t size);
 
 pid_t storage_daemon_pid(const struct storage_daemon *daemon);
+
+/* SIGKILL and reap: when it returns, the daemon does nothing any more. Errors that follow are those
+ * of a daemon that died. */
+void storage_daemon_kill(struct storage_daemon *daemon);
 
 /* SIGTERM, after two seconds SIGKILL, reap, remove what it left. NULL is nothing. */
 void storage_daemon_stop(struct storage_daemon *daemon);

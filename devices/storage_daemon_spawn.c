@@ -43,7 +43,9 @@ static void __attribute__((noreturn)) child(char *const *argv, int output, int r
 	/* It may have died before the line above. */
 	if (getppid() != parent)
 		_exit(127);
-	setsid();
+	/* Not setsid(): where the kernel groups by session for fairness (autogroup), that has been
+	 * seen to leave a woken daemon without a CPU for seconds on a busy machine (Linux 6.18). */
+	setpgid(0, 0);
 	for (int signal = 1; signal < NSIG; signal++)
 		sigaction(signal, &standard, NULL);
 	sigemptyset(&none);

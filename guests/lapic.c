@@ -14,7 +14,7 @@ bool lapic_x2apic; /* entry.S reads it */
 
 static void lapic_write(uint32_t reg, uint32_t value)
 {
-	/* x2APIC registers are MSRs at a sixteenth of their xAPIC offset (SDM vol. 3A 11.12.1.2). */
+	/* An x2APIC register's MSR is a sixteenth of its xAPIC offset (SDM vol. 3A 11.12.1.2). */
 	if (lapic_x2apic)
 		wrmsr(X2APIC_MSRS + (reg >> 4), value);
 	else

@@ -13,6 +13,7 @@
 #include "base/vm.h"
 #include "chip/chip.h"
 #include "irqfd/irqfd.h"
+#include "line/line.h"
 #include "route/table.h"
 #include "vcpu/vcpu.h"
 
@@ -21,6 +22,10 @@
 
 #define DEFAULT_VCPUS 256u
 #define DEFAULT_GSIS  (1u << 20)
+
+#define ALL_FLAGS                                                                               \
+	(VMIRQ_VM_MSI_32BIT_IDS | VMIRQ_VM_MSI_EXT_DEST_ID | VMIRQ_VM_PC_CHIPS | VMIRQ_VM_PIT | \
+	 VMIRQ_VM_PIT_DISCARD | VMIRQ_VM_PROFILE_SPEC)
 
 /* All that is of one VM and not in a part of its own. */
 struct whole_vm {
@@ -63,6 +68,7 @@ static int create_chip(struct whole_vm *whole, uint32_t vcpus, uint32_t flags)
 		.wake = vmirq_vcpu_host_wake,
 		.kick = vmirq_vcpu_host_kick,
 		.now = host_now,
+		.tsc = vmirq_vcpu_host_tsc,
 		.lock = host_lock,
 		.unlock = host_unlock,
 	};
@@ -78,6 +84,7 @@ static int create_chip(struct whole_vm *whole, uint32_t vcpus, uint32_t flags)
 		return -ENOMEM;
 	memset(memory, 0, size);
 	vmirq_chip_init(&whole->chip, &host, vcpus, format, &whole->map_mutex, memory);
+	whole->chip.profile_spec = flags & VMIRQ_VM_PROFILE_SPEC;
 	whole->vm.chip = &whole->chip;
 	return 0;
 }
@@ -86,13 +93,31 @@ static int create_chip(struct whole_vm *whole, uint32_t vcpus, uint32_t flags)
 static void free_vm(struct whole_vm *whole)
 {
 	vmirq_irqfd_table_destroy(whole->vm.irqfds);
-	vmirq_pump_destroy(whole->vm.pump);
+	vmirq_lines_destroy(whole->vm.lines);
 	vmirq_vcpu_table_free(whole->vm.vcpus);
+	vmirq_pump_destroy(whole->vm.pump);
 	vmirq_route_table_destroy(whole->vm.routes);
 	if (whole->vm.chip)
 		free(whole->chip.posted);
 	pthread_mutex_destroy(&whole->map_mutex);
 	free(whole);
+}
+
+/* What only means something with something else. */
+static bool flags_agree(uint32_t flags)
+{
+	return (!(flags & VMIRQ_VM_PIT) || (flags & VMIRQ_VM_PC_CHIPS)) &&
+	       (!(flags & VMIRQ_VM_PIT_DISCARD) || (flags & VMIRQ_VM_PIT));
+}
+
+static struct line_config line_config(uint32_t flags)
+{
+	return (struct line_config){
+		.pc_chips = flags & VMIRQ_VM_PC_CHIPS,
+		.pit = flags & VMIRQ_VM_PIT,
+		.pit_discard = flags & VMIRQ_VM_PIT_DISCARD,
+		.spec = flags & VMIRQ_VM_PROFILE_SPEC,
+	};
 }
 
 static int check_config(struct vmirq_vm_config *config)
@@ -102,7 +127,7 @@ static int check_config(struct vmirq_vm_config *config)
 	if (!config->max_gsis)
 		config->max_gsis = DEFAULT_GSIS;
 	if (config->irqchip != VMIRQ_IRQCHIP_SOFT || config->max_vcpus > MAX_VCPUS ||
-	    (config->flags & ~(VMIRQ_VM_MSI_32BIT_IDS | VMIRQ_VM_MSI_EXT_DEST_ID)) ||
+	    (config->flags & ~ALL_FLAGS) || !flags_agree(config->flags) ||
 	    (config->clock && !config->clock->now))
 		return -EINVAL;
 	return 0;
@@ -111,6 +136,7 @@ static int check_config(struct vmirq_vm_config *config)
 int vmirq_vm_create(const struct vmirq_vm_config *caller, struct vmirq_vm **out)
 {
 	struct vmirq_vm_config config;
+	struct line_config lines;
 	struct whole_vm *whole;
 	int error;
 
@@ -119,15 +145,15 @@ int vmirq_vm_create(const struct vmirq_vm_config *caller, struct vmirq_vm **out)
 	error = options_copy(&config, sizeof(config), CONFIG_LEAST, caller, caller->size);
 	if (!error)
 		error = check_config(&config);
-	if (!error)
-		error = vmirq_reader_init();
 	if (error)
 		return error;
 	whole = calloc(1, sizeof(*whole));
 	if (!whole)
 		return -ENOMEM;
 	pthread_mutex_init(&whole->map_mutex, NULL);
+	lines = line_config(config.flags);
 	whole->vm.msi = &whole->msi;
+	whole->vm.own_clock = config.clock != NULL;
 	whole->vm.clock = config.clock ? *config.clock
 				       : (struct vmirq_clock){ .now = monotonic_now };
 	error = create_chip(whole, config.max_vcpus, config.flags);
@@ -136,9 +162,11 @@ int vmirq_vm_create(const struct vmirq_vm_config *caller, struct vmirq_vm **out)
 	if (!error)
 		error = vmirq_route_table_create(config.max_gsis, &whole->vm.routes);
 	if (!error)
-		error = vmirq_irqfd_table_create(&whole->vm, &whole->vm.irqfds);
-	if (!error)
 		error = vmirq_pump_create(&whole->vm.pump);
+	if (!error)
+		error = vmirq_lines_create(&whole->vm, &lines, &whole->vm.lines);
+	if (!error)
+		error = vmirq_irqfd_table_create(&whole->vm, &whole->vm.irqfds);
 	if (error)
 		free_vm(whole);
 	else
@@ -160,6 +188,20 @@ int vmirq_vm_destroy(struct vmirq_vm *vm)
 	vmirq_pump_stop(vm->pump);
 	free_vm((struct whole_vm *)vm);
 	return 0;
+}
+
+int vmirq_vm_reset(struct vmirq_vm *vm)
+{
+	int error = 0;
+
+	if (!vm)
+		return -EINVAL;
+	if (reader_inside())
+		return -EDEADLK;
+	error = vmirq_vcpu_table_reset_all(vm->vcpus);
+	if (!error)
+		vmirq_lines_reset(vm->lines);
+	return error;
 }
 
 int vmirq_vm_quiesce(struct vmirq_vm *vm)

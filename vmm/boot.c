@@ -14,7 +14,7 @@
 
 /* guests/image.S */
 extern const uint8_t guest_image[];
-extern const uint8_t guest_image_end[];
+extern const uint64_t guest_image_size;
 
 #define IMAGE_MAX (GUEST_PAGE_GPA - GUEST_IMAGE_GPA)
 
@@ -104,7 +104,7 @@ int vmm_load_guest(struct vmm *vmm, const char **why)
 	write_tables(vmm);
 	if (vmm->config.guest_image)
 		return read_image(to, vmm->config.guest_image, why);
-	memcpy(to, guest_image, (size_t)(guest_image_end - guest_image));
+	memcpy(to, guest_image, guest_image_size);
 	return 0;
 }
 

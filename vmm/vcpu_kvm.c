@@ -81,7 +81,7 @@ static int open_vm(struct vmm *vmm, const char **why)
 
 static int kvm_open(struct vmm *vmm, const char **why)
 {
-	/* No SA_RESTART: the signal is to end KVM_RUN. All VMMs of a process share it, so it stays. */
+	/* No SA_RESTART: the signal is to end KVM_RUN. It stays: all VMMs of a process share it. */
 	const struct sigaction kick = { .sa_handler = on_kick };
 	int err;
 
@@ -117,9 +117,7 @@ static void adjust_cpuid(struct kvm_cpuid2 *cpuid, uint32_t apic_id)
 		case 1:
 			e->ebx = (e->ebx & 0x00ffffff) | apic_id << 24;
 			/* The kernel clears it while it has no LAPIC of its own. */
-			e->ecx |= CPUID_1_ECX_X2APIC;
-			/* libvmirq's LAPIC has no timer yet. */
-			e->ecx &= ~CPUID_1_ECX_TSC_DEADLINE;
+			e->ecx |= CPUID_1_ECX_X2APIC | CPUID_1_ECX_TSC_DEADLINE;
 			e->edx |= CPUID_1_EDX_APIC;
 			break;
 		case 0xb:

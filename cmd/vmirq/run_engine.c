@@ -43,9 +43,9 @@ static int no_handler(struct source *source, const struct lane *lane)
 	/* Where a raise asks a device to do something, the device may be what is late. */
 	if (source->kind->handled && source->kind->handled(source) == 0)
 		return source_fail(source, -ETIMEDOUT,
-				   "the device has not answered request %llu within 2 s",
+				   "the device has not answered request %llu within 5 s",
 				   (unsigned long long)raised_so_far(source));
-	return source_fail(source, -ETIMEDOUT, "no handler within 2 s of raise %llu: %s",
+	return source_fail(source, -ETIMEDOUT, "no handler within 5 s of raise %llu: %s",
 			   (unsigned long long)raised_so_far(source), where);
 }
 

@@ -27,7 +27,7 @@ void run_help(void)
 	      "  --irqchip soft       where the interrupt controller is: in this process (default)\n"
 	      "  --vcpus N            1 to 64 (default 2)\n"
 	      "  --paced              each source waits for the handler before its next raise, so that\n"
-	      "                       nothing coalesces; without a handler within 2 s the interrupt is\n"
+	      "                       nothing coalesces; without a handler within 5 s the interrupt is\n"
 	      "                       lost, and the run says where it got stuck\n"
 	      "  --x2apic             the guest uses its local APICs by MSR in place of by memory\n"
 	      "  --busy               vCPUs spin in the guest in place of HLT\n"

@@ -32,11 +32,11 @@ int source_fail(struct source *source, int error, const char *format, ...)
 {
 	va_list args;
 
-	if (!source->error[0]) {
-		va_start(args, format);
-		vsnprintf(source->error, sizeof(source->error), format, args);
-		va_end(args);
-	}
+	if (source->error[0])
+		return error;
+	va_start(args, format);
+	vsnprintf(source->error, sizeof(source->error), format, args);
+	va_end(args);
 	return error;
 }
 

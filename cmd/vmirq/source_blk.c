@@ -30,7 +30,6 @@ struct blk {
 	/* How often the handler had run when completions were last looked for. */
 	uint64_t seen;
 	uint64_t next;
-	bool broken;
 };
 
 static enum exit_code blk_check(const char *arg, char *why, size_t size)
@@ -61,7 +60,6 @@ static int blk_fail(struct source *source, int error, const char *what)
 	struct blk *blk = source->private;
 	char words[300];
 
-	blk->broken = true;
 	/* The socket closes a moment before the process can be waited for. */
 	for (int i = 0; i < 100 && error == -ECONNRESET && !storage_daemon_alive(blk->daemon); i++)
 		usleep(1000);
@@ -145,7 +143,6 @@ static int take_all(struct source *source)
 
 	while ((ret = vhost_user_blk_take(blk->device, &done)) == 1) {
 		if (!blk_image_matches(&blk->image, &done)) {
-			blk->broken = true;
 			return source_fail(source, -EBADMSG,
 					   "the data read at sector %llu is not the image's",
 					   (unsigned long long)done.sector);
@@ -183,15 +180,14 @@ static int wait_room(struct source *source, uint32_t limit)
 	if (ret != -ETIMEDOUT)
 		return ret < 0 ? ret : 0;
 	lane_where(source, &source->lane[0], where, sizeof(where));
-	blk->broken = true;
 	ret = take_all(source);
 	if (ret > 0)
 		return source_fail(source, -ETIMEDOUT,
 				   "%d requests are complete, but no handler has run "
-				   "for 2 s: %s",
+				   "for 5 s: %s",
 				   ret, where);
 	return ret < 0 ? ret
-		       : blk_fail(source, -ETIMEDOUT, "the device has answered nothing for 2 s");
+		       : blk_fail(source, -ETIMEDOUT, "the device has answered nothing for 5 s");
 }
 
 static int blk_raise(struct source *source, struct lane *lane)
@@ -221,15 +217,19 @@ static int blk_alive(struct source *source)
 static int blk_finish(struct source *source)
 {
 	struct blk *blk = source->private;
-	int ret = blk->broken ? 0 : wait_room(source, 1);
+	int stopped, ret = 0;
 
+	if (!source->error[0])
+		ret = wait_room(source, 1);
 	/* When the run is being stopped, what is outstanding is let be. */
-	if (!blk->broken && (!ret || ret == -ECANCELED)) {
-		int stopped = vhost_user_blk_stop(blk->device);
-
+	if (!source->error[0]) {
+		stopped = vhost_user_blk_stop(blk->device);
 		if (stopped)
 			ret = blk_fail(source, stopped, "stopping the device");
 	}
+	/* One that has gone wrong may still signal, while the account is being taken. */
+	if (source->error[0])
+		storage_daemon_kill(blk->daemon);
 	return ret;
 }
 

@@ -40,7 +40,7 @@ struct vmirq_irqfd_config {
 	/** NULL = the VM's own pump. Must outlive the irqfd. Used with an eventfd only. */
 	struct vmirq_pump *pump;
 	/** What tells this eventfd from others in the process; 0 = ask /proc/self/fdinfo (4 us). A
-	 *  caller without /proc passes its own number, the same for every duplicate of the eventfd. */
+	 *  caller without /proc passes its own number, 1 to 2^63-1, the same for every duplicate of the eventfd. */
 	uint64_t token;
 };
 

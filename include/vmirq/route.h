@@ -47,6 +47,10 @@ VMIRQ_API int vmirq_route_clear(struct vmirq_vm *vm, uint32_t gsi);
 VMIRQ_API int vmirq_route_set_all(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *entries,
 				  size_t n);
 
+/** The PC's routes (see VMIRQ_VM_PC_CHIPS) on GSIs 0..23; others stay. -EOPNOTSUPP: the VM has not got
+ *  the chips. */
+VMIRQ_API int vmirq_route_pc_default(struct vmirq_vm *vm);
+
 /** Read a GSI's route: returns how many entries it has and stores at most `max` of them.
  *  -EINVAL: GSI past the limit. */
 VMIRQ_API int vmirq_route_get(struct vmirq_vm *vm, uint32_t gsi,

@@ -77,7 +77,8 @@ struct vmirq_vcpu_config {
 	 *  signal that comes just before KVM_RUN is not missed. */
 	struct kvm_run *kvm_run;
 	/** The KVM vCPU's descriptor for vmirq_kvm_run(), used where `kvm_run` is not NULL. The caller
-	 *  keeps it open until destroy. */
+	 *  keeps it open until destroy. The TSC of TSC-deadline timers is this vCPU's; without one it
+	 *  counts the nanoseconds of the VM's clock. */
 	int kvm_vcpu_fd;
 	/** Makes the vCPU leave the guest. Called from any signalling thread, also inside a signal
 	 *  handler, so it must be async-signal-safe and must not call back into the library. */
@@ -206,6 +207,15 @@ VMIRQ_API int vmirq_vcpu_set_apic_base(struct vmirq_vcpu *vcpu, uint64_t value);
 /** CR8, which is TPR bits 7:4. -EINVAL above 15. */
 VMIRQ_API uint64_t vmirq_vcpu_cr8(struct vmirq_vcpu *vcpu);
 VMIRQ_API int vmirq_vcpu_set_cr8(struct vmirq_vcpu *vcpu, uint64_t value);
+
+/**
+ * When the local APIC's timer is due: ns of the VM's clock, or UINT64_MAX. Any thread.
+ *
+ * On CLOCK_MONOTONIC nobody needs it: step and park look at the time, and while the vCPU is in the
+ * guest the VM's pump kicks it (so somebody must dispatch that, or vmirq_pump_start() it). With a clock
+ * of the caller's own: vmirq_vcpu_kick() or step the vCPU when that clock has come to it.
+ */
+VMIRQ_API uint64_t vmirq_vcpu_deadline(struct vmirq_vcpu *vcpu);
 
 /** An NMI from the board or the VMM. Any thread. */
 VMIRQ_API void vmirq_vcpu_nmi(struct vmirq_vcpu *vcpu);

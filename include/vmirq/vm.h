@@ -10,6 +10,7 @@
 #ifndef VMIRQ_VM_H
 #define VMIRQ_VM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <vmirq/version.h>
@@ -47,7 +48,8 @@ struct vmirq_vm_config {
 	uint32_t max_gsis;
 	/** VMIRQ_VM_* flags. */
 	uint32_t flags;
-	/** NULL = CLOCK_MONOTONIC. Copied. */
+	/** NULL = CLOCK_MONOTONIC. Copied. With a clock of the caller's own no call here sleeps by it:
+	 *  see vmirq_vcpu_deadline(). */
 	const struct vmirq_clock *clock;
 };
 
@@ -55,6 +57,18 @@ struct vmirq_vm_config {
 #define VMIRQ_VM_MSI_32BIT_IDS (1u << 0)
 /** MSI messages carry bits 14:8 of a destination id in address_lo 11:5. */
 #define VMIRQ_VM_MSI_EXT_DEST_ID (1u << 1)
+
+/** An IOAPIC (24 pins, version 0x11, at 0xfec00000) and a pair of 8259s, with the PC's routes: GSI
+ *  0..15 to both, GSI 0 to IOAPIC pin 2, 16..23 to the IOAPIC. As KVM_CREATE_IRQCHIP. */
+#define VMIRQ_VM_PC_CHIPS (1u << 2)
+/** A PIT at ports 0x40..0x43 and 0x61, its counter 0 on GSI 0; wants VMIRQ_VM_PC_CHIPS. As
+ *  KVM_CREATE_PIT2. Ticks that the guest was too slow for are injected later. */
+#define VMIRQ_VM_PIT (1u << 3)
+/** With VMIRQ_VM_PIT: ticks that the guest was too slow for are dropped. */
+#define VMIRQ_VM_PIT_DISCARD (1u << 4)
+/** Where the specification and /dev/kvm differ, do as the specification says: the local APIC's error
+ *  status register, the 8259's poll and special mask. Without it: as /dev/kvm. */
+#define VMIRQ_VM_PROFILE_SPEC (1u << 5)
 
 /**
  * Create a VM's interrupt domain.
@@ -77,6 +91,28 @@ VMIRQ_API int vmirq_vm_destroy(struct vmirq_vm *vm);
  * Progress: may block for as long as signals already begun take (microseconds).
  */
 VMIRQ_API int vmirq_vm_quiesce(struct vmirq_vm *vm);
+
+/**
+ * A guest access at a physical address that belongs to the VM and not to one vCPU: the IOAPIC.
+ * -ENOENT: not ours. Any length and offset. Any thread; may block on a chip's lock.
+ */
+VMIRQ_API int vmirq_vm_mmio(struct vmirq_vm *vm, uint64_t gpa, void *data, uint32_t len,
+			    bool is_write);
+
+/** A guest access at an I/O port: 8259s, PIT. -ENOENT: not ours. As vmirq_vm_mmio(). */
+VMIRQ_API int vmirq_vm_pio(struct vmirq_vm *vm, uint16_t port, void *data, uint32_t len,
+			   bool is_write);
+
+/**
+ * With a clock of the caller's own: when something of the VM (PIT, a throttled line) is due, or
+ * UINT64_MAX; vmirq_vm_expire() does what is due. On CLOCK_MONOTONIC the pump does both.
+ */
+VMIRQ_API uint64_t vmirq_vm_deadline(struct vmirq_vm *vm);
+VMIRQ_API void vmirq_vm_expire(struct vmirq_vm *vm);
+
+/** Reset every chip and every vCPU's local APIC as a power cycle does; routes and irqfds stay.
+ *  -EBUSY, and nothing done: a vCPU's thread runs. */
+VMIRQ_API int vmirq_vm_reset(struct vmirq_vm *vm);
 
 /** The VM's own pump, which reads its eventfds unless an irqfd names another; see irqfd.h. */
 VMIRQ_API struct vmirq_pump *vmirq_vm_pump(struct vmirq_vm *vm);

@@ -2,13 +2,18 @@
 #include "base/reader.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #define FIRST_RECORDS 128
 #define MORE_RECORDS  63
+
+#define SPINS	      64
+#define YIELDS	      128
 
 /* Records are found by walking; they are never freed, only used again. */
 struct record_block {
@@ -23,75 +28,60 @@ static struct record_block *_Atomic more_records;
 /* Sections of threads that found no record. */
 static _Atomic uint64_t shared_inside;
 
-static pthread_once_t key_once = PTHREAD_ONCE_INIT;
-static pthread_key_t key;
-static int key_error;
-
-static void release_record(void *record)
+static bool has_ended(pid_t thread)
 {
-	struct reader *r = record;
+	int saved = errno;
+	bool ended = syscall(SYS_tgkill, getpid(), thread, 0) < 0 && errno == ESRCH;
 
-	vmirq_reader_self = NULL;
-	/* Pairs with the acquire in claim(). */
-	atomic_store_explicit(&r->used, 0, memory_order_release);
+	errno = saved;
+	return ended;
 }
 
-static void make_key(void)
-{
-	key_error = -pthread_key_create(&key, release_record);
-}
-
-int vmirq_reader_init(void)
-{
-	pthread_once(&key_once, make_key);
-	return key_error;
-}
-
-/* An unloaded library must not be called back when a thread ends. */
-__attribute__((destructor)) static void delete_key(void)
-{
-	if (vmirq_reader_self)
-		release_record(vmirq_reader_self);
-	pthread_once(&key_once, make_key);
-	if (!key_error)
-		pthread_key_delete(key);
-}
-
-static struct reader *claim(struct reader *records, size_t n)
+/* A record that nobody has, or, with `ended_too`, whose thread is no more. */
+static struct reader *claim(struct reader *records, size_t n, pid_t thread, bool ended_too)
 {
 	for (size_t i = 0; i < n; i++) {
-		uint32_t unused = 0;
+		struct reader *r = &records[i];
+		int32_t owner = atomic_load_explicit(&r->owner, memory_order_relaxed);
 
-		if (!atomic_load_explicit(&records[i].used, memory_order_relaxed) &&
-		    atomic_compare_exchange_strong_explicit(&records[i].used, &unused, 1,
-							    memory_order_acquire,
-							    memory_order_relaxed))
-			return &records[i];
+		if (owner && (!ended_too || !has_ended(owner)))
+			continue;
+		if (!atomic_compare_exchange_strong_explicit(
+			    &r->owner, &owner, thread, memory_order_acquire, memory_order_relaxed))
+			continue;
+		/* Its thread may have ended inside a section, by pthread_cancel(). */
+		if (atomic_load_explicit(&r->state, memory_order_relaxed) & 1)
+			atomic_fetch_add_explicit(&r->state, 1, memory_order_relaxed);
+		atomic_store_explicit(&r->nested, 0, memory_order_relaxed);
+		return r;
 	}
 	return NULL;
 }
 
-static struct reader *claim_anywhere(void)
+static struct reader *claim_anywhere(pid_t thread, bool ended_too)
 {
+	struct reader *r = claim(first_records, FIRST_RECORDS, thread, ended_too);
 	struct record_block *block;
-	struct reader *r = claim(first_records, FIRST_RECORDS);
 
-	/* Acquire: pairs with the release that published the block below. */
+	/* Acquire: pairs with the release that published the block in add_block(). */
 	for (block = atomic_load_explicit(&more_records, memory_order_acquire); !r && block;
 	     block = atomic_load_explicit(&block->next, memory_order_relaxed))
-		r = claim(block->record, MORE_RECORDS);
-	if (r)
-		return r;
+		r = claim(block->record, MORE_RECORDS, thread, ended_too);
+	return r;
+}
 
-	/* mmap and not malloc: this may be a signal handler's first signal. */
-	block = mmap(NULL, sizeof(*block), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		     0);
-	if (block == MAP_FAILED)
-		return NULL;
-	atomic_store_explicit(&block->record[0].used, 1, memory_order_relaxed);
-
+/* mmap and not malloc: this may be a signal handler's first signal. */
+static struct reader *add_block(pid_t thread)
+{
+	int saved = errno;
+	struct record_block *block = mmap(NULL, sizeof(*block), PROT_READ | PROT_WRITE,
+					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct record_block *head = atomic_load_explicit(&more_records, memory_order_relaxed);
 
+	errno = saved;
+	if (block == MAP_FAILED)
+		return NULL;
+	atomic_store_explicit(&block->record[0].owner, thread, memory_order_relaxed);
 	do
 		atomic_store_explicit(&block->next, head, memory_order_relaxed);
 	while (!atomic_compare_exchange_weak_explicit(&more_records, &head, block,
@@ -101,18 +91,17 @@ static struct reader *claim_anywhere(void)
 
 struct reader *vmirq_reader_register(void)
 {
-	struct reader *r = claim_anywhere();
+	pid_t thread = (pid_t)syscall(SYS_gettid);
+	struct reader *r = claim_anywhere(thread, false);
 
 	if (!r)
-		return NULL;
-	if (vmirq_reader_self) {
+		r = claim_anywhere(thread, true);
+	if (!r)
+		r = add_block(thread);
+	if (r && vmirq_reader_self) {
 		/* A signal handler came between and found one. */
-		atomic_store_explicit(&r->used, 0, memory_order_release);
+		atomic_store_explicit(&r->owner, 0, memory_order_release);
 		return vmirq_reader_self;
-	}
-	if (pthread_setspecific(key, r)) {
-		atomic_store_explicit(&r->used, 0, memory_order_release);
-		return NULL;
 	}
 	vmirq_reader_self = r;
 	return r;
@@ -129,31 +118,38 @@ void vmirq_reader_exit_shared(void)
 	atomic_fetch_sub_explicit(&shared_inside, 1, memory_order_release);
 }
 
-/* A section is short, but its thread may be off the processor in the middle of it. */
-static void back_off(unsigned int turn)
+void vmirq_back_off(unsigned int turn)
 {
 	static const struct timespec nap = { .tv_nsec = 50000 };
 
-	if (turn < 64)
+	if (turn < SPINS)
 		cpu_relax();
-	else if (turn < 128)
+	else if (turn < YIELDS)
 		sched_yield();
 	else
 		nanosleep(&nap, NULL);
 }
 
+/* A section is short, but its thread may be off the processor in the middle of it, or gone. */
+static void wait_record(const struct reader *r)
+{
+	/* Acquire: what the section did is seen; pairs with the release in reader_exit(). */
+	uint64_t state = atomic_load_explicit(&r->state, memory_order_acquire);
+
+	for (unsigned int turn = 0;
+	     (state & 1) && atomic_load_explicit(&r->state, memory_order_acquire) == state;
+	     turn++) {
+		if (turn > YIELDS &&
+		    has_ended(atomic_load_explicit(&r->owner, memory_order_relaxed)))
+			return;
+		vmirq_back_off(turn);
+	}
+}
+
 static void wait_records(const struct reader *records, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		const struct reader *r = &records[i];
-		/* Acquire: what the section did is seen; pairs with the release in reader_exit(). */
-		uint64_t state = atomic_load_explicit(&r->state, memory_order_acquire);
-
-		for (unsigned int turn = 0;
-		     (state & 1) && atomic_load_explicit(&r->state, memory_order_acquire) == state;
-		     turn++)
-			back_off(turn);
-	}
+	for (size_t i = 0; i < n; i++)
+		wait_record(&records[i]);
 }
 
 int vmirq_reader_wait(void)
@@ -162,7 +158,7 @@ int vmirq_reader_wait(void)
 
 	if (reader_inside())
 		return -EDEADLK;
-	/* C before D, above. */
+	/* C before D in reader.h. */
 	fence_full();
 	wait_records(first_records, FIRST_RECORDS);
 	for (block = atomic_load_explicit(&more_records, memory_order_acquire); block;
@@ -170,6 +166,6 @@ int vmirq_reader_wait(void)
 		wait_records(block->record, MORE_RECORDS);
 	for (unsigned int turn = 0; atomic_load_explicit(&shared_inside, memory_order_acquire);
 	     turn++)
-		back_off(turn);
+		vmirq_back_off(turn);
 	return 0;
 }

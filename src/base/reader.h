@@ -21,7 +21,9 @@
  * Progress: enter and exit are wait-free and async-signal-safe, sections nest. reader_wait() may
  * block for as long as the sections that it found do.
  *
- * Process-wide because threads are. Not inherited usefully over fork.
+ * Process-wide because threads are. A record whose thread has ended is found out when another thread
+ * wants one, or when a wait stands before it: no destructor is asked for, which could allocate, and a
+ * child after fork does not wait for its parent's threads.
  */
 #ifndef BASE_READER_H
 #define BASE_READER_H
@@ -36,7 +38,7 @@
 struct reader {
 	_Atomic uint64_t state;	 /* odd: inside. Written by its thread only. */
 	_Atomic uint32_t nested; /* sections inside the outermost; its thread only */
-	_Atomic uint32_t used;	 /* a thread has it */
+	_Atomic int32_t owner;	 /* its thread's id; 0: nobody has it */
 } __attribute__((aligned(CACHE_LINE)));
 
 extern __thread struct reader *vmirq_reader_self __attribute__((tls_model("initial-exec")));
@@ -46,9 +48,6 @@ struct reader *vmirq_reader_register(void);
 void vmirq_reader_enter_shared(void);
 void vmirq_reader_exit_shared(void);
 
-/* Before the first section of the process; -ENOMEM / -EAGAIN. Safe to repeat. */
-int vmirq_reader_init(void);
-
 /* Is the calling thread in a section? */
 static inline bool reader_inside(void)
 {
@@ -56,6 +55,9 @@ static inline bool reader_inside(void)
 
 	return r && (atomic_load_explicit(&r->state, memory_order_relaxed) & 1);
 }
+
+/* For loops that wait for another thread: spin, then yield, then sleep. */
+void vmirq_back_off(unsigned int turn);
 
 /* Wait until every section begun before the call has ended. -EDEADLK inside a section. */
 int vmirq_reader_wait(void);

@@ -68,11 +68,4 @@ static inline bool seq_write_try(struct seqcount *s, uint32_t seq)
 	return true;
 }
 
-/* Several writers: become the one, waiting the others out. */
-static inline void seq_write_lock(struct seqcount *s)
-{
-	while (!seq_write_try(s, seq_read_begin(s)))
-		cpu_relax();
-}
-
 #endif

@@ -4,22 +4,27 @@
 #ifndef BASE_VM_H
 #define BASE_VM_H
 
+#include <stdbool.h>
+
 #include <vmirq/vm.h>
 
 struct chip;
 struct vcpu_table;
 struct route_table;
 struct irqfd_table;
+struct line_domain;
 struct counts;
 
 struct vmirq_vm {
 	struct chip *chip;
 	struct vcpu_table *vcpus;
 	struct route_table *routes;
+	struct line_domain *lines;
 	struct irqfd_table *irqfds;
 	struct vmirq_pump *pump;
 	struct counts *msi; /* messages sent directly */
 	struct vmirq_clock clock;
+	bool own_clock; /* the VMM's: nothing here can sleep by it */
 };
 
 #endif

@@ -3,7 +3,8 @@
 
 size_t vmirq_chip_size(uint32_t vcpus)
 {
-	return vcpus * sizeof(struct posted) + vmirq_dest_map_size(vcpus);
+	return vcpus * (sizeof(struct posted) + sizeof(struct lapic *)) +
+	       vmirq_dest_map_size(vcpus);
 }
 
 void vmirq_chip_init(struct chip *chip, const struct chip_host *host, uint32_t vcpus,
@@ -16,5 +17,8 @@ void vmirq_chip_init(struct chip *chip, const struct chip_host *host, uint32_t v
 	chip->posted = memory;
 	for (uint32_t i = 0; i < vcpus; i++)
 		chip->posted[i].index = i;
+	/* The pointers last: the map wants to be aligned. */
 	vmirq_dest_map_init(&chip->map, vcpus, chip->posted + vcpus);
+	chip->lapic = (struct lapic * _Atomic *)((unsigned char *)(chip->posted + vcpus) +
+						 vmirq_dest_map_size(vcpus));
 }

@@ -11,6 +11,9 @@
 #include "chip/posted.h"
 #include "msi/message.h"
 
+struct lapic;
+struct i8259;
+
 struct chip {
 	struct chip_host host;
 	struct msi_format format;
@@ -19,8 +22,24 @@ struct chip {
 	struct posted *posted;
 	struct dest_map map;
 	void *map_mutex; /* writers of `map` */
+	/* Each slot's local APIC, once it was made. */
+	struct lapic *_Atomic *lapic;
+	/* The 8259s whose INT is wired to every LINT0, or NULL. */
+	struct i8259 *pic;
+	/* A local APIC has ended a vector: tell the IOAPICs. Called by the vCPU's thread, with no lock
+	 * held and outside read sections. NULL: there are none. */
+	void (*eoi)(void *opaque, uint8_t vector, bool level);
+	void *eoi_opaque;
+	/* Guests may suppress EOI broadcasts: an IOAPIC has an EOI register (SDM vol. 3A 11.8.5). */
+	bool directed_eoi;
+	/* Where the specification and /dev/kvm differ, as the specification. */
+	bool profile_spec;
 	/* What the guest's ICR writes came to. */
 	struct counts ipi;
+	/* Local interrupts: timers, LINT pins, errors. */
+	struct counts local;
+	/* Messages of IOAPICs, also where a standing level is delivered again. */
+	struct counts ioapic;
 };
 
 /* Memory that init wants for so many vCPUs: zeroed, aligned to 64. */

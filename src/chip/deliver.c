@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "chip/deliver.h"
-
-#define FIRST_LEGAL_VECTOR 16
+#include "chip/lapic.h"
 
 /* Wake or kick; false if nobody is there. */
 static bool do_duty(struct chip *chip, struct posted *p)
@@ -140,6 +139,24 @@ static enum vmirq_verdict better(enum vmirq_verdict a, enum vmirq_verdict b)
 	return a;
 }
 
+/* Nobody took it: were they there, and off? A hardware-disabled APIC is not in the map, so it is looked
+ * for where all else has failed. */
+static enum vmirq_verdict nobody(const struct chip *chip, const struct interrupt *irq,
+				 const struct vcpu_set *matched)
+{
+	if (count_set(chip, matched))
+		return VMIRQ_APIC_DISABLED;
+	for (uint32_t i = 0; i < chip->vcpus && !irq->logical; i++) {
+		/* Acquire: pairs with the release in vmirq_lapic_init(). */
+		const struct lapic *l = atomic_load_explicit(&chip->lapic[i], memory_order_acquire);
+
+		if (l && !lapic_hw_enabled(l) && l->initial_id == irq->dest &&
+		    atomic_load_explicit(&l->posted->mode, memory_order_relaxed) != MODE_DEAD)
+			return VMIRQ_APIC_DISABLED;
+	}
+	return VMIRQ_NO_TARGET;
+}
+
 struct delivery vmirq_deliver_set(struct chip *chip, const struct interrupt *irq,
 				  const struct vcpu_set *to, const struct vcpu_set *enabled)
 {
@@ -153,8 +170,7 @@ struct delivery vmirq_deliver_set(struct chip *chip, const struct interrupt *irq
 		return out;
 	}
 	if (!out.accepted) {
-		if (count_set(chip, to))
-			out.verdict = VMIRQ_APIC_DISABLED;
+		out.verdict = nobody(chip, irq, to);
 		return out;
 	}
 	if (picks_one(irq)) {
@@ -205,7 +221,7 @@ struct target vmirq_resolve(struct chip *chip, const struct interrupt *irq)
 	}
 	n = count_set(chip, &enabled);
 	if (n == 0) {
-		t.verdict = count_set(chip, &matched) ? VMIRQ_APIC_DISABLED : VMIRQ_NO_TARGET;
+		t.verdict = nobody(chip, irq, &matched);
 		return t;
 	}
 	if (n > 1 && !picks_one(irq)) {

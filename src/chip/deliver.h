@@ -5,6 +5,9 @@
 
 #include "chip/chip.h"
 
+/* Below it a vector is illegal for fixed delivery (SDM vol. 3A 11.5.2). */
+#define FIRST_LEGAL_VECTOR 16
+
 /* What became of one interrupt. */
 struct delivery {
 	enum vmirq_verdict verdict;

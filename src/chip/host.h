@@ -14,6 +14,8 @@ struct chip_host {
 	void (*kick)(void *opaque, uint32_t vcpu);
 	/* Nanoseconds that never go back. */
 	uint64_t (*now)(void *opaque);
+	/* The vCPU's time-stamp counter now, and its rate in kHz. Called by its own thread. */
+	uint64_t (*tsc)(void *opaque, uint32_t vcpu, uint32_t *khz);
 	/* A lock that sleeps; `mutex` is what the chip was created with. */
 	void (*lock)(void *mutex);
 	void (*unlock)(void *mutex);

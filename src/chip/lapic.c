@@ -2,14 +2,7 @@
 /* Priorities, acceptance, service and reset (SDM vol. 3A 11.4.7, 11.8). */
 #include "chip/lapic.h"
 
-/* Version 0x14 with six LVT entries, as the kernel's. */
-#define VERSION_VALUE 0x00050014u
-
-static void count(_Atomic uint64_t *counter, uint64_t n)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-			      memory_order_relaxed);
-}
+#define BASE_MODE (APIC_BASE_ENABLED | APIC_BASE_X2APIC)
 
 /* The highest vector of IRR or ISR, or -1. */
 static int highest(const struct lapic *l, uint32_t set)
@@ -35,6 +28,8 @@ static void update_ppr(struct lapic *l)
 
 void vmirq_lapic_fold(struct lapic *l)
 {
+	bool on = lapic_hw_enabled(l) && lapic_sw_enabled(l);
+
 	for (unsigned int w = 0; w < 4; w++) {
 		_Atomic uint64_t *word = &l->posted->vectors.word[w];
 		uint64_t taken;
@@ -48,10 +43,15 @@ void vmirq_lapic_fold(struct lapic *l)
 		{
 			uint8_t vector = (uint8_t)(w * 64 + bit);
 
-			count(&l->count[vector].posted, 1);
+			lapic_count(&l->count[vector].posted, 1);
+			/* It was on its way when the APIC was disabled or reset. */
+			if (!on) {
+				lapic_count(&l->count[vector].reset, 1);
+				continue;
+			}
 			lapic_assign(l, LAPIC_TMR, vector, vecset_test(&l->posted->level, vector));
 			if (lapic_test(l, LAPIC_IRR, vector))
-				count(&l->count[vector].merged, 1);
+				lapic_count(&l->count[vector].merged, 1);
 			else
 				lapic_assign(l, LAPIC_IRR, vector, true);
 		}
@@ -74,7 +74,7 @@ void vmirq_lapic_ack(struct lapic *l, uint8_t vector)
 {
 	lapic_assign(l, LAPIC_IRR, vector, false);
 	lapic_assign(l, LAPIC_ISR, vector, true);
-	count(&l->count[vector].taken, 1);
+	lapic_count(&l->count[vector].taken, 1);
 	update_ppr(l);
 }
 
@@ -82,10 +82,10 @@ bool vmirq_lapic_unack(struct lapic *l, uint8_t vector)
 {
 	if (!lapic_test(l, LAPIC_ISR, vector))
 		return false;
-	count(&l->count[vector].taken, (uint64_t)-1);
+	lapic_count(&l->count[vector].taken, (uint64_t)-1);
 	/* It may have been posted again since: then the two are one now. */
 	if (lapic_test(l, LAPIC_IRR, vector))
-		count(&l->count[vector].merged, 1);
+		lapic_count(&l->count[vector].merged, 1);
 	lapic_assign(l, LAPIC_ISR, vector, false);
 	lapic_assign(l, LAPIC_IRR, vector, true);
 	update_ppr(l);
@@ -100,6 +100,24 @@ void vmirq_lapic_eoi(struct lapic *l)
 		return;
 	lapic_assign(l, LAPIC_ISR, (uint8_t)isr, false);
 	update_ppr(l);
+	l->ended = (int16_t)isr;
+}
+
+void vmirq_lapic_broadcast_eoi(struct lapic *l)
+{
+	struct chip *chip = l->chip;
+	int vector = l->ended;
+	bool level;
+
+	if (likely(vector < 0))
+		return;
+	l->ended = -1;
+	if (!chip->eoi)
+		return;
+	level = lapic_test(l, LAPIC_TMR, (uint8_t)vector);
+	/* 11.8.5: the guest tells the IOAPIC itself. */
+	if (!level || !(lapic_get(l, LAPIC_SVR) & SVR_SUPPRESS_EOI))
+		chip->eoi(chip->eoi_opaque, (uint8_t)vector, level);
 }
 
 void vmirq_lapic_set_tpr(struct lapic *l, uint32_t tpr)
@@ -147,8 +165,8 @@ static void drop_posted(struct lapic *l)
 
 		for_each_bit(bit, dropped)
 		{
-			count(&l->count[w * 64 + bit].posted, 1);
-			count(&l->count[w * 64 + bit].reset, 1);
+			lapic_count(&l->count[w * 64 + bit].posted, 1);
+			lapic_count(&l->count[w * 64 + bit].reset, 1);
 		}
 	}
 }
@@ -158,7 +176,7 @@ static void drop_irr(struct lapic *l)
 {
 	for (int v = highest(l, LAPIC_IRR); v >= 0; v = highest(l, LAPIC_IRR)) {
 		lapic_assign(l, LAPIC_IRR, (uint8_t)v, false);
-		count(&l->count[v].reset, 1);
+		lapic_count(&l->count[v].reset, 1);
 	}
 }
 
@@ -168,11 +186,15 @@ void vmirq_lapic_end(struct lapic *l)
 	drop_irr(l);
 }
 
-/* The x2APIC's id and the logical id that follows from it (11.12.10.2). */
-static void put_x2apic_id(struct lapic *l)
+void vmirq_lapic_put_x2apic_id(struct lapic *l)
 {
 	lapic_put(l, LAPIC_ID, l->initial_id);
 	lapic_put(l, LAPIC_LDR, (l->initial_id >> 4) << 16 | bit32(l->initial_id & 0xf));
+}
+
+uint32_t vmirq_lapic_version(const struct lapic *l)
+{
+	return LAPIC_VERSION_VALUE | (l->chip->directed_eoi ? LAPIC_VERSION_DIRECTED_EOI : 0);
 }
 
 static void put_registers(struct lapic *l)
@@ -184,13 +206,17 @@ static void put_registers(struct lapic *l)
 	for (uint32_t i = 0; i < LAPIC_REGS_SIZE / 4; i++)
 		atomic_store_explicit(&l->regs[i], 0, memory_order_relaxed);
 	lapic_put(l, LAPIC_ID, id);
-	lapic_put(l, LAPIC_VERSION, VERSION_VALUE);
+	lapic_put(l, LAPIC_VERSION, vmirq_lapic_version(l));
 	lapic_put(l, LAPIC_DFR, 0xffffffffu);
 	lapic_put(l, LAPIC_SVR, 0xff);
 	for (unsigned int i = 0; i < sizeof(lvt) / sizeof(lvt[0]); i++)
 		lapic_put(l, lvt[i], LVT_MASKED);
+	vmirq_lapic_timer_reset(l);
+	/* The bootstrap processor starts with the 8259s wired through (as /dev/kvm). */
+	if (l->bsp)
+		lapic_put(l, LAPIC_LVT_LINT0, DELIVERY_EXTINT << 8);
 	if (lapic_x2apic(l))
-		put_x2apic_id(l);
+		vmirq_lapic_put_x2apic_id(l);
 }
 
 void vmirq_lapic_reset(struct lapic *l, bool init)
@@ -214,6 +240,7 @@ void vmirq_lapic_init(struct lapic *l, struct chip *chip, uint32_t index, uint32
 	l->index = index;
 	l->initial_id = id;
 	l->bsp = index == 0;
+	l->ended = -1;
 	atomic_store_explicit(&l->apic_base,
 			      APIC_BASE_DEFAULT | APIC_BASE_ENABLED |
 				      (x2apic ? APIC_BASE_X2APIC : 0) |
@@ -222,22 +249,24 @@ void vmirq_lapic_init(struct lapic *l, struct chip *chip, uint32_t index, uint32
 	lapic_put(l, LAPIC_ID, id << 24);
 	put_registers(l);
 	vmirq_lapic_update_map(l);
+	/* Release: pairs with the acquire in vmirq_chip_pic_output(). */
+	atomic_store_explicit(&chip->lapic[index], l, memory_order_release);
 }
 
-bool vmirq_lapic_set_base(struct lapic *l, uint64_t value)
+/* Reserved: bits 7:0, 9, and above a 52-bit address; and x2APIC needs the enable bit (11.12.5). */
+static bool base_possible(uint64_t value)
 {
-	const uint64_t mode = APIC_BASE_ENABLED | APIC_BASE_X2APIC;
+	return !(value & UINT64_C(0xfff00000000002ff)) && (value & BASE_MODE) != APIC_BASE_X2APIC;
+}
+
+/* `value` is possible, and reachable where a guest wrote it. */
+static void put_base(struct lapic *l, uint64_t value)
+{
 	uint64_t old = lapic_base(l);
 
-	/* 11.12.5: x2APIC needs the enable bit, is entered from xAPIC only and left by disabling.
-	 * Reserved: bits 7:0, 9, and above a 52-bit address. */
-	if ((value & mode) == APIC_BASE_X2APIC || (value & UINT64_C(0xfff00000000002ff)) ||
-	    ((old & mode) == mode && (value & mode) == APIC_BASE_ENABLED) ||
-	    (!(old & APIC_BASE_ENABLED) && (value & mode) == mode))
-		return false;
 	atomic_store_explicit(&l->apic_base, value, memory_order_relaxed);
-	if ((old & mode) == (value & mode))
-		return true;
+	if ((old & BASE_MODE) == (value & BASE_MODE))
+		return;
 	if (!(value & APIC_BASE_ENABLED)) {
 		/* Disabled and enabled again it is as after power-up (11.4.3). */
 		vmirq_lapic_fold(l);
@@ -245,9 +274,30 @@ bool vmirq_lapic_set_base(struct lapic *l, uint64_t value)
 		lapic_put(l, LAPIC_ID, l->initial_id << 24);
 		put_registers(l);
 	} else if (value & APIC_BASE_X2APIC) {
-		put_x2apic_id(l);
+		vmirq_lapic_put_x2apic_id(l);
 	}
 	vmirq_lapic_update_map(l);
+}
+
+bool vmirq_lapic_set_base(struct lapic *l, uint64_t value)
+{
+	uint64_t old = lapic_base(l) & BASE_MODE, new = value &BASE_MODE;
+
+	/* x2APIC is entered from xAPIC only, and left by disabling. */
+	if (!base_possible(value) || (old == BASE_MODE && new == APIC_BASE_ENABLED) ||
+	    (!(old & APIC_BASE_ENABLED) && new == BASE_MODE))
+		return false;
+	put_base(l, value);
+	return true;
+}
+
+bool vmirq_lapic_load_base(struct lapic *l, uint64_t value)
+{
+	if (!base_possible(value))
+		return false;
+	if ((lapic_base(l) & BASE_MODE) == BASE_MODE && (value & BASE_MODE) == APIC_BASE_ENABLED)
+		lapic_put(l, LAPIC_ID, l->initial_id << 24);
+	put_base(l, value);
 	return true;
 }
 

@@ -13,6 +13,7 @@
 
 #include "chip/chip.h"
 #include "chip/lapic_regs.h"
+#include "chip/lapic_timer.h"
 
 /* Counts of one vector. One writer, so plain adds of relaxed atomics. */
 struct vector_count {
@@ -30,6 +31,8 @@ struct lapic {
 	uint32_t index;
 	uint32_t initial_id;
 	bool bsp;
+	int16_t ended; /* a vector whose EOI is still to be told, or -1 */
+	struct lapic_timer timer;
 	struct vector_count count[256];
 };
 
@@ -53,7 +56,21 @@ void vmirq_lapic_ack(struct lapic *l, uint8_t vector);
 /* False: not in service. */
 bool vmirq_lapic_unack(struct lapic *l, uint8_t vector);
 void vmirq_lapic_eoi(struct lapic *l);
+/* After an access, outside read sections: tell the IOAPICs of the EOI that it was. */
+void vmirq_lapic_broadcast_eoi(struct lapic *l);
+/* Does this vCPU take the 8259s' interrupts? Any thread. */
+bool vmirq_lapic_accepts_pic(const struct lapic *l);
+/* The 8259s' output has risen: wake or kick whoever takes it. Inside a read section. */
+void vmirq_chip_pic_output(struct chip *chip);
 void vmirq_lapic_set_tpr(struct lapic *l, uint32_t tpr);
+
+/* The x2APIC's id and the logical id that follows from it (SDM vol. 3A 11.12.10.2). */
+void vmirq_lapic_put_x2apic_id(struct lapic *l);
+uint32_t vmirq_lapic_version(const struct lapic *l);
+/* Bits that an LVT entry keeps. */
+uint32_t vmirq_lapic_lvt_bits(uint32_t reg);
+/* IA32_APIC_BASE, from any mode to any but the one there is not. */
+bool vmirq_lapic_load_base(struct lapic *l, uint64_t value);
 
 /* Tell the destination map how this APIC is addressed now. */
 void vmirq_lapic_update_map(struct lapic *l);
@@ -74,6 +91,16 @@ enum lapic_msr vmirq_lapic_rdmsr(const struct lapic *l, uint32_t msr, uint64_t *
 enum lapic_msr vmirq_lapic_wrmsr(struct lapic *l, uint32_t msr, uint64_t value);
 /* False: the CPU would raise #GP. */
 bool vmirq_lapic_set_base(struct lapic *l, uint64_t value);
+
+/* A local interrupt: what the LVT entry says (11.5.1), to this vCPU. Any thread; lvt.c. */
+void vmirq_lapic_local(struct lapic *l, uint32_t lvt);
+
+/* One writer: a plain add. */
+static inline void lapic_count(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+			      memory_order_relaxed);
+}
 
 static inline uint32_t lapic_get(const struct lapic *l, uint32_t reg)
 {

@@ -14,7 +14,7 @@
 /* #GP in x2APIC mode (11.12.9). Bit 12, once the delivery status, is not: /dev/kvm takes it too. */
 #define X2APIC_ICR_RESERVED 0xfff32000u
 
-static uint32_t lvt_bits(uint32_t reg)
+uint32_t vmirq_lapic_lvt_bits(uint32_t reg)
 {
 	switch (reg) {
 	case LAPIC_LVT_TIMER:
@@ -66,7 +66,7 @@ bool vmirq_lapic_read(const struct lapic *l, uint32_t reg, uint32_t *value)
 			return false;
 		break;
 	}
-	*value = lapic_get(l, reg);
+	*value = reg == LAPIC_TMCCT ? vmirq_lapic_timer_current(l) : lapic_get(l, reg);
 	return true;
 }
 
@@ -74,13 +74,28 @@ static void write_svr(struct lapic *l, uint32_t value)
 {
 	bool was = lapic_sw_enabled(l);
 
-	lapic_put(l, LAPIC_SVR, value & SVR_MASK);
+	lapic_put(l, LAPIC_SVR,
+		  value & (SVR_MASK | (l->chip->directed_eoi ? SVR_SUPPRESS_EOI : 0)));
 	/* Software-disabled, every LVT entry is masked and stays so (11.4.7.2). */
 	if (!lapic_sw_enabled(l))
 		for (uint32_t reg = LAPIC_LVT_TIMER; reg <= LAPIC_LVT_ERROR; reg += 0x10)
 			lapic_put(l, reg, lapic_get(l, reg) | LVT_MASKED);
 	if (was != lapic_sw_enabled(l))
 		vmirq_lapic_update_map(l);
+}
+
+static void write_lvt(struct lapic *l, uint32_t reg, uint32_t value)
+{
+	value &= vmirq_lapic_lvt_bits(reg);
+	if (!lapic_sw_enabled(l))
+		value |= LVT_MASKED;
+	if (reg == LAPIC_LVT_TIMER)
+		vmirq_lapic_timer_write_lvt(l, value);
+	else
+		lapic_put(l, reg, value);
+	/* The 8259s may be waiting for somebody to take them. */
+	if (reg == LAPIC_LVT_LINT0)
+		vmirq_chip_pic_output(l->chip);
 }
 
 static void write_addressing(struct lapic *l, uint32_t reg, uint32_t value)
@@ -149,14 +164,13 @@ bool vmirq_lapic_write(struct lapic *l, uint32_t reg, uint32_t value)
 	case LAPIC_LVT_LINT0:
 	case LAPIC_LVT_LINT1:
 	case LAPIC_LVT_ERROR:
-		value &= lvt_bits(reg);
-		lapic_put(l, reg, lapic_sw_enabled(l) ? value : value | LVT_MASKED);
+		write_lvt(l, reg, value);
 		return true;
 	case LAPIC_TMICT:
-		lapic_put(l, reg, value);
+		vmirq_lapic_timer_write_initial(l, value);
 		return true;
 	case LAPIC_TDCR:
-		lapic_put(l, reg, value & TDCR_BITS);
+		vmirq_lapic_timer_write_divide(l, value & TDCR_BITS);
 		return true;
 	default:
 		return write_of_mode(l, reg, value, x2apic);
@@ -204,6 +218,10 @@ enum lapic_msr vmirq_lapic_rdmsr(const struct lapic *l, uint32_t msr, uint64_t *
 		*value = lapic_base(l);
 		return LAPIC_MSR_DONE;
 	}
+	if (msr == MSR_TSC_DEADLINE) {
+		*value = vmirq_lapic_timer_tsc_deadline(l);
+		return LAPIC_MSR_DONE;
+	}
 	if (msr < MSR_X2APIC_FIRST || msr > MSR_X2APIC_LAST)
 		return LAPIC_MSR_NOT_OURS;
 	reg = (msr - MSR_X2APIC_FIRST) * 0x10;
@@ -221,6 +239,10 @@ enum lapic_msr vmirq_lapic_wrmsr(struct lapic *l, uint32_t msr, uint64_t value)
 
 	if (msr == MSR_APIC_BASE)
 		return vmirq_lapic_set_base(l, value) ? LAPIC_MSR_DONE : LAPIC_MSR_FAULT;
+	if (msr == MSR_TSC_DEADLINE) {
+		vmirq_lapic_timer_write_tsc_deadline(l, value);
+		return LAPIC_MSR_DONE;
+	}
 	if (msr < MSR_X2APIC_FIRST || msr > MSR_X2APIC_LAST)
 		return LAPIC_MSR_NOT_OURS;
 	reg = (msr - MSR_X2APIC_FIRST) * 0x10;

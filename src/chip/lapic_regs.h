@@ -32,26 +32,34 @@ enum lapic_reg {
 	LAPIC_SELF_IPI = 0x3f0, /* x2APIC only */
 };
 
-#define LAPIC_PAGE_SIZE	  0x1000u
-#define LAPIC_REGS_SIZE	  0x400u
+#define LAPIC_PAGE_SIZE	 0x1000u
+#define LAPIC_REGS_SIZE	 0x400u
 
-#define SVR_ENABLED	  (1u << 8)
-#define SVR_MASK	  0x3ffu
+#define SVR_ENABLED	 (1u << 8)
+#define SVR_MASK	 0x3ffu
+#define SVR_SUPPRESS_EOI (1u << 12)
 
-#define LVT_MASKED	  (1u << 16)
+/* Version 0x14 with six LVT entries, as the kernel's. */
+#define LAPIC_VERSION_VALUE	   0x00050014u
+#define LAPIC_VERSION_DIRECTED_EOI (1u << 24)
 
-#define ICR_LOGICAL	  11
-#define ICR_BUSY	  (1u << 12)
-#define ICR_ASSERT	  14
-#define ICR_LEVEL	  15
+#define TDCR_BITS		   0xbu
 
-#define APIC_BASE_BSP	  (1u << 8)
-#define APIC_BASE_X2APIC  (1u << 10)
-#define APIC_BASE_ENABLED (1u << 11)
-#define APIC_BASE_DEFAULT UINT64_C(0xfee00000)
+#define LVT_MASKED		   (1u << 16)
 
-#define MSR_APIC_BASE	  0x1bu
-#define MSR_X2APIC_FIRST  0x800u
-#define MSR_X2APIC_LAST	  0x8ffu
+#define ICR_LOGICAL		   11
+#define ICR_BUSY		   (1u << 12)
+#define ICR_ASSERT		   14
+#define ICR_LEVEL		   15
+
+#define APIC_BASE_BSP		   (1u << 8)
+#define APIC_BASE_X2APIC	   (1u << 10)
+#define APIC_BASE_ENABLED	   (1u << 11)
+#define APIC_BASE_DEFAULT	   UINT64_C(0xfee00000)
+
+#define MSR_APIC_BASE		   0x1bu
+#define MSR_TSC_DEADLINE	   0x6e0u
+#define MSR_X2APIC_FIRST	   0x800u
+#define MSR_X2APIC_LAST		   0x8ffu
 
 #endif

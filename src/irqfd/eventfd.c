@@ -33,8 +33,8 @@ int vmirq_eventfd_token(int fd, uint64_t *token)
 	id = strstr(text, "eventfd-id:");
 	if (!id)
 		return -ENOSYS;
-	/* Never 0, which means "ask" to our callers; the kernel's ids start at 0. */
-	*token = strtoull(id + strlen("eventfd-id:"), NULL, 10) + 1;
+	/* Apart from the tokens that callers choose. */
+	*token = strtoull(id + strlen("eventfd-id:"), NULL, 10) | KERNELS_TOKEN;
 	return 0;
 }
 

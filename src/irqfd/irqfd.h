@@ -32,6 +32,7 @@
 struct irqfd_table;
 
 /* Beside enum target_kind, in an irqfd's copy. */
+#define TARGET_PINS    0xfdu /* pins of a chip: its lock must be taken */
 #define TARGET_UNKNOWN 0xfeu /* to be resolved by the next signal */
 #define TARGET_GONE    0xffu /* deassigned */
 
@@ -60,6 +61,8 @@ struct vmirq_irqfd {
 	uint32_t pump_entry;
 	int eventfd; /* our own duplicate, or -1 */
 	uint64_t token;
+	bool callers_token;		  /* not the kernel's number for it */
+	bool leaving;			  /* somebody deassigns it; under the slot's lock */
 	struct vmirq_irqfd *next, **link; /* in the table's list, of used or of unused ones */
 };
 
@@ -67,6 +70,8 @@ struct vmirq_irqfd {
 struct irqfd_table {
 	struct vmirq_vm *vm;
 	pthread_mutex_t mutex; /* of the lists; nothing is taken under it */
+	uint32_t unbinding;    /* irqfds on their way out */
+	pthread_cond_t unbound;
 	struct vmirq_irqfd *used, *unused;
 	struct irqfd_block *blocks;
 };
@@ -83,6 +88,8 @@ void vmirq_irqfd_put(struct vmirq_irqfd *irqfd);
 enum vmirq_verdict vmirq_irqfd_raise(struct vmirq_irqfd *irqfd);
 /* The route has changed or gone: resolve now. The slot's lock is held. */
 void vmirq_irqfd_resolve(struct vmirq_irqfd *irqfd);
+/* Bound anew: let signals through, by the route. */
+void vmirq_irqfd_set_unknown(struct vmirq_irqfd *irqfd);
 /* No signal is let through any more; the slot's lock is held. */
 void vmirq_irqfd_set_gone(struct vmirq_irqfd *irqfd);
 /* `n` was read from the eventfd: raise once, n-1 were merged. Inside a read section. */

@@ -3,6 +3,8 @@
 #include "irqfd/irqfd.h"
 
 #include "base/reader.h"
+#include "base/vm.h"
+#include "line/line.h"
 
 static bool map_moved_on(const struct vmirq_irqfd *irqfd, uint64_t generation)
 {
@@ -27,8 +29,26 @@ static struct target resolve_route(const struct vmirq_irqfd *irqfd, struct inter
 		return (struct target){ .kind = TARGET_VERDICT,
 					.verdict = VMIRQ_NO_ROUTE,
 					.generation = dest_map_generation(&irqfd->chip->map) };
+	if (route.kind == ROUTE_PINS)
+		return (struct target){ .kind = (enum target_kind)TARGET_PINS,
+					.generation = dest_map_generation(&irqfd->chip->map) };
 	vmirq_msi_decode(&route.msi, irqfd->chip->format, irq);
 	return vmirq_resolve(irqfd->chip, irq);
+}
+
+/* Become the copy's writer. A signal may be at it, and its thread be off the processor. */
+static void lock_copy(struct vmirq_irqfd *irqfd)
+{
+	for (unsigned int turn = 0; !seq_write_try(&irqfd->seq, seq_peek(&irqfd->seq) & ~1u);
+	     turn++)
+		vmirq_back_off(turn);
+}
+
+void vmirq_irqfd_set_unknown(struct vmirq_irqfd *irqfd)
+{
+	lock_copy(irqfd);
+	atomic_store_explicit(&irqfd->target, TARGET_UNKNOWN, memory_order_relaxed);
+	seq_write_end(&irqfd->seq);
 }
 
 void vmirq_irqfd_resolve(struct vmirq_irqfd *irqfd)
@@ -36,7 +56,7 @@ void vmirq_irqfd_resolve(struct vmirq_irqfd *irqfd)
 	struct interrupt irq;
 	struct target t = resolve_route(irqfd, &irq);
 
-	seq_write_lock(&irqfd->seq);
+	lock_copy(irqfd);
 	if (atomic_load_explicit(&irqfd->target, memory_order_relaxed) != TARGET_GONE)
 		put_target(irqfd, &t);
 	seq_write_end(&irqfd->seq);
@@ -44,7 +64,7 @@ void vmirq_irqfd_resolve(struct vmirq_irqfd *irqfd)
 
 void vmirq_irqfd_set_gone(struct vmirq_irqfd *irqfd)
 {
-	seq_write_lock(&irqfd->seq);
+	lock_copy(irqfd);
 	atomic_store_explicit(&irqfd->target, TARGET_GONE, memory_order_relaxed);
 	seq_write_end(&irqfd->seq);
 }
@@ -79,7 +99,10 @@ static __attribute__((noinline)) enum vmirq_verdict raise_slowly(struct vmirq_ir
 		put_target(irqfd, &t);
 		seq_write_end(&irqfd->seq);
 	}
-	switch (t.kind) {
+	switch ((unsigned int)t.kind) {
+	case TARGET_PINS:
+		verdict = vmirq_line_pulse_slot(irqfd->table->vm->lines, irqfd->slot);
+		break;
 	case TARGET_POST:
 		verdict = post_vector(irqfd->chip, t.posted, t.vector, t.level);
 		break;

@@ -37,6 +37,7 @@ int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct irqfd_table **out)
 		return -ENOMEM;
 	table->vm = vm;
 	pthread_mutex_init(&table->mutex, NULL);
+	pthread_cond_init(&table->unbound, NULL);
 	*out = table;
 	return 0;
 }
@@ -53,6 +54,7 @@ void vmirq_irqfd_table_destroy(struct irqfd_table *table)
 		free(table->blocks);
 		table->blocks = next;
 	}
+	pthread_cond_destroy(&table->unbound);
 	pthread_mutex_destroy(&table->mutex);
 	free(table);
 }

@@ -29,6 +29,7 @@ static struct kvm_segment real_mode(uint8_t type, bool system, uint16_t selector
 
 static int set_state(int vcpu_fd, uint16_t cs, uint64_t cs_base, uint64_t rip)
 {
+	struct kvm_vcpu_events events = { .flags = 0 };
 	struct kvm_sregs sregs;
 	struct kvm_regs regs = { .rip = rip, .rflags = RFLAGS_FIXED, .rdx = EDX_AFTER_INIT };
 
@@ -43,7 +44,9 @@ static int set_state(int vcpu_fd, uint16_t cs, uint64_t cs_base, uint64_t rip)
 	sregs.cr0 = CR0_AFTER_INIT;
 	sregs.cr2 = sregs.cr3 = sregs.cr4 = sregs.cr8 = sregs.efer = 0;
 	memset(sregs.interrupt_bitmap, 0, sizeof(sregs.interrupt_bitmap));
-	if (ioctl(vcpu_fd, KVM_SET_SREGS, &sregs) < 0 || ioctl(vcpu_fd, KVM_SET_REGS, &regs) < 0)
+	/* An interrupt that was injected and not taken goes too. */
+	if (ioctl(vcpu_fd, KVM_SET_VCPU_EVENTS, &events) < 0 ||
+	    ioctl(vcpu_fd, KVM_SET_SREGS, &sregs) < 0 || ioctl(vcpu_fd, KVM_SET_REGS, &regs) < 0)
 		return -errno;
 	return 0;
 }

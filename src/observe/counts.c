@@ -41,7 +41,7 @@ int vmirq_irqfd_counts(struct vmirq_irqfd *irqfd, struct vmirq_route_counts *out
 
 int vmirq_gsi_counts(struct vmirq_vm *vm, uint32_t gsi, struct vmirq_route_counts *out)
 {
-	const struct counts *retired;
+	const struct route_more *more;
 	struct route_slot *slot;
 
 	if (!vm || !out || gsi >= vm->routes->max_gsis || start(out, sizeof(*out), out->size))
@@ -54,10 +54,10 @@ int vmirq_gsi_counts(struct vmirq_vm *vm, uint32_t gsi, struct vmirq_route_count
 		add_irqfd((struct vmirq_irqfd *)((char *)w - offsetof(struct vmirq_irqfd, watcher)),
 			  out);
 	vmirq_route_unlock(vm->routes, slot);
-	/* Acquire: pairs with the release in make_retired(). */
-	retired = atomic_load_explicit(&slot->retired, memory_order_acquire);
-	if (retired)
-		counts_read(retired, out);
+	/* Acquire: pairs with the release in vmirq_route_make_more(). */
+	more = atomic_load_explicit(&slot->more, memory_order_acquire);
+	if (more)
+		counts_read(&more->counts, out);
 	return 0;
 }
 

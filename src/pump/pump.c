@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -56,9 +57,6 @@ int vmirq_pump_create(struct vmirq_pump **out)
 
 	if (!out)
 		return -EINVAL;
-	error = vmirq_reader_init();
-	if (error)
-		return error;
 	pump = calloc(1, sizeof(*pump));
 	if (!pump)
 		return -ENOMEM;
@@ -85,7 +83,7 @@ int vmirq_pump_destroy(struct vmirq_pump *pump)
 
 	if (!pump)
 		return 0;
-	if (atomic_load_explicit(&pump->users, memory_order_relaxed))
+	if (atomic_load_explicit(&pump->users, memory_order_acquire))
 		return -EBUSY;
 	error = vmirq_pump_stop(pump);
 	if (error && error != -EINVAL)
@@ -104,7 +102,9 @@ uint64_t vmirq_fd_drain(int fd)
 	uint64_t n = 0;
 	struct iovec to = { .iov_base = &n, .iov_len = sizeof(n) };
 
-	return preadv2(fd, &to, 1, -1, RWF_NOWAIT) == (ssize_t)sizeof(n) ? n : 0;
+	/* By syscall(): preadv2() is a cancellation point, and this is a read section. The offset -1 is
+	 * in two halves. */
+	return syscall(SYS_preadv2, fd, &to, 1L, -1L, -1L, RWF_NOWAIT) == (long)sizeof(n) ? n : 0;
 }
 
 int vmirq_pump_fd(const struct vmirq_pump *pump)
@@ -139,7 +139,8 @@ static int take_entry(struct vmirq_pump *pump, uint32_t *index)
 int vmirq_pump_add(struct vmirq_pump *pump, int fd, pump_ready ready, void *opaque, uint32_t *index)
 {
 	struct pump_entry *entry;
-	struct epoll_event event = { .events = EPOLLIN };
+	/* Edge-triggered: a write is one event, also of a semaphore that keeps a count. */
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
 	uint32_t generation;
 	int error;
 
@@ -183,7 +184,8 @@ void vmirq_pump_remove(struct vmirq_pump *pump, uint32_t index)
 	entry->next_free = pump->free;
 	pump->free = index + 1;
 	pthread_mutex_unlock(&pump->mutex);
-	atomic_fetch_sub_explicit(&pump->users, 1, memory_order_relaxed);
+	/* Release: pairs with the acquire in vmirq_pump_destroy(). */
+	atomic_fetch_sub_explicit(&pump->users, 1, memory_order_release);
 }
 
 static bool run_entry(struct vmirq_pump *pump, uint64_t record)
@@ -200,43 +202,41 @@ static bool run_entry(struct vmirq_pump *pump, uint64_t record)
 	return found;
 }
 
-/* -ECANCELED: the thread's stop record was among them. */
-static int dispatch(struct vmirq_pump *pump, int timeout_ms)
+/* How many had something; *stop: the thread's stop record was among them. */
+static int dispatch(struct vmirq_pump *pump, int timeout_ms, bool *stop)
 {
 	struct epoll_event events[DISPATCH_AT_MOST];
 	int n, found = 0;
-	bool stop = false;
 
+	*stop = false;
 	n = epoll_wait(pump->epoll, events, DISPATCH_AT_MOST, timeout_ms);
 	if (n < 0)
 		return -errno;
 	for (int i = 0; i < n; i++) {
 		if (events[i].data.u64 == RECORD_STOP)
-			stop = true;
+			*stop = true;
 		else
 			found += run_entry(pump, events[i].data.u64);
 	}
-	return stop ? -ECANCELED : found;
+	return found;
 }
 
 int vmirq_pump_dispatch(struct vmirq_pump *pump, int timeout_ms)
 {
-	int n;
+	bool stop;
 
-	if (!pump)
-		return -EINVAL;
-	n = dispatch(pump, timeout_ms);
-	return n == -ECANCELED ? 0 : n;
+	return pump ? dispatch(pump, timeout_ms, &stop) : -EINVAL;
 }
 
 static void *run_thread(void *argument)
 {
 	struct vmirq_pump *pump = argument;
+	bool stop;
 	int n;
 
 	do
-		n = dispatch(pump, -1);
-	while (n >= 0 || n == -EINTR);
+		n = dispatch(pump, -1, &stop);
+	while (!stop && (n >= 0 || n == -EINTR));
 	return NULL;
 }
 

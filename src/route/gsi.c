@@ -15,39 +15,40 @@ static bool is_free(struct route_table *table, uint32_t gsi)
 	struct route_slot *slot = vmirq_route_find(table, gsi);
 
 	return !slot || (!atomic_load_explicit(&slot->allocated, memory_order_relaxed) &&
-			 atomic_load_explicit(&slot->kind, memory_order_relaxed) == ROUTE_NONE);
+			 vmirq_route_read(slot).kind == ROUTE_NONE);
 }
 
 int vmirq_gsi_alloc(struct vmirq_vm *vm, uint32_t *gsi)
 {
 	struct route_table *table;
 	struct route_slot *slot;
-	uint32_t hint, g;
-	int error = 0;
+	uint64_t seen, g;
 
 	if (!vm || !gsi)
 		return -EINVAL;
 	table = vm->routes;
 	for (;;) {
-		hint = atomic_load_explicit(&table->lowest_free, memory_order_relaxed);
-		g = hint < FIRST_FREE_GSI ? FIRST_FREE_GSI : hint;
-		while (g < table->max_gsis && !is_free(table, g))
+		uint8_t unallocated = 0;
+		int error;
+
+		seen = atomic_load_explicit(&table->lowest_free, memory_order_relaxed);
+		g = (uint32_t)seen < FIRST_FREE_GSI ? FIRST_FREE_GSI : (uint32_t)seen;
+		while (g < table->max_gsis && !is_free(table, (uint32_t)g))
 			g++;
 		if (g >= table->max_gsis)
 			return -ENOSPC;
-		error = vmirq_route_slot(table, g, &slot);
+		error = vmirq_route_slot(table, (uint32_t)g, &slot);
 		if (error)
 			return error;
-		uint32_t unallocated = 0;
-
 		if (!atomic_compare_exchange_strong_explicit(&slot->allocated, &unallocated, 1,
 							     memory_order_relaxed,
 							     memory_order_relaxed))
 			continue;
-		/* Unless it was lowered meanwhile. */
-		atomic_compare_exchange_strong_explicit(&table->lowest_free, &hint, g + 1,
+		/* Unless some GSI became free meanwhile: it may be one that was passed over. */
+		atomic_compare_exchange_strong_explicit(&table->lowest_free, &seen,
+							(seen >> 32) << 32 | (g + 1),
 							memory_order_relaxed, memory_order_relaxed);
-		*gsi = g;
+		*gsi = (uint32_t)g;
 		return 0;
 	}
 }
@@ -55,7 +56,7 @@ int vmirq_gsi_alloc(struct vmirq_vm *vm, uint32_t *gsi)
 int vmirq_gsi_free(struct vmirq_vm *vm, uint32_t gsi)
 {
 	struct route_slot *slot;
-	uint32_t allocated = 1;
+	uint8_t allocated = 1;
 
 	if (!vm)
 		return -EINVAL;

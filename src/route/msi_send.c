@@ -8,6 +8,8 @@
 #include "base/vm.h"
 #include "chip/deliver.h"
 
+#define SECTION_MESSAGES 64u
+
 static int send_one(struct vmirq_vm *vm, const struct kvm_msi *msi, struct delivery *result)
 {
 	struct msi_message msg = { .address_lo = msi->address_lo,
@@ -51,12 +53,16 @@ int vmirq_msi_send_batch(struct vmirq_vm *vm, const struct kvm_msi *msis, size_t
 	struct delivery result;
 	struct reader *section;
 	size_t sent = 0;
+	bool ok = true;
 
 	if (!vm || (n && !msis) || n > INT32_MAX)
 		return -EINVAL;
-	section = reader_enter();
-	while (sent < n && send_one(vm, &msis[sent], &result) >= 0)
-		sent++;
-	reader_exit(section);
+	/* A section is short: others wait for it. */
+	while (sent < n && ok) {
+		section = reader_enter();
+		for (size_t end = sent + SECTION_MESSAGES; ok && sent < n && sent < end; sent += ok)
+			ok = send_one(vm, &msis[sent], &result) >= 0;
+		reader_exit(section);
+	}
 	return sent || !n ? (int)sent : -EINVAL;
 }

@@ -31,33 +31,55 @@ static int msi_from_entry(const struct kvm_irq_routing_entry *entry, struct msi_
 	return vmirq_msi_valid(&route->msi, format) ? 0 : -EINVAL;
 }
 
+/* One pin of the route: -EINVAL, or -EOPNOTSUPP where this VM has no such chip. */
+static int add_pin(const struct route_table *table, const struct kvm_irq_routing_entry *entry,
+		   struct route *route)
+{
+	uint32_t chip = entry->u.irqchip.irqchip, pin = entry->u.irqchip.pin;
+	uint32_t ioapic = chip - KVM_IRQCHIP_IOAPIC, at = chip < PIN_CHIPS ? chip : PIN_IOAPIC;
+
+	if (entry->type != KVM_IRQ_ROUTING_IRQCHIP || entry->flags || route->pin[at] != NO_PIN)
+		return -EINVAL;
+	if (chip < KVM_IRQCHIP_IOAPIC) {
+		if (pin >= PIC_PINS)
+			return -EINVAL;
+		route->pin[at] = pin;
+		return table->pic_pins ? 0 : -EOPNOTSUPP;
+	}
+	if (ioapic >= (table->ioapics ? table->ioapics : 1) ||
+	    pin >= (table->ioapics ? table->ioapic_pins[ioapic] : IOAPIC_PINS))
+		return -EINVAL;
+	route->pin[at] = IOAPIC_PIN(ioapic, pin);
+	return table->ioapics ? 0 : -EOPNOTSUPP;
+}
+
 /* The entries of one GSI, as a route. */
-static int route_from_entries(const struct kvm_irq_routing_entry *entries, size_t n,
+static int route_from_entries(const struct route_table *table,
+			      const struct kvm_irq_routing_entry *entries, size_t n,
 			      struct msi_format format, struct route *route)
 {
-	uint32_t chips = 0;
+	int missing = 0;
 
-	*route = (struct route){ .kind = ROUTE_NONE };
 	if (n == 1 && entries[0].type == KVM_IRQ_ROUTING_MSI)
 		return msi_from_entry(&entries[0], format, route);
+	*route = (struct route){ .kind = n ? ROUTE_PINS : ROUTE_NONE,
+				 .pin = { NO_PIN, NO_PIN, NO_PIN } };
 	for (size_t i = 0; i < n; i++) {
-		const struct kvm_irq_routing_irqchip *pin = &entries[i].u.irqchip;
+		int error = entries[i].gsi != entries[0].gsi ? -EINVAL
+							     : add_pin(table, &entries[i], route);
 
-		if (entries[i].type != KVM_IRQ_ROUTING_IRQCHIP || entries[i].flags ||
-		    entries[i].gsi != entries[0].gsi || pin->irqchip > KVM_IRQCHIP_IOAPIC ||
-		    pin->pin >= (pin->irqchip == KVM_IRQCHIP_IOAPIC ? IOAPIC_PINS : PIC_PINS) ||
-		    (chips & 1u << pin->irqchip))
-			return -EINVAL;
-		chips |= 1u << pin->irqchip;
+		if (error == -EINVAL)
+			return error;
+		if (error)
+			missing = error;
 	}
-	/* There are no pins to go to before the VM has an IOAPIC or an 8259. */
-	return n ? -EOPNOTSUPP : 0;
+	return missing;
 }
 
 static void put_route(struct route_table *table, struct route_slot *slot, const struct route *route)
 {
 	vmirq_route_lock(table, slot);
-	vmirq_route_write(slot, route);
+	vmirq_route_write(table, slot, route);
 	vmirq_route_unlock(table, slot);
 	if (route->kind == ROUTE_NONE)
 		vmirq_route_lower_hint(table, slot->gsi);
@@ -69,9 +91,9 @@ int vmirq_route_set(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *ent
 	struct route route;
 	int error;
 
-	if (!vm || !entries || !n)
+	if (!vm || !entries || !n || entries[0].gsi >= vm->routes->max_gsis)
 		return -EINVAL;
-	error = route_from_entries(entries, n, vm->chip->format, &route);
+	error = route_from_entries(vm->routes, entries, n, vm->chip->format, &route);
 	if (!error)
 		error = vmirq_route_slot(vm->routes, entries[0].gsi, &slot);
 	if (!error)
@@ -128,12 +150,15 @@ static int check_table(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *
 		struct new_route *new = &table->route[table->n];
 		int error;
 
+		if (sorted[i]->gsi >= vm->routes->max_gsis)
+			return -EINVAL;
 		for (end = i; end < n && sorted[end]->gsi == sorted[i]->gsi; end++) {
 			if (end - i == sizeof(same) / sizeof(same[0]))
 				return -EINVAL;
 			same[end - i] = *sorted[end];
 		}
-		error = route_from_entries(same, end - i, vm->chip->format, &new->route);
+		error = route_from_entries(vm->routes, same, end - i, vm->chip->format,
+					   &new->route);
 		if (!error)
 			error = vmirq_route_slot(vm->routes, same[0].gsi, &new->slot);
 		if (error)
@@ -146,21 +171,14 @@ static int check_table(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *
 /* Both in the order of GSIs: what is not named loses its route. */
 static void put_table(struct route_table *routes, const struct new_table *table)
 {
+	struct route_slot *slot = NULL;
 	size_t next = 0;
 
-	for (uint64_t gsi = 0; gsi < routes->max_gsis;) {
-		struct route_slot *slot = vmirq_route_find(routes, (uint32_t)gsi);
-
-		if (!slot) {
-			gsi = vmirq_route_skip(routes, (uint32_t)gsi);
-			continue;
-		}
-		gsi++;
-		if (next < table->n && table->route[next].slot == slot) {
+	while ((slot = vmirq_route_next(routes, slot))) {
+		if (next < table->n && table->route[next].slot == slot)
 			put_route(routes, slot, &table->route[next++].route);
-		} else if (vmirq_route_read(slot).kind != ROUTE_NONE) {
+		else if (vmirq_route_read(slot).kind != ROUTE_NONE)
 			put_route(routes, slot, &(struct route){ .kind = ROUTE_NONE });
-		}
 	}
 }
 
@@ -183,11 +201,46 @@ int vmirq_route_set_all(struct vmirq_vm *vm, const struct kvm_irq_routing_entry 
 		table->n = 0;
 		error = check_table(vm, sorted, n, table);
 	}
-	if (!error)
+	if (!error) {
+		pthread_mutex_lock(&vm->routes->whole_mutex);
 		put_table(vm->routes, table);
+		pthread_mutex_unlock(&vm->routes->whole_mutex);
+	}
 	free(sorted);
 	free(table);
 	return error;
+}
+
+/* The kernel's words for a route; returns how many there are. */
+static int describe(const struct route *route, uint32_t gsi, struct kvm_irq_routing_entry *entries,
+		    size_t max)
+{
+	struct kvm_irq_routing_entry all[PIN_CHIPS];
+	int n = 0;
+
+	memset(all, 0, sizeof(all));
+	if (route->kind == ROUTE_MSI) {
+		all[0].type = KVM_IRQ_ROUTING_MSI;
+		all[0].flags = route->devid_valid ? KVM_MSI_VALID_DEVID : 0;
+		all[0].u.msi.address_lo = route->msi.address_lo;
+		all[0].u.msi.address_hi = route->msi.address_hi;
+		all[0].u.msi.data = route->msi.data;
+		all[0].u.msi.devid = route->devid;
+		n = 1;
+	}
+	for (uint32_t i = 0; route->kind == ROUTE_PINS && i < PIN_CHIPS; i++) {
+		if (route->pin[i] == NO_PIN)
+			continue;
+		all[n].type = KVM_IRQ_ROUTING_IRQCHIP;
+		all[n].u.irqchip.irqchip = i + (i == PIN_IOAPIC ? route->pin[i] >> 16 : 0);
+		all[n].u.irqchip.pin = route->pin[i] & 0xffff;
+		n++;
+	}
+	for (int i = 0; i < n; i++)
+		all[i].gsi = gsi;
+	if (max)
+		memcpy(entries, all, ((size_t)n < max ? (size_t)n : max) * sizeof(all[0]));
+	return n;
 }
 
 int vmirq_route_get(struct vmirq_vm *vm, uint32_t gsi, struct kvm_irq_routing_entry *entries,
@@ -199,19 +252,35 @@ int vmirq_route_get(struct vmirq_vm *vm, uint32_t gsi, struct kvm_irq_routing_en
 	if (!vm || gsi >= vm->routes->max_gsis || (max && !entries))
 		return -EINVAL;
 	slot = vmirq_route_find(vm->routes, gsi);
-	if (slot)
+	if (slot) {
+		vmirq_route_lock(vm->routes, slot);
 		route = vmirq_route_read(slot);
-	if (route.kind == ROUTE_NONE)
-		return 0;
-	if (max) {
-		memset(&entries[0], 0, sizeof(entries[0]));
-		entries[0].gsi = gsi;
-		entries[0].type = KVM_IRQ_ROUTING_MSI;
-		entries[0].flags = route.devid_valid ? KVM_MSI_VALID_DEVID : 0;
-		entries[0].u.msi.address_lo = route.msi.address_lo;
-		entries[0].u.msi.address_hi = route.msi.address_hi;
-		entries[0].u.msi.data = route.msi.data;
-		entries[0].u.msi.devid = route.devid;
+		route.devid_valid = slot->devid_valid;
+		route.devid = slot->devid;
+		vmirq_route_unlock(vm->routes, slot);
 	}
-	return 1;
+	return describe(&route, gsi, entries, max);
+}
+
+int vmirq_route_pc_default(struct vmirq_vm *vm)
+{
+	int error = 0;
+
+	if (!vm)
+		return -EINVAL;
+	for (uint32_t gsi = 0; gsi < IOAPIC_PINS && !error; gsi++) {
+		struct kvm_irq_routing_entry entry[2] = {
+			{ .gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP },
+			{ .gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP },
+		};
+
+		entry[0].u.irqchip.irqchip = KVM_IRQCHIP_IOAPIC;
+		/* The PC's timer is on pin 2. */
+		entry[0].u.irqchip.pin = gsi == 0 ? 2 : gsi;
+		entry[1].u.irqchip.irqchip = gsi < PIC_PINS ? KVM_IRQCHIP_PIC_MASTER
+							    : KVM_IRQCHIP_PIC_SLAVE;
+		entry[1].u.irqchip.pin = gsi % PIC_PINS;
+		error = vmirq_route_set(vm, entry, gsi < 2 * PIC_PINS ? 2 : 1);
+	}
+	return error;
 }

@@ -27,6 +27,7 @@ int vmirq_route_table_create(uint32_t max_gsis, struct route_table **out)
 	if (!table)
 		return -ENOMEM;
 	table->max_gsis = max_gsis;
+	pthread_mutex_init(&table->whole_mutex, NULL);
 	pthread_mutex_init(&table->alloc_mutex, NULL);
 	for (uint32_t i = 0; i < SLOT_LOCKS; i++)
 		pthread_mutex_init(&table->slot_mutex[i], NULL);
@@ -37,7 +38,7 @@ int vmirq_route_table_create(uint32_t max_gsis, struct route_table **out)
 static void free_page(struct route_slot *page)
 {
 	for (uint32_t i = 0; page && i < PAGE_SLOTS; i++)
-		free(atomic_load_explicit(&page[i].retired, memory_order_relaxed));
+		free(atomic_load_explicit(&page[i].more, memory_order_relaxed));
 	free(page);
 }
 
@@ -56,6 +57,7 @@ void vmirq_route_table_destroy(struct route_table *table)
 	for (uint32_t i = 0; i < SLOT_LOCKS; i++)
 		pthread_mutex_destroy(&table->slot_mutex[i]);
 	pthread_mutex_destroy(&table->alloc_mutex);
+	pthread_mutex_destroy(&table->whole_mutex);
 	free(table);
 }
 
@@ -134,6 +136,20 @@ int vmirq_route_slot(struct route_table *table, uint32_t gsi, struct route_slot 
 	return error;
 }
 
+struct route_slot *vmirq_route_next(struct route_table *table, struct route_slot *slot)
+{
+	uint64_t gsi = slot ? (uint64_t)slot->gsi + 1 : 0;
+
+	while (gsi < table->max_gsis) {
+		struct route_slot *found = vmirq_route_find(table, (uint32_t)gsi);
+
+		if (found)
+			return found;
+		gsi = vmirq_route_skip(table, (uint32_t)gsi);
+	}
+	return NULL;
+}
+
 static pthread_mutex_t *mutex_of(struct route_table *table, const struct route_slot *slot)
 {
 	return &table->slot_mutex[slot->gsi % SLOT_LOCKS];
@@ -169,46 +185,90 @@ bool vmirq_route_unwatch(struct route_slot *slot, struct route_watcher *watcher)
 
 struct route vmirq_route_read(const struct route_slot *slot)
 {
-	struct route route;
-	uint32_t seq;
+	uint32_t latch, kind, word[3];
 
 	do {
-		seq = seq_read_begin(&slot->seq);
-		route = (struct route){
-			.kind = atomic_load_explicit(&slot->kind, memory_order_relaxed),
-			.msi.address_lo =
-				atomic_load_explicit(&slot->word[0], memory_order_relaxed),
-			.msi.address_hi =
-				atomic_load_explicit(&slot->word[1], memory_order_relaxed),
-			.msi.data = atomic_load_explicit(&slot->word[2], memory_order_relaxed),
-			.devid = atomic_load_explicit(&slot->word[3], memory_order_relaxed),
-			.devid_valid =
-				atomic_load_explicit(&slot->devid_valid, memory_order_relaxed),
-		};
-	} while (seq_read_retry(&slot->seq, seq));
-	return route;
+		/* Acquire: that copy is whole; pairs with the release add in put_copies(). */
+		latch = atomic_load_explicit(&slot->latch, memory_order_acquire);
+
+		const struct route_copy *copy = &slot->copy[latch & 1];
+
+		kind = atomic_load_explicit(&copy->kind, memory_order_relaxed);
+		for (int i = 0; i < 3; i++)
+			word[i] = atomic_load_explicit(&copy->word[i], memory_order_relaxed);
+		/* The loads before the look; pairs with the fence in put_copies(). */
+		atomic_thread_fence(memory_order_acquire);
+	} while (atomic_load_explicit(&slot->latch, memory_order_relaxed) != latch);
+	if (kind == ROUTE_PINS)
+		return (struct route){ .kind = ROUTE_PINS, .pin = { word[0], word[1], word[2] } };
+	return (struct route){
+		.kind = (enum route_kind)kind,
+		.msi = { .address_lo = word[0], .address_hi = word[1], .data = word[2] },
+		.pin = { NO_PIN, NO_PIN, NO_PIN },
+	};
 }
 
-void vmirq_route_write(struct route_slot *slot, const struct route *route)
+/* As vmirq_dest_map_set(): one copy while readers use the other. */
+static void put_copies(struct route_slot *slot, const struct route *route)
 {
-	seq_write_begin(&slot->seq);
-	atomic_store_explicit(&slot->kind, route->kind, memory_order_relaxed);
-	atomic_store_explicit(&slot->word[0], route->msi.address_lo, memory_order_relaxed);
-	atomic_store_explicit(&slot->word[1], route->msi.address_hi, memory_order_relaxed);
-	atomic_store_explicit(&slot->word[2], route->msi.data, memory_order_relaxed);
-	atomic_store_explicit(&slot->word[3], route->devid, memory_order_relaxed);
-	atomic_store_explicit(&slot->devid_valid, route->devid_valid, memory_order_relaxed);
-	seq_write_end(&slot->seq);
+	bool pins = route->kind == ROUTE_PINS;
+	uint32_t word[3] = { pins ? route->pin[0] : route->msi.address_lo,
+			     pins ? route->pin[1] : route->msi.address_hi,
+			     pins ? route->pin[2] : route->msi.data };
+
+	for (int c = 0; c < 2; c++) {
+		uint32_t latch = atomic_load_explicit(&slot->latch, memory_order_relaxed);
+
+		/* Release: readers are sent to a whole copy. One writer, so no locked add. */
+		atomic_store_explicit(&slot->latch, latch + 1, memory_order_release);
+		atomic_thread_fence(memory_order_release);
+		atomic_store_explicit(&slot->copy[c].kind, route->kind, memory_order_relaxed);
+		for (int i = 0; i < 3; i++)
+			atomic_store_explicit(&slot->copy[c].word[i], word[i],
+					      memory_order_relaxed);
+	}
+	slot->devid_valid = route->devid_valid;
+	slot->devid = route->devid;
+}
+
+void vmirq_route_write(struct route_table *table, struct route_slot *slot,
+		       const struct route *route)
+{
+	struct route old;
+
+	if (route_sources(slot) && table->moved) {
+		old = vmirq_route_read(slot);
+		table->moved(table->moved_opaque, slot, &old, false);
+	}
+	put_copies(slot, route);
+	if (route_sources(slot) && table->moved)
+		table->moved(table->moved_opaque, slot, route, true);
 	for (struct route_watcher *w = slot->watchers; w; w = w->next)
 		w->changed(w);
 }
 
+int vmirq_route_make_more(struct route_slot *slot)
+{
+	struct route_more *more;
+
+	if (atomic_load_explicit(&slot->more, memory_order_relaxed))
+		return 0;
+	more = calloc(1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	/* Release: pairs with the acquire in vmirq_gsi_counts(). */
+	atomic_store_explicit(&slot->more, more, memory_order_release);
+	return 0;
+}
+
 void vmirq_route_lower_hint(struct route_table *table, uint32_t gsi)
 {
-	uint32_t hint = atomic_load_explicit(&table->lowest_free, memory_order_relaxed);
+	uint64_t old = atomic_load_explicit(&table->lowest_free, memory_order_relaxed), new;
 
-	while (gsi < hint &&
-	       !atomic_compare_exchange_weak_explicit(&table->lowest_free, &hint, gsi,
-						      memory_order_relaxed, memory_order_relaxed))
-		;
+	do {
+		uint32_t hint = (uint32_t)old;
+
+		new = ((old >> 32) + 1) << 32 | (gsi < hint ? gsi : hint);
+	} while (!atomic_compare_exchange_weak_explicit(
+		&table->lowest_free, &old, new, memory_order_relaxed, memory_order_relaxed));
 }

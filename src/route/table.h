@@ -2,10 +2,10 @@
 /*
  * The routing table's memory: a slot per GSI, in pages that are made when first used and found by
  * directories that double, so that a slot is found without a search and never moves, and one high GSI
- * does not cost the memory of all below it. Readers copy a slot under its sequence counter; writers hold the slot's
- * lock, one of a few that GSIs share.
+ * does not cost the memory of all below it. Readers copy a slot under its latch; writers hold the
+ * slot's lock, one of a few that GSIs share.
  *
- * Lock order: alloc_mutex, then a slot's lock. No signal takes either.
+ * Lock order: whole_mutex, alloc_mutex, then a slot's lock. No signal takes either.
  */
 #ifndef ROUTE_TABLE_H
 #define ROUTE_TABLE_H
@@ -23,13 +23,21 @@
 #define FIRST_PAGES 64u
 #define DIRECTORIES 21u
 #define SLOT_LOCKS  16u
+#define MAX_IOAPICS 8u
 
 enum route_kind { ROUTE_NONE, ROUTE_MSI, ROUTE_PINS };
+
+/* Pins that one GSI may go to; NO_PIN where it does not. */
+enum pin_of { PIN_MASTER, PIN_SLAVE, PIN_IOAPIC, PIN_CHIPS };
+#define NO_PIN UINT32_MAX
+/* A pin of the n-th IOAPIC. */
+#define IOAPIC_PIN(n, pin) ((n) << 16 | (pin))
 
 /* A GSI's route, taken apart. */
 struct route {
 	enum route_kind kind;
 	struct msi_message msi;
+	uint32_t pin[PIN_CHIPS];
 	bool devid_valid;
 	uint32_t devid;
 };
@@ -40,19 +48,31 @@ struct route_watcher {
 	void (*changed)(struct route_watcher *watcher);
 };
 
+/* One of a slot's two copies of its route: relaxed-atomic, under the latch. */
+struct route_copy {
+	_Atomic uint32_t kind;	  /* enum route_kind */
+	_Atomic uint32_t word[3]; /* address_lo, _hi, data; or a pin by chip */
+};
+
+/* What few slots have: made when it is first needed, kept until the VM goes. */
+struct route_more {
+	struct counts counts; /* of lines, and of irqfds that are gone */
+	uint64_t sources;     /* that assert the line; under the slot's lock */
+};
+
+/* A latch: readers use one copy while the other is written, so a signal handler that interrupts the
+ * writer, or a thread that has preempted it, need not wait. */
 struct route_slot {
-	struct seqcount seq;
-	/* The route: relaxed, under seq. */
-	_Atomic uint32_t kind; /* enum route_kind */
-	_Atomic uint32_t word[4];
-	_Atomic uint32_t devid_valid;
-	/* Taken by vmirq_gsi_alloc(). */
-	_Atomic uint32_t allocated;
+	_Atomic uint32_t latch;
 	uint32_t gsi;
+	struct route_copy copy[2];
+	/* Taken by vmirq_gsi_alloc(). */
+	_Atomic uint8_t allocated;
 	/* Under the slot's lock. */
+	bool devid_valid;
+	uint32_t devid;
 	struct route_watcher *watchers;
-	/* Of irqfds that are gone; NULL until there was one. Under the slot's lock to set. */
-	struct counts *_Atomic retired;
+	struct route_more *_Atomic more;
 } __attribute__((aligned(CACHE_LINE)));
 
 /* A page of slots, or NULL. */
@@ -60,11 +80,21 @@ typedef struct route_slot *_Atomic route_page;
 
 struct route_table {
 	uint32_t max_gsis;
-	/* Everything from 24 up to here is taken; a hint that is only ever too low. */
-	_Atomic uint32_t lowest_free;
+	/* Everything from 24 up to here is taken: a hint that is never too high. Bits 63:32 count the
+	 * GSIs that became free, so that an allocation that looked before does not raise it. */
+	_Atomic uint64_t lowest_free;
 	route_page *_Atomic directory[DIRECTORIES];
+	pthread_mutex_t whole_mutex; /* replacing the whole table */
 	pthread_mutex_t alloc_mutex;
 	pthread_mutex_t slot_mutex[SLOT_LOCKS];
+	/* Which pins there are to go to; constant once the VM is made. */
+	uint32_t pic_pins; /* 16 or 0 */
+	uint32_t ioapics;
+	uint32_t ioapic_pins[MAX_IOAPICS];
+	/* A slot's lines follow its route: called under the slot's lock before and after a change. */
+	void (*moved)(void *opaque, const struct route_slot *slot, const struct route *route,
+		      bool on);
+	void *moved_opaque;
 };
 
 int vmirq_route_table_create(uint32_t max_gsis, struct route_table **out);
@@ -77,18 +107,33 @@ uint64_t vmirq_route_skip(struct route_table *table, uint32_t gsi);
 /* Make it if need be: -EINVAL (past the limit), -ENOMEM. */
 int vmirq_route_slot(struct route_table *table, uint32_t gsi, struct route_slot **out);
 
+/* The slot after this one that was ever made, or the first (NULL); NULL at the end. */
+struct route_slot *vmirq_route_next(struct route_table *table, struct route_slot *slot);
+
 void vmirq_route_lock(struct route_table *table, const struct route_slot *slot);
 void vmirq_route_unlock(struct route_table *table, const struct route_slot *slot);
+
+/* See struct route_more; -ENOMEM. The slot's lock is held. */
+int vmirq_route_make_more(struct route_slot *slot);
+
+/* The sources that assert its line; the slot's lock is held. */
+static inline uint64_t route_sources(const struct route_slot *slot)
+{
+	const struct route_more *more = atomic_load_explicit(&slot->more, memory_order_relaxed);
+
+	return more ? more->sources : 0;
+}
 
 /* The slot's lock is held. */
 void vmirq_route_watch(struct route_slot *slot, struct route_watcher *watcher);
 /* False: it was not watching. */
 bool vmirq_route_unwatch(struct route_slot *slot, struct route_watcher *watcher);
 
-/* Lock-free; async-signal-safe. */
+/* All but the devid. Lock-free; async-signal-safe. */
 struct route vmirq_route_read(const struct route_slot *slot);
 /* The slot's lock is held; tells the watchers. */
-void vmirq_route_write(struct route_slot *slot, const struct route *route);
+void vmirq_route_write(struct route_table *table, struct route_slot *slot,
+		       const struct route *route);
 
 /* This GSI became free: vmirq_gsi_alloc() looks from here again. */
 void vmirq_route_lower_hint(struct route_table *table, uint32_t gsi);

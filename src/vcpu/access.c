@@ -16,6 +16,7 @@ int vmirq_vcpu_mmio(struct vmirq_vcpu *vcpu, uint64_t gpa, void *data, uint32_t 
 	vmirq_lapic_fold(&vcpu->lapic);
 	vmirq_lapic_mmio(&vcpu->lapic, gpa, data, len, is_write);
 	reader_exit(section);
+	vmirq_lapic_broadcast_eoi(&vcpu->lapic);
 	return 0;
 }
 
@@ -38,6 +39,7 @@ int vmirq_vcpu_wrmsr(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t value)
 	vmirq_lapic_fold(&vcpu->lapic);
 	result = vmirq_lapic_wrmsr(&vcpu->lapic, msr, value);
 	reader_exit(section);
+	vmirq_lapic_broadcast_eoi(&vcpu->lapic);
 	return msr_error(result);
 }
 

@@ -33,13 +33,13 @@ void vmirq_vcpu_host_kick(void *vm, uint32_t index)
 	struct vmirq_vcpu *vcpu = at(vm, index);
 	int saved = errno;
 
+	/* First the flag, then the signal: either the thread is in KVM_RUN and the signal ends it, or
+	 * it is on its way and the flag does. */
+	if (vcpu->kvm_run)
+		__atomic_store_n(&vcpu->kvm_run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	if (vcpu->kick.fn) {
 		vcpu->kick.fn(vcpu->kick.opaque);
 	} else {
-		/* First the flag, then the signal: either the thread is in KVM_RUN and the signal ends
-		 * it, or it is on its way and the flag does. */
-		if (vcpu->kvm_run)
-			__atomic_store_n(&vcpu->kvm_run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 		pid_t thread = atomic_load(&vcpu->thread);
 
 		/* The thread cannot be gone: unbinding waits for this section. */

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/vm.h"
 #include "vcpu/vcpu.h"
 
 #define NS_PER_S 1000000000
@@ -52,11 +53,29 @@ static bool take_request(struct vmirq_vcpu *vcpu)
 	return (events & bit32(EVENT_INTERRUPT)) && vcpu_take_events(vcpu, bit32(EVENT_INTERRUPT));
 }
 
+/* Sleep no longer than the local APIC's timer; returns whether that comes first. */
+static bool limit_to_timer(const struct vmirq_vcpu *vcpu, int64_t *timeout_ns)
+{
+	uint64_t deadline = lapic_timer_deadline(&vcpu->lapic.timer);
+	uint64_t now;
+	int64_t left;
+
+	if (likely(deadline == TIMER_NEVER) || vcpu->vm->own_clock)
+		return false;
+	now = vcpu->vm->clock.now(vcpu->vm->clock.opaque);
+	left = deadline > now ? (int64_t)(deadline - now) : 0;
+	if (*timeout_ns >= 0 && *timeout_ns <= left)
+		return false;
+	*timeout_ns = left;
+	return true;
+}
+
 int vmirq_vcpu_park(struct vmirq_vcpu *vcpu, int64_t timeout_ns)
 {
 	struct timespec deadline;
-	bool in_time = true;
+	bool in_time = true, timer_first;
 
+	timer_first = limit_to_timer(vcpu, &timeout_ns);
 	if (timeout_ns >= 0)
 		deadline = deadline_after(timeout_ns);
 	/* C and D in posted.h. */
@@ -66,7 +85,7 @@ int vmirq_vcpu_park(struct vmirq_vcpu *vcpu, int64_t timeout_ns)
 	vcpu_set_mode(vcpu, MODE_OUTSIDE);
 	if (take_request(vcpu))
 		return VMIRQ_PARK_INTERRUPTED;
-	if (in_time || vcpu_anything_posted(vcpu, vcpu->wanted_events))
+	if (in_time || timer_first || vcpu_anything_posted(vcpu, vcpu->wanted_events))
 		return VMIRQ_PARK_RUNNABLE;
 	return VMIRQ_PARK_TIMEOUT;
 }

@@ -30,14 +30,19 @@ static bool is_own(const struct vmirq_vcpu *vcpu)
 	return vcpu->run_state != NO_THREAD && pthread_equal(vcpu->run_thread, pthread_self());
 }
 
-int vmirq_vcpu_unbind_thread(struct vmirq_vcpu *vcpu)
+bool vmirq_vcpu_is_own(struct vmirq_vcpu *vcpu)
 {
 	bool own;
 
 	pthread_mutex_lock(&vcpu->run_mutex);
 	own = is_own(vcpu);
 	pthread_mutex_unlock(&vcpu->run_mutex);
-	if (!own)
+	return own;
+}
+
+int vmirq_vcpu_unbind_thread(struct vmirq_vcpu *vcpu)
+{
+	if (!vmirq_vcpu_is_own(vcpu))
 		return -EPERM;
 	if (reader_inside())
 		return -EDEADLK;
@@ -66,14 +71,8 @@ void vmirq_vcpu_saw_stop(struct vmirq_vcpu *vcpu)
 int vmirq_vcpu_stop(struct vmirq_vcpu *vcpu)
 {
 	struct reader *section;
-	bool own;
 
-	if (reader_inside())
-		return -EDEADLK;
-	pthread_mutex_lock(&vcpu->run_mutex);
-	own = is_own(vcpu);
-	pthread_mutex_unlock(&vcpu->run_mutex);
-	if (own)
+	if (reader_inside() || vmirq_vcpu_is_own(vcpu))
 		return -EDEADLK;
 	section = reader_enter();
 	vmirq_post_event(vcpu->chip, vcpu->posted, EVENT_STOP);
@@ -96,6 +95,20 @@ int vmirq_vcpu_start(struct vmirq_vcpu *vcpu)
 	return 0;
 }
 
+/* All that was under way, but for the VMM's own requests. */
+static void reset(struct vmirq_vcpu *vcpu)
+{
+	vcpu_take_events(vcpu, ~(bit32(EVENT_STOP) | bit32(EVENT_INTERRUPT)));
+	vmirq_lapic_reset(&vcpu->lapic, false);
+	vcpu->wait_for_sipi = vcpu->starts_waiting;
+	vcpu->extint = vcpu->extint_taken = -1;
+	vcpu->kvm_halted = vcpu->kvm_incomplete = false;
+	if (vcpu->kvm_run) {
+		vcpu->kvm_run->if_flag = 0;
+		vcpu->kvm_run->ready_for_interrupt_injection = 0;
+	}
+}
+
 int vmirq_vcpu_reset(struct vmirq_vcpu *vcpu)
 {
 	int error = 0;
@@ -104,7 +117,7 @@ int vmirq_vcpu_reset(struct vmirq_vcpu *vcpu)
 	if (vcpu->run_state == RUNNING && !is_own(vcpu))
 		error = -EBUSY;
 	else
-		vmirq_lapic_reset(&vcpu->lapic, false);
+		reset(vcpu);
 	pthread_mutex_unlock(&vcpu->run_mutex);
 	return error;
 }

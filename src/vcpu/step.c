@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "base/reader.h"
+#include "chip/i8259.h"
 #include "vcpu/vcpu.h"
 
 #define REQUESTS     (bit32(EVENT_STOP) | bit32(EVENT_INTERRUPT))
@@ -30,6 +31,7 @@ static int step_start(struct vmirq_vcpu *vcpu, uint32_t events, uint32_t *vector
 
 		vcpu_take_events(vcpu, bit32(EVENT_NMI) | bit32(EVENT_SMI));
 		vmirq_lapic_reset(&vcpu->lapic, true);
+		vcpu->extint = vcpu->extint_taken = -1;
 		vcpu->wait_for_sipi = !vcpu->lapic.bsp;
 		reader_exit(section);
 		return VMIRQ_STEP_INIT;
@@ -47,6 +49,15 @@ static int step_start(struct vmirq_vcpu *vcpu, uint32_t events, uint32_t *vector
 	return CONTINUE;
 }
 
+/* The 8259s have something for this CPU, or have given it already. */
+static bool extint_pending(const struct vmirq_vcpu *vcpu)
+{
+	struct i8259 *pic = vcpu->chip->pic;
+
+	return vcpu->extint >= 0 ||
+	       (pic && vmirq_i8259_output(pic) && vmirq_lapic_accepts_pic(&vcpu->lapic));
+}
+
 static int step_interrupt(struct vmirq_vcpu *vcpu, uint32_t events, unsigned int flags,
 			  uint32_t *vector)
 {
@@ -57,6 +68,13 @@ static int step_interrupt(struct vmirq_vcpu *vcpu, uint32_t events, unsigned int
 	if ((events & bit32(EVENT_NMI)) && !(flags & VMIRQ_CPU_NMI_BLOCKED) &&
 	    vcpu_take_events(vcpu, bit32(EVENT_NMI)))
 		return VMIRQ_STEP_NMI;
+	if (extint_pending(vcpu) && (flags & VMIRQ_CPU_INTERRUPTIBLE)) {
+		/* The processor's INTA cycles; what they give is the CPU's to take. */
+		if (vcpu->extint < 0)
+			vcpu->extint = vmirq_i8259_acknowledge(vcpu->chip->pic);
+		*vector = (uint32_t)vcpu->extint;
+		return VMIRQ_STEP_INJECT;
+	}
 	next = vmirq_lapic_next(&vcpu->lapic);
 	if (next >= 0 && (flags & VMIRQ_CPU_INTERRUPTIBLE)) {
 		*vector = (uint32_t)next;
@@ -64,7 +82,7 @@ static int step_interrupt(struct vmirq_vcpu *vcpu, uint32_t events, unsigned int
 	}
 	if (flags & VMIRQ_CPU_HALTED)
 		return VMIRQ_STEP_PARK;
-	return next >= 0 ? VMIRQ_STEP_WINDOW : CONTINUE;
+	return next >= 0 || extint_pending(vcpu) ? VMIRQ_STEP_WINDOW : CONTINUE;
 }
 
 /* Events that this step would act on: what ends a park or an entry. */
@@ -74,8 +92,18 @@ static uint32_t wanted_events(const struct vmirq_vcpu *vcpu, unsigned int flags)
 
 	if (vcpu->wait_for_sipi)
 		return wanted;
-	wanted |= bit32(EVENT_SMI);
+	wanted |= bit32(EVENT_SMI) | bit32(EVENT_TIMER) | bit32(EVENT_EXTINT);
 	return flags & VMIRQ_CPU_NMI_BLOCKED ? wanted : wanted | bit32(EVENT_NMI);
+}
+
+/* Where the VMM parks by other means than vmirq_vcpu_park(), whoever posts from now on calls `wake`.
+ * False: somebody has, meanwhile. C and D in posted.h. */
+static bool park_elsewhere(struct vmirq_vcpu *vcpu)
+{
+	if (!vcpu->wake.fn)
+		return true;
+	vcpu_set_mode(vcpu, MODE_PARKED);
+	return !vcpu_anything_posted(vcpu, vcpu->wanted_events);
 }
 
 int vmirq_vcpu_step(struct vmirq_vcpu *vcpu, unsigned int flags, uint32_t *vector)
@@ -91,13 +119,18 @@ int vmirq_vcpu_step(struct vmirq_vcpu *vcpu, unsigned int flags, uint32_t *vecto
 			step = step_start(vcpu, events, vector);
 		if (step != CONTINUE)
 			return step;
+		/* Both only say: look. */
+		vcpu_take_events(vcpu, events & (bit32(EVENT_TIMER) | bit32(EVENT_EXTINT)));
+		vmirq_vcpu_run_timer(vcpu);
 		vmirq_lapic_fold(&vcpu->lapic);
 		vcpu->wanted_events = wanted_events(vcpu, flags);
-		if (vcpu->wait_for_sipi)
-			return VMIRQ_STEP_PARK;
-		step = step_interrupt(vcpu, events, flags, vector);
+		step = vcpu->wait_for_sipi ? VMIRQ_STEP_PARK
+					   : step_interrupt(vcpu, events, flags, vector);
+		if (step == VMIRQ_STEP_PARK && !park_elsewhere(vcpu))
+			continue;
 		if (step != CONTINUE && step != VMIRQ_STEP_WINDOW)
 			return step;
+		vmirq_vcpu_arm_timer(vcpu);
 		/* Nothing now; say where we go, and look again: C and D in posted.h. */
 		vcpu_set_mode(vcpu, MODE_IN_GUEST);
 		if (!vcpu_anything_posted(vcpu, vcpu->wanted_events))
@@ -113,14 +146,27 @@ int vmirq_vcpu_next_vector(struct vmirq_vcpu *vcpu)
 
 int vmirq_vcpu_ack(struct vmirq_vcpu *vcpu, uint32_t vector)
 {
+	if (vcpu->extint >= 0 && vector == (uint32_t)vcpu->extint) {
+		vcpu->extint_taken = vcpu->extint;
+		vcpu->extint = -1;
+		lapic_count(&vcpu->extints, 1);
+		return 0;
+	}
 	if ((int64_t)vector != vmirq_lapic_next(&vcpu->lapic))
 		return -EINVAL;
+	vcpu->extint_taken = -1;
 	vmirq_lapic_ack(&vcpu->lapic, (uint8_t)vector);
 	return 0;
 }
 
 int vmirq_vcpu_unack(struct vmirq_vcpu *vcpu, uint32_t vector)
 {
+	if (vcpu->extint_taken >= 0 && vector == (uint32_t)vcpu->extint_taken) {
+		vcpu->extint = vcpu->extint_taken;
+		vcpu->extint_taken = -1;
+		lapic_count(&vcpu->extints, (uint64_t)-1);
+		return 0;
+	}
 	return vector < 256 && vmirq_lapic_unack(&vcpu->lapic, (uint8_t)vector) ? 0 : -EINVAL;
 }
 

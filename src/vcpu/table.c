@@ -82,16 +82,21 @@ static void start_up(struct vmirq_vcpu *vcpu, const struct vmirq_vcpu_config *co
 	vcpu->kick_signal = config->kick_signal;
 	vcpu->kvm_run = config->kvm_run;
 	vcpu->kvm_vcpu_fd = config->kvm_vcpu_fd;
-	vcpu->wait_for_sipi = config->flags & VMIRQ_VCPU_WAIT_FOR_SIPI;
+	vcpu->tsc_khz = vmirq_vcpu_find_tsc_khz(vcpu);
+	vcpu->starts_waiting = config->flags & VMIRQ_VCPU_WAIT_FOR_SIPI;
+	vcpu->wait_for_sipi = vcpu->starts_waiting;
 	vcpu->wanted_events = UINT32_MAX;
-	vcpu->kvm_halted = false;
+	vcpu->kvm_halted = vcpu->kvm_incomplete = false;
+	vcpu->armed_deadline = TIMER_NEVER;
+	vcpu->extint = vcpu->extint_taken = -1;
 	vcpu->run_state = NO_THREAD;
-	vcpu->used = true;
 	atomic_store(&vcpu->posted->events, 0);
 	/* Before the map names it: whoever finds it there finds it alive. */
 	vcpu_set_mode(vcpu, MODE_OUTSIDE);
 	vmirq_lapic_init(&vcpu->lapic, vcpu->chip, vcpu->index, config->apic_id,
 			 config->flags & VMIRQ_VCPU_X2APIC);
+	/* Release: who sees it used sees all of it. */
+	atomic_store_explicit(&vcpu->used, true, memory_order_release);
 }
 
 int vmirq_vcpu_create(struct vmirq_vm *vm, const struct vmirq_vcpu_config *caller,
@@ -158,6 +163,7 @@ int vmirq_vcpu_destroy(struct vmirq_vcpu *vcpu)
 	 * through, what they left is counted. */
 	vmirq_lapic_leave_map(&vcpu->lapic);
 	vcpu_set_mode(vcpu, MODE_DEAD);
+	vmirq_timer_destroy(&vcpu->timer);
 	vmirq_reader_wait();
 	vmirq_lapic_end(&vcpu->lapic);
 	kick = vcpu->kick;
@@ -170,22 +176,39 @@ int vmirq_vcpu_destroy(struct vmirq_vcpu *vcpu)
 	return 0;
 }
 
-int vmirq_vcpu_table_destroy_all(struct vcpu_table *table)
+/* Some vCPU has a thread that runs, or that is stopped. */
+static bool any_in_state(const struct vcpu_table *table, bool stopped_too)
 {
+	bool any = false;
+
 	for (uint32_t i = 0; i < table->max; i++) {
 		struct vmirq_vcpu *vcpu = table->vcpu[i];
-		bool busy;
 
 		if (!vcpu || !vcpu->used)
 			continue;
 		pthread_mutex_lock(&vcpu->run_mutex);
-		busy = vcpu->run_state != NO_THREAD;
+		any |= vcpu->run_state == RUNNING || (stopped_too && vcpu->run_state == STOPPED);
 		pthread_mutex_unlock(&vcpu->run_mutex);
-		if (busy)
-			return -EBUSY;
 	}
+	return any;
+}
+
+int vmirq_vcpu_table_destroy_all(struct vcpu_table *table)
+{
+	if (any_in_state(table, true))
+		return -EBUSY;
 	for (uint32_t i = 0; i < table->max; i++)
 		if (table->vcpu[i] && table->vcpu[i]->used)
 			vmirq_vcpu_destroy(table->vcpu[i]);
+	return 0;
+}
+
+int vmirq_vcpu_table_reset_all(struct vcpu_table *table)
+{
+	if (any_in_state(table, false))
+		return -EBUSY;
+	for (uint32_t i = 0; i < table->max; i++)
+		if (table->vcpu[i] && table->vcpu[i]->used)
+			vmirq_vcpu_reset(table->vcpu[i]);
 	return 0;
 }

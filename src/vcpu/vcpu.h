@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "chip/lapic.h"
+#include "pump/timer.h"
 
 #include <vmirq/vcpu.h>
 
@@ -31,7 +32,7 @@ struct vmirq_vcpu {
 	struct chip *chip;
 	struct posted *posted;
 	uint32_t index;
-	bool used; /* created and not destroyed; under the table's mutex */
+	_Atomic bool used; /* created and not destroyed; written under the table's mutex */
 
 	/* How it is kicked and woken; constant from create to destroy. */
 	struct vmirq_callback kick;
@@ -39,12 +40,19 @@ struct vmirq_vcpu {
 	int kick_signal;
 	struct kvm_run *kvm_run;
 	int kvm_vcpu_fd;
+	uint32_t tsc_khz;
+	_Atomic uint64_t extints;      /* taken from the 8259s, less aborted ones */
 	_Atomic pid_t process, thread; /* thread 0: none bound */
 
 	/* Its thread's own. */
-	bool wait_for_sipi;
-	uint32_t wanted_events; /* what its last step would have acted on */
-	bool kvm_halted;	/* for vmirq_kvm_run() */
+	bool wait_for_sipi, starts_waiting;
+	/* A vector that the 8259s gave and the CPU has not taken yet; -1. And the last one it took. */
+	int16_t extint, extint_taken;
+	uint32_t wanted_events;	 /* what its last step would have acted on */
+	bool kvm_halted;	 /* for vmirq_kvm_run() */
+	bool kvm_incomplete;	 /* an exit stands in the middle of an instruction */
+	uint64_t armed_deadline; /* what `timer` is set to */
+	struct pump_timer timer;
 
 	pthread_mutex_t run_mutex; /* of run_state; nothing is taken under it */
 	pthread_cond_t run_changed;
@@ -63,11 +71,22 @@ int vmirq_vcpu_table_create(uint32_t max, struct vcpu_table **out);
 void vmirq_vcpu_table_free(struct vcpu_table *table);
 /* -EBUSY: some vCPU has a thread. */
 int vmirq_vcpu_table_destroy_all(struct vcpu_table *table);
+/* -EBUSY, and nothing done: some vCPU's thread runs. */
+int vmirq_vcpu_table_reset_all(struct vcpu_table *table);
 
 /* kick.c: the host's side of a chip's wake and kick; `vm` is the VM. */
 void vmirq_vcpu_host_wake(void *vm, uint32_t index);
 void vmirq_vcpu_host_kick(void *vm, uint32_t index);
 
+/* time.c: post what the timer owes; see that a guest is kicked when it is due. Its own thread. */
+void vmirq_vcpu_run_timer(struct vmirq_vcpu *vcpu);
+void vmirq_vcpu_arm_timer(struct vmirq_vcpu *vcpu);
+uint64_t vmirq_vcpu_host_tsc(void *vm, uint32_t index, uint32_t *khz);
+
+uint32_t vmirq_vcpu_find_tsc_khz(const struct vmirq_vcpu *vcpu);
+
+/* run_state.c: is the calling thread the bound one? */
+bool vmirq_vcpu_is_own(struct vmirq_vcpu *vcpu);
 /* run_state.c: its thread has seen EVENT_STOP. */
 void vmirq_vcpu_saw_stop(struct vmirq_vcpu *vcpu);
 

@@ -175,8 +175,9 @@ static void *storm_sender(void *opaque)
 	return NULL;
 }
 
-/* Waits until the vCPUs have folded in all that was delivered, and their guest has handled what of it
- * was not merged. A vCPU at work may hide one from a single look: in the set no more, and not in IRR yet. */
+/* Waits until the vCPUs have folded in all that was delivered, and their guest has handled what of
+ * it was not merged. `pending` alone would not do: a vCPU at work may hide one from a single look
+ * (no more in the descriptor, not yet in IRR). */
 static void settle(struct vmm *vmm, uint64_t delivered)
 {
 	struct vmirq_vector_counts counts = { .size = sizeof(counts) };
@@ -194,8 +195,8 @@ static void settle(struct vmm *vmm, uint64_t delivered)
 	} while (done < delivered);
 }
 
-/* Not paced, so some find their vector pending: the library's count of what was taken is the guest's
- * count of what it handled all the same. */
+/* Not paced, so some find their vector pending: the library's count of what was taken is the
+ * guest's count of what it handled all the same. */
 static void counts_agree_after_a_storm(bool busy)
 {
 	struct vmm *vmm = boot(&(struct vmm_config){ .cpu = cpu, .vcpus = 2, .busy = busy });

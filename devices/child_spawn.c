@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+#include "child_spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Above every number the program is to find something at. */
+#define OUT_OF_THE_WAY 10
+
+int child_spawn_find(const char *program, char *path, size_t size)
+{
+	const char *at = getenv("PATH");
+
+	if (!at || !*at)
+		at = "/usr/local/bin:/usr/bin:/bin";
+	while (*at) {
+		size_t len = strcspn(at, ":");
+		int n = snprintf(path, size, "%.*s/%s", (int)len, at, program);
+
+		/* An empty or relative part would start what lies in the current directory. */
+		if (at[0] == '/' && n > 0 && (size_t)n < size && !access(path, X_OK))
+			return 0;
+		at += len;
+		at += *at == ':';
+	}
+	return -ENOENT;
+}
+
+/* 0, 1, 2 and, if there is one to pass, 3; nothing else survives the exec. */
+static int place_descriptors(int output, int pass)
+{
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	unsigned int first = pass < 0 ? CHILD_SPAWN_FD : CHILD_SPAWN_FD + 1;
+
+	if (null < 0 || dup2(null, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0)
+		return -1;
+	if (pass >= 0 && dup2(pass, CHILD_SPAWN_FD) < 0)
+		return -1;
+	/* Ours are all close-on-exec; what we were started with may not be. Best effort: the call is
+	 * of Linux 5.11. */
+	syscall(SYS_close_range, first, ~0u, CLOSE_RANGE_CLOEXEC);
+	return 0;
+}
+
+/* Between fork and exec, possibly of a process with threads: async-signal-safe calls only. */
+static void __attribute__((noreturn)) child(const struct child_spawn *how, int report, pid_t parent)
+{
+	struct sigaction standard = { .sa_handler = SIG_DFL };
+	int error, output, pass = -1;
+	sigset_t none;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* It may have died before the line above. */
+	if (getppid() != parent)
+		_exit(127);
+	/* Not setsid(): see storage_daemon_spawn.c about autogroup. */
+	setpgid(0, 0);
+	for (int signal = 1; signal < NSIG; signal++)
+		sigaction(signal, &standard, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* A parent without standard descriptors may hold any of these at a number wanted below. */
+	report = fcntl(report, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
+	output = fcntl(how->output, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
+	if (how->pass >= 0)
+		pass = fcntl(how->pass, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
+	if (output >= 0 && (pass >= 0 || how->pass < 0) && !place_descriptors(output, pass))
+		execve(how->argv[0], how->argv, how->environment);
+	error = errno;
+	if (write(report, &error, sizeof(error)) != sizeof(error))
+		_exit(126);
+	_exit(127);
+}
+
+int child_spawn(const struct child_spawn *how, pid_t *pid)
+{
+	int report[2], error = 0;
+	pid_t parent = getpid(), made;
+	ssize_t n;
+
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return -errno;
+	made = fork();
+	if (made == 0)
+		child(how, report[1], parent);
+	error = made < 0 ? errno : 0;
+	close(report[1]);
+	if (made > 0) {
+		/* Ends when exec closes the pipe, or brings exec's error. */
+		do
+			n = read(report[0], &error, sizeof(error));
+		while (n < 0 && errno == EINTR);
+		if (n != 0) {
+			if (n < 0)
+				kill(made, SIGKILL);
+			waitpid(made, NULL, 0);
+			error = n == sizeof(error) ? error : EIO;
+		}
+	}
+	close(report[0]);
+	if (!error)
+		*pid = made;
+	return -error;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the IOAPIC share: the RTE's bits (82093AA 3.2.4), and delivery. */
+#ifndef CHIP_IOAPIC_PIN_H
+#define CHIP_IOAPIC_PIN_H
+
+#include "chip/ioapic.h"
+
+#define RTE_VECTOR	    UINT64_C(0xff)
+#define RTE_MODE_SHIFT	    8
+#define RTE_LOGICAL	    (UINT64_C(1) << 11)
+#define RTE_DELIVERY_STATUS (UINT64_C(1) << 12)
+#define RTE_REMOTE_IRR	    (UINT64_C(1) << 14)
+#define RTE_LEVEL	    (UINT64_C(1) << 15)
+#define RTE_MASKED	    (UINT64_C(1) << 16)
+#define RTE_READ_ONLY	    (RTE_DELIVERY_STATUS | RTE_REMOTE_IRR)
+#define RTE_DEST_SHIFT	    56
+#define RTE_EXT_DEST_SHIFT  49
+
+#define IOAPIC_REG_RTE	    0x10u
+
+/* Eight bits of IOREGSEL reach 120 pins; nothing says how an IOAPIC with more is addressed. A ninth
+ * bit is what software needs that writes 0x10 + 2 * pin. */
+static inline uint32_t ioapic_select_bits(const struct ioapic *a)
+{
+	return a->config.count > (0x100 - IOAPIC_REG_RTE) / 2 ? 0x1ff : 0xff;
+}
+
+static inline void ioapic_lock(const struct ioapic *a)
+{
+	a->config.host.lock(a->config.mutex);
+}
+
+static inline void ioapic_unlock(const struct ioapic *a)
+{
+	a->config.host.unlock(a->config.mutex);
+}
+
+/* A level that is high, unmasked and not in service: to be sent. */
+static inline bool pin_wants(const struct ioapic_pin *p)
+{
+	return p->irr && (p->rte & (RTE_LEVEL | RTE_REMOTE_IRR | RTE_MASKED)) == RTE_LEVEL;
+}
+
+void vmirq_ioapic_decode(const struct ioapic *a, uint64_t rte, struct interrupt *irq);
+
+/* Send what pin n has now, or say why not. Called and returns with the lock held, but lets go of it
+ * to call deliver. tick: count the EOIs to come. */
+struct line_result vmirq_ioapic_serve(struct ioapic *a, uint32_t n, bool tick);
+
+/* An RTE has changed: publish the vectors anew. With the lock held. */
+void vmirq_ioapic_update_vectors(struct ioapic *a);
+
+/* Say that pin n sends something else now. Without the lock. */
+static inline void ioapic_tell_changed(const struct ioapic *a, uint32_t n)
+{
+	if (a->config.calls.changed)
+		a->config.calls.changed(a->config.calls.opaque, n);
+}
+
+#endif

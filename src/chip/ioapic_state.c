@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/* Creation, reset, and what of it the kernel's struct kvm_ioapic_state holds. */
+#include "chip/ioapic_pin.h"
+
+#define ID_MAX	    0xfu
+#define KERNEL_PINS KVM_IOAPIC_NUM_PINS
+
+static void collect_vectors(const struct ioapic *a, uint64_t vectors[4])
+{
+	for (uint32_t w = 0; w < 4; w++)
+		vectors[w] = 0;
+	for (uint32_t n = 0; n < a->config.count; n++) {
+		uint64_t rte = a->config.pins[n].rte;
+		uint8_t vector = rte & RTE_VECTOR;
+
+		if (rte & RTE_LEVEL)
+			vectors[vector / 64] |= bit64(vector);
+	}
+}
+
+void vmirq_ioapic_update_vectors(struct ioapic *a)
+{
+	uint64_t vectors[4];
+
+	collect_vectors(a, vectors);
+	for (uint32_t w = 0; w < 4; w++)
+		atomic_store_explicit(&a->level_vectors[w], vectors[w], memory_order_relaxed);
+}
+
+void vmirq_ioapic_vectors(const struct ioapic *a, uint64_t vectors[4])
+{
+	for (uint32_t w = 0; w < 4; w++)
+		vectors[w] = atomic_load_explicit(&a->level_vectors[w], memory_order_relaxed);
+}
+
+static bool base_valid(uint64_t base)
+{
+	return base % IOAPIC_MMIO_SIZE == 0;
+}
+
+/* What no write can bring about: a write to edge clears Remote-IRR. */
+static bool rte_valid(uint64_t rte)
+{
+	return (rte & RTE_LEVEL) || !(rte & RTE_REMOTE_IRR);
+}
+
+static void put_pin(struct ioapic *a, uint32_t n, uint64_t rte, bool irr)
+{
+	struct ioapic_pin *p = &a->config.pins[n];
+
+	p->rte = rte;
+	p->irr = irr;
+	p->delivered = false;
+	p->eois = 0;
+	/* What is under way or has its EOI under way belongs to the state before. */
+	p->episode = ++a->episodes;
+}
+
+static void put_power_up(struct ioapic *a)
+{
+	for (uint32_t n = 0; n < a->config.count; n++)
+		put_pin(a, n, RTE_MASKED, a->config.pins[n].asserters > 0);
+	a->ioregsel = 0;
+	a->id = a->config.id;
+	a->rtc_pending = 0;
+	atomic_store_explicit(&a->base, a->config.base, memory_order_relaxed);
+	vmirq_ioapic_update_vectors(a);
+}
+
+bool vmirq_ioapic_init(struct ioapic *a, const struct ioapic_config *config)
+{
+	if (config->count < IOAPIC_MIN_PINS || config->count > IOAPIC_MAX_PINS ||
+	    (config->version != IOAPIC_VERSION_82093 && config->version != IOAPIC_VERSION_EOI) ||
+	    config->id > ID_MAX || !base_valid(config->base) || !config->calls.deliver)
+		return false;
+	a->config = *config;
+	a->episodes = 0;
+	a->rtc_sending = false;
+	a->rtc_vector = 0;
+	for (uint32_t n = 0; n < config->count; n++)
+		config->pins[n] = (struct ioapic_pin){ .asserters = 0 };
+	put_power_up(a);
+	return true;
+}
+
+void vmirq_ioapic_reset(struct ioapic *a)
+{
+	ioapic_lock(a);
+	put_power_up(a);
+	ioapic_unlock(a);
+	for (uint32_t n = 0; n < a->config.count; n++)
+		ioapic_tell_changed(a, n);
+}
+
+bool vmirq_ioapic_validate(const struct ioapic *a)
+{
+	uint64_t vectors[4], published[4];
+	bool good;
+
+	ioapic_lock(a);
+	collect_vectors(a, vectors);
+	vmirq_ioapic_vectors(a, published);
+	good = a->id <= ID_MAX && a->ioregsel <= ioapic_select_bits(a) && base_valid(a->base) &&
+	       (a->rtc_sending || a->rtc_pending >= 0);
+	for (uint32_t w = 0; w < 4; w++)
+		good = good && vectors[w] == published[w];
+	for (uint32_t n = 0; n < a->config.count; n++)
+		good = good && rte_valid(a->config.pins[n].rte);
+	ioapic_unlock(a);
+	return good;
+}
+
+/* /dev/kvm 6.18: an edge that was sent is not shown, so that whoever loads it does not send it again,
+ * and this holds until the next edge on this pin, also while it is a level in between. */
+static bool shown_irr(const struct ioapic_pin *p)
+{
+	return p->irr && !p->delivered;
+}
+
+void vmirq_ioapic_save(struct ioapic *a, struct kvm_ioapic_state *state)
+{
+	ioapic_lock(a);
+	*state = (struct kvm_ioapic_state){
+		.base_address = a->base,
+		.ioregsel = a->ioregsel,
+		.id = a->id,
+	};
+	for (uint32_t n = 0; n < KERNEL_PINS; n++) {
+		state->redirtbl[n].bits = a->config.pins[n].rte;
+		state->irr |= shown_irr(&a->config.pins[n]) ? bit32(n) : 0;
+	}
+	ioapic_unlock(a);
+}
+
+/* What is loaded as pending is sent, as the kernel does it: an edge, or a level without Remote-IRR. */
+static void serve_loaded(struct ioapic *a, uint32_t n)
+{
+	const struct ioapic_pin *p = &a->config.pins[n];
+
+	if (p->irr && !(p->rte & RTE_REMOTE_IRR))
+		vmirq_ioapic_serve(a, n, false);
+}
+
+bool vmirq_ioapic_load(struct ioapic *a, const struct kvm_ioapic_state *state)
+{
+	if (state->id > ID_MAX || state->ioregsel > ioapic_select_bits(a) ||
+	    !base_valid(state->base_address) || state->irr >> KERNEL_PINS)
+		return false;
+	for (uint32_t n = 0; n < KERNEL_PINS; n++)
+		if (!rte_valid(state->redirtbl[n].bits))
+			return false;
+	ioapic_lock(a);
+	atomic_store_explicit(&a->base, state->base_address, memory_order_relaxed);
+	a->ioregsel = state->ioregsel;
+	a->id = (uint8_t)state->id;
+	a->rtc_pending = 0;
+	for (uint32_t n = 0; n < KERNEL_PINS; n++)
+		put_pin(a, n, state->redirtbl[n].bits, state->irr & bit32(n));
+	vmirq_ioapic_update_vectors(a);
+	ioapic_unlock(a);
+	for (uint32_t n = 0; n < KERNEL_PINS; n++)
+		ioapic_tell_changed(a, n);
+	ioapic_lock(a);
+	for (uint32_t n = 0; n < KERNEL_PINS; n++)
+		serve_loaded(a, n);
+	ioapic_unlock(a);
+	return true;
+}
+
+bool vmirq_ioapic_save_pin(struct ioapic *a, uint32_t pin, struct ioapic_pin_state *state)
+{
+	if (pin >= a->config.count)
+		return false;
+	ioapic_lock(a);
+	state->rte = a->config.pins[pin].rte;
+	state->irr = shown_irr(&a->config.pins[pin]);
+	ioapic_unlock(a);
+	return true;
+}
+
+bool vmirq_ioapic_load_pin(struct ioapic *a, uint32_t pin, const struct ioapic_pin_state *state)
+{
+	if (pin >= a->config.count || !rte_valid(state->rte))
+		return false;
+	ioapic_lock(a);
+	put_pin(a, pin, state->rte, state->irr);
+	vmirq_ioapic_update_vectors(a);
+	ioapic_unlock(a);
+	ioapic_tell_changed(a, pin);
+	ioapic_lock(a);
+	serve_loaded(a, pin);
+	ioapic_unlock(a);
+	return true;
+}
+
+uint32_t vmirq_ioapic_asserters(struct ioapic *a, uint32_t pin)
+{
+	uint32_t asserters;
+
+	if (pin >= a->config.count)
+		return 0;
+	ioapic_lock(a);
+	asserters = a->config.pins[pin].asserters;
+	ioapic_unlock(a);
+	return asserters;
+}
+
+bool vmirq_ioapic_set_asserters(struct ioapic *a, uint32_t pin, uint32_t asserters)
+{
+	struct ioapic_pin *p;
+
+	if (pin >= a->config.count)
+		return false;
+	p = &a->config.pins[pin];
+	ioapic_lock(a);
+	p->asserters = asserters;
+	if (asserters && !p->irr) {
+		/* An edge that was sent before the save is not one again. */
+		p->irr = true;
+		p->delivered = !(p->rte & RTE_LEVEL);
+		if (pin_wants(p))
+			vmirq_ioapic_serve(a, pin, false);
+	}
+	ioapic_unlock(a);
+	return true;
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/* A PC's chips, made and wired: what each calls, and who is told. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/reader.h"
+#include "base/vm.h"
+#include "chip/lapic.h"
+#include "line/line.h"
+
+#include <vmirq/route.h>
+
+#define IOAPIC_BASE UINT64_C(0xfec00000)
+
+static struct delivery ioapic_deliver(void *opaque, const struct interrupt *irq)
+{
+	struct line_ioapic *io = opaque;
+	struct chip *chip = io->lines->vm->chip;
+	struct reader *section = reader_enter();
+	struct delivery d = vmirq_deliver(chip, irq);
+
+	reader_exit(section);
+	counts_add(&chip->ioapic, d.verdict, 1);
+	return d;
+}
+
+static void pin_acked(struct line_domain *lines, enum pin_of chip, uint32_t pin)
+{
+	vmirq_line_notify(lines, VMIRQ_NOTICE_ACK, chip, pin, 0);
+	if (lines->has_pit && vmirq_line_goes_to(lines, 0, chip, pin))
+		vmirq_pit_acked(&lines->pit);
+}
+
+static void pin_masked(struct line_domain *lines, enum pin_of chip, uint32_t pin, bool masked)
+{
+	vmirq_line_notify(lines, VMIRQ_NOTICE_MASK, chip, pin, masked);
+	if (lines->has_pit && !masked && vmirq_line_goes_to(lines, 0, chip, pin))
+		vmirq_pit_unmasked(&lines->pit);
+}
+
+static void ioapic_ack(void *opaque, uint32_t pin)
+{
+	struct line_ioapic *io = opaque;
+
+	pin_acked(io->lines, PIN_IOAPIC, IOAPIC_PIN(io->number, pin));
+}
+
+static void ioapic_mask_changed(void *opaque, uint32_t pin, bool masked)
+{
+	struct line_ioapic *io = opaque;
+
+	pin_masked(io->lines, PIN_IOAPIC, IOAPIC_PIN(io->number, pin), masked);
+}
+
+static void ioapic_throttled(void *opaque, uint32_t pin, uint64_t deadline)
+{
+	struct line_ioapic *io = opaque;
+
+	if (!atomic_exchange_explicit(&io->retry_at[pin], deadline ? deadline : 1,
+				      memory_order_relaxed))
+		atomic_fetch_add_explicit(&io->lines->throttled, 1, memory_order_relaxed);
+	vmirq_lines_rearm(io->lines);
+}
+
+static void pic_output_changed(void *opaque)
+{
+	struct line_domain *lines = opaque;
+	struct reader *section = reader_enter();
+
+	vmirq_chip_pic_output(lines->vm->chip);
+	reader_exit(section);
+}
+
+static enum pin_of pic_chip(uint32_t pin)
+{
+	return pin < 8 ? PIN_MASTER : PIN_SLAVE;
+}
+
+static void pic_ack(void *opaque, uint32_t pin)
+{
+	pin_acked(opaque, pic_chip(pin), pin % 8);
+}
+
+static void pic_mask_changed(void *opaque, uint32_t pin, bool masked)
+{
+	pin_masked(opaque, pic_chip(pin), pin % 8, masked);
+}
+
+static void pit_set_irq(void *opaque, bool level)
+{
+	struct line_domain *lines = opaque;
+
+	vmirq_line_set(lines->vm, 0, SOURCE_PIT, level, NULL);
+}
+
+static void pit_deadline_changed(void *opaque)
+{
+	vmirq_lines_rearm(opaque);
+}
+
+static void broadcast_eoi(void *opaque, uint8_t vector, bool level)
+{
+	struct line_domain *lines = opaque;
+
+	for (uint32_t i = 0; i < lines->ioapics; i++)
+		vmirq_ioapic_eoi(&lines->ioapic[i]->ioapic, vector, level);
+}
+
+static int add_ioapic(struct line_domain *lines, uint64_t base, uint32_t pins, uint8_t version)
+{
+	struct line_ioapic *io = calloc(1, sizeof(*io));
+	struct route_table *routes = lines->vm->routes;
+
+	if (!io)
+		return -ENOMEM;
+	io->lines = lines;
+	io->number = lines->ioapics;
+	pthread_mutex_init(&io->mutex, NULL);
+	vmirq_ioapic_init(&io->ioapic, &(struct ioapic_config){
+					       .host = lines->vm->chip->host,
+					       .mutex = &io->mutex,
+					       .calls = { .opaque = io,
+							  .deliver = ioapic_deliver,
+							  .ack = ioapic_ack,
+							  .mask_changed = ioapic_mask_changed,
+							  .throttled = ioapic_throttled },
+					       .pins = io->pin,
+					       .count = pins,
+					       .rtc_pin = 8,
+					       .base = base,
+					       .version = version,
+					       .format = lines->vm->chip->format,
+				       });
+	routes->ioapic_pins[lines->ioapics] = pins;
+	lines->ioapic[lines->ioapics++] = io;
+	routes->ioapics = lines->ioapics;
+	return 0;
+}
+
+static void add_pic(struct line_domain *lines, bool spec)
+{
+	struct vmirq_vm *vm = lines->vm;
+
+	vmirq_i8259_init(&lines->pic, &(struct i8259_config){
+					      .host = vm->chip->host,
+					      .mutex = &lines->pic_mutex,
+					      .calls = { .opaque = lines,
+							 .output_changed = pic_output_changed,
+							 .ack = pic_ack,
+							 .mask_changed = pic_mask_changed },
+					      .poll_is_inta = spec,
+					      .special_mask_works = spec,
+				      });
+	lines->has_pic = true;
+	vm->routes->pic_pins = I8259_PINS;
+	vm->chip->pic = &lines->pic;
+}
+
+static void add_pit(struct line_domain *lines, bool discard)
+{
+	vmirq_pit_init(&lines->pit, &lines->vm->chip->host, &lines->pit_mutex,
+		       &(struct pit_config){
+			       .policy = discard ? PIT_DISCARD : PIT_REINJECT,
+			       .shortest = PIT_SHORTEST_KVM,
+			       .opaque = lines,
+			       .set_irq = pit_set_irq,
+			       .deadline_changed = pit_deadline_changed,
+		       });
+	lines->has_pit = true;
+}
+
+static int add_chips(struct line_domain *lines, const struct line_config *config)
+{
+	int error = add_ioapic(lines, IOAPIC_BASE, IOAPIC_MIN_PINS, IOAPIC_VERSION_82093);
+
+	if (error)
+		return error;
+	lines->vm->chip->eoi_opaque = lines;
+	lines->vm->chip->eoi = broadcast_eoi;
+	add_pic(lines, config->spec);
+	if (config->pit)
+		add_pit(lines, config->pit_discard);
+	error = vmirq_lines_start_timer(lines);
+	return error ? error : vmirq_route_pc_default(lines->vm);
+}
+
+int vmirq_lines_create(struct vmirq_vm *vm, const struct line_config *config,
+		       struct line_domain **out)
+{
+	struct line_domain *lines = calloc(1, sizeof(*lines));
+
+	if (!lines)
+		return -ENOMEM;
+	lines->vm = vm;
+	pthread_mutex_init(&lines->pic_mutex, NULL);
+	pthread_mutex_init(&lines->pit_mutex, NULL);
+	pthread_mutex_init(&lines->notifier_mutex, NULL);
+	pthread_cond_init(&lines->notifier_idle, NULL);
+	pthread_mutex_init(&lines->source_mutex, NULL);
+	pthread_mutex_init(&lines->timer_mutex, NULL);
+	vm->routes->moved = vmirq_line_moved;
+	vm->routes->moved_opaque = lines;
+	/* Known to the VM before it can fail: what was made is taken apart with it. */
+	*out = lines;
+	return config->pc_chips ? add_chips(lines, config) : 0;
+}
+
+void vmirq_lines_reset(struct line_domain *lines)
+{
+	for (uint32_t i = 0; i < lines->ioapics; i++)
+		vmirq_ioapic_reset(&lines->ioapic[i]->ioapic);
+	if (lines->has_pic)
+		vmirq_i8259_reset(&lines->pic);
+	if (lines->has_pit)
+		vmirq_pit_reset(&lines->pit);
+}
+
+void vmirq_lines_destroy(struct line_domain *lines)
+{
+	if (!lines)
+		return;
+	vmirq_timer_destroy(&lines->timer);
+	while (lines->notifiers)
+		vmirq_notifier_remove(lines->notifiers);
+	for (uint32_t i = 0; i < lines->ioapics; i++) {
+		pthread_mutex_destroy(&lines->ioapic[i]->mutex);
+		free(lines->ioapic[i]);
+	}
+	pthread_mutex_destroy(&lines->pic_mutex);
+	pthread_mutex_destroy(&lines->pit_mutex);
+	pthread_mutex_destroy(&lines->notifier_mutex);
+	pthread_cond_destroy(&lines->notifier_idle);
+	pthread_mutex_destroy(&lines->source_mutex);
+	pthread_mutex_destroy(&lines->timer_mutex);
+	free(lines);
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/* A GSI's line: the OR of its sources, told to the pins that it goes to. */
+#include "line/line.h"
+
+#include <errno.h>
+
+#include "base/reader.h"
+#include "base/vm.h"
+#include "chip/deliver.h"
+
+static struct line_result none(enum vmirq_verdict verdict)
+{
+	return (struct line_result){ .verdict = verdict, .status = VMIRQ_LINE_NOBODY };
+}
+
+static struct line_result set_pin(struct line_domain *lines, enum pin_of chip, uint32_t pin,
+				  bool level)
+{
+	if (chip == PIN_IOAPIC)
+		return vmirq_ioapic_set_line_status(&lines->ioapic[pin >> 16]->ioapic, pin & 0xffff,
+						    level);
+	return vmirq_i8259_set_line(&lines->pic, pin + (chip == PIN_SLAVE ? 8 : 0), level);
+}
+
+/* Of two targets' outcomes, the one that the interrupt is said to have come to. */
+static enum vmirq_verdict better(enum vmirq_verdict a, enum vmirq_verdict b)
+{
+	if (a == VMIRQ_DELIVERED || b == VMIRQ_DELIVERED)
+		return VMIRQ_DELIVERED;
+	if (a == VMIRQ_COALESCED || b == VMIRQ_COALESCED)
+		return VMIRQ_COALESCED;
+	/* The 8259 is masked on every modern guest: the IOAPIC, which comes later, knows more. */
+	return b;
+}
+
+/* The kernel's sum: what is not negative adds up (SEMANTICS: KVM_IRQ_LINE_STATUS). */
+static struct line_result set_pins(struct line_domain *lines, const struct route *route, bool level)
+{
+	struct line_result sum = none(VMIRQ_NO_ROUTE);
+
+	for (uint32_t i = 0; i < PIN_CHIPS; i++) {
+		struct line_result one;
+
+		if (route->pin[i] == NO_PIN)
+			continue;
+		one = set_pin(lines, (enum pin_of)i, route->pin[i], level);
+		sum.verdict = better(sum.verdict, one.verdict);
+		if (one.status >= 0)
+			sum.status = one.status + (sum.status < 0 ? 0 : sum.status);
+	}
+	return sum;
+}
+
+static struct line_result send_message(struct line_domain *lines, const struct route *route)
+{
+	struct reader *section = reader_enter();
+	struct interrupt irq;
+	struct delivery d;
+
+	vmirq_msi_decode(&route->msi, lines->vm->chip->format, &irq);
+	d = vmirq_deliver(lines->vm->chip, &irq);
+	reader_exit(section);
+	return (struct line_result){ .verdict = d.verdict, .status = (int)d.accepted };
+}
+
+/* One source's level; the slot's lock is held. Counts an assertion. */
+static struct line_result set_source(struct line_domain *lines, struct route_slot *slot,
+				     uint32_t source, bool level)
+{
+	struct route route = vmirq_route_read(slot);
+	struct route_more *more = atomic_load_explicit(&slot->more, memory_order_relaxed);
+	uint64_t before = more->sources, bit = UINT64_C(1) << source;
+	struct line_result result;
+
+	more->sources = level ? before | bit : before & ~bit;
+	if (route.kind == ROUTE_MSI)
+		result = level ? send_message(lines, &route) : none(VMIRQ_DELIVERED);
+	else if (route.kind == ROUTE_NONE)
+		result = none(VMIRQ_NO_ROUTE);
+	else if (!before != !more->sources)
+		result = set_pins(lines, &route, level);
+	else
+		/* Another source holds it high, or it was low: nothing changes at the pins. */
+		result = (struct line_result){ VMIRQ_COALESCED, level ? 0 : 1 };
+	if (level && (!(before & bit) || route.kind == ROUTE_MSI))
+		counts_add(&more->counts, result.verdict, 1);
+	return result;
+}
+
+static int find_slot(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, struct route_slot **slot)
+{
+	if (!vm || source >= LINE_SOURCES)
+		return -EINVAL;
+	return vmirq_route_slot(vm->routes, gsi, slot);
+}
+
+int vmirq_line_set(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool level, int *error)
+{
+	struct line_result result = none(VMIRQ_NO_ROUTE);
+	struct route_slot *slot;
+	int failed = find_slot(vm, gsi, source, &slot);
+
+	if (!failed) {
+		vmirq_route_lock(vm->routes, slot);
+		failed = vmirq_route_make_more(slot);
+		if (!failed)
+			result = set_source(vm->lines, slot, source, level);
+		vmirq_route_unlock(vm->routes, slot);
+	}
+	if (error)
+		*error = failed;
+	return result.status;
+}
+
+int vmirq_line_pulse(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, int *error)
+{
+	struct line_result result = none(VMIRQ_NO_ROUTE);
+	struct route_slot *slot;
+	int failed = find_slot(vm, gsi, source, &slot);
+
+	if (!failed) {
+		vmirq_route_lock(vm->routes, slot);
+		failed = vmirq_route_make_more(slot);
+		if (!failed) {
+			result = set_source(vm->lines, slot, source, true);
+			set_source(vm->lines, slot, source, false);
+		}
+		vmirq_route_unlock(vm->routes, slot);
+	}
+	if (error)
+		*error = failed;
+	return result.status;
+}
+
+/* The irqfd counts for itself, so this one does not. */
+enum vmirq_verdict vmirq_line_pulse_slot(struct line_domain *lines, struct route_slot *slot)
+{
+	enum vmirq_verdict verdict = VMIRQ_COALESCED;
+	struct route route;
+
+	vmirq_route_lock(lines->vm->routes, slot);
+	route = vmirq_route_read(slot);
+	if (route.kind != ROUTE_PINS) {
+		verdict = VMIRQ_NO_ROUTE;
+	} else if (!route_sources(slot)) {
+		verdict = set_pins(lines, &route, true).verdict;
+		set_pins(lines, &route, false);
+	}
+	vmirq_route_unlock(lines->vm->routes, slot);
+	return verdict;
+}
+
+void vmirq_line_moved(void *opaque, const struct route_slot *slot, const struct route *route,
+		      bool on)
+{
+	(void)slot;
+	if (route->kind == ROUTE_PINS)
+		set_pins(opaque, route, on);
+}
+
+int vmirq_line_level(struct vmirq_vm *vm, uint32_t gsi)
+{
+	struct route_slot *slot;
+	int level = 0;
+
+	if (!vm || gsi >= vm->routes->max_gsis)
+		return -EINVAL;
+	slot = vmirq_route_find(vm->routes, gsi);
+	if (slot) {
+		vmirq_route_lock(vm->routes, slot);
+		level = route_sources(slot) != 0;
+		vmirq_route_unlock(vm->routes, slot);
+	}
+	return level;
+}
+
+int vmirq_line_source_alloc(struct vmirq_vm *vm, uint32_t *source)
+{
+	int error = -ENOSPC;
+
+	if (!vm || !source)
+		return -EINVAL;
+	pthread_mutex_lock(&vm->lines->source_mutex);
+	for (uint32_t i = 1; i < SOURCE_RESAMPLE && error; i++) {
+		if (vm->lines->sources & UINT64_C(1) << i)
+			continue;
+		vm->lines->sources |= UINT64_C(1) << i;
+		*source = i;
+		error = 0;
+	}
+	pthread_mutex_unlock(&vm->lines->source_mutex);
+	return error;
+}
+
+int vmirq_line_source_free(struct vmirq_vm *vm, uint32_t source)
+{
+	struct route_slot *slot = NULL;
+	bool allocated;
+
+	if (!vm || source == 0 || source >= SOURCE_RESAMPLE)
+		return -EINVAL;
+	pthread_mutex_lock(&vm->lines->source_mutex);
+	allocated = vm->lines->sources & UINT64_C(1) << source;
+	pthread_mutex_unlock(&vm->lines->source_mutex);
+	if (!allocated)
+		return -EINVAL;
+	while ((slot = vmirq_route_next(vm->routes, slot))) {
+		vmirq_route_lock(vm->routes, slot);
+		if (route_sources(slot) & UINT64_C(1) << source)
+			set_source(vm->lines, slot, source, false);
+		vmirq_route_unlock(vm->routes, slot);
+	}
+	pthread_mutex_lock(&vm->lines->source_mutex);
+	vm->lines->sources &= ~(UINT64_C(1) << source);
+	pthread_mutex_unlock(&vm->lines->source_mutex);
+	return 0;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lines, and the chips of a PC that they go to.
+ *
+ * A GSI's sources are bits in its route slot, under the slot's lock, which is held until the pins
+ * have been told: two changes of one line reach the chips in their order. Chips' own locks are taken
+ * inside it and are the last; the chips call back without them.
+ *
+ * An EOI, an RTE's change and a timer come the other way, on a vCPU's or the pump's thread with no lock
+ * held: from the chip's pin to the GSIs that go there.
+ */
+#ifndef LINE_LINE_H
+#define LINE_LINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chip/chip.h"
+#include "chip/i8259.h"
+#include "chip/ioapic.h"
+#include "chip/pit.h"
+#include "pump/timer.h"
+#include "route/table.h"
+
+#include <vmirq/line.h>
+
+#define LINE_SOURCES 64u
+/* Sources that are not handed out. */
+#define SOURCE_PIT	62u
+#define SOURCE_IRQFD	63u
+#define SOURCE_RESAMPLE 61u
+
+struct line_ioapic {
+	struct ioapic ioapic;
+	struct line_domain *lines;
+	uint32_t number;
+	pthread_mutex_t mutex;
+	struct ioapic_pin pin[IOAPIC_MAX_PINS];
+	/* When a throttled pin is tried again; 0: it is not throttled. */
+	_Atomic uint64_t retry_at[IOAPIC_MAX_PINS];
+};
+
+struct vmirq_notifier {
+	struct vmirq_notifier *next;
+	struct line_domain *lines;
+	struct vmirq_notifier_config config;
+	uint32_t running; /* calls of config.fn under way */
+};
+
+/* A VM's lines and chips. */
+struct line_domain {
+	struct vmirq_vm *vm;
+	struct line_ioapic *ioapic[MAX_IOAPICS];
+	uint32_t ioapics;
+	bool has_pic, has_pit;
+	struct i8259 pic;
+	struct pit pit;
+	pthread_mutex_t pic_mutex, pit_mutex;
+
+	/* Who is told; taken with nothing else held, and nothing is taken under it. */
+	pthread_mutex_t notifier_mutex;
+	pthread_cond_t notifier_idle;
+	struct vmirq_notifier *notifiers;
+	_Atomic uint32_t notifier_count;
+
+	pthread_mutex_t source_mutex;
+	uint64_t sources; /* allocated */
+
+	pthread_mutex_t timer_mutex; /* of timer; a chip's lock may be taken under it */
+	struct pump_timer timer;
+	_Atomic uint32_t throttled; /* pins that wait for their retry_at */
+};
+
+struct line_config {
+	bool pc_chips, pit, pit_discard, spec;
+};
+
+int vmirq_lines_create(struct vmirq_vm *vm, const struct line_config *config,
+		       struct line_domain **out);
+void vmirq_lines_destroy(struct line_domain *lines);
+void vmirq_lines_reset(struct line_domain *lines);
+
+/* line.c. Raise an edge on a slot whose route goes to pins: assert and de-assert. */
+enum vmirq_verdict vmirq_line_pulse_slot(struct line_domain *lines, struct route_slot *slot);
+/* A route with pins is left or entered while its line is high; route_table.moved. */
+void vmirq_line_moved(void *opaque, const struct route_slot *slot, const struct route *route,
+		      bool on);
+
+/* notifier.c. Tell those whose GSI goes to this pin of this chip. */
+void vmirq_line_notify(struct line_domain *lines, enum vmirq_notice notice, enum pin_of chip,
+		       uint32_t pin, uint32_t value);
+/* Does this GSI go there? */
+bool vmirq_line_goes_to(struct line_domain *lines, uint32_t gsi, enum pin_of chip, uint32_t pin);
+
+/* timer.c. Something's deadline has moved. */
+void vmirq_lines_rearm(struct line_domain *lines);
+int vmirq_lines_start_timer(struct line_domain *lines);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* Who is told of EOIs and masks. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/options.h"
+#include "base/reader.h"
+#include "base/vm.h"
+#include "line/line.h"
+
+bool vmirq_line_goes_to(struct line_domain *lines, uint32_t gsi, enum pin_of chip, uint32_t pin)
+{
+	struct route_slot *slot = vmirq_route_find(lines->vm->routes, gsi);
+	struct route route;
+
+	if (!slot)
+		return false;
+	route = vmirq_route_read(slot);
+	return route.kind == ROUTE_PINS && route.pin[chip] == pin;
+}
+
+/* The calls are made without the lock: one at a time, and the list may change meanwhile. A notifier that
+ * runs stays on the list, so its successor is found after it. */
+void vmirq_line_notify(struct line_domain *lines, enum vmirq_notice notice, enum pin_of chip,
+		       uint32_t pin, uint32_t value)
+{
+	struct vmirq_notifier *n;
+
+	if (!atomic_load_explicit(&lines->notifier_count, memory_order_acquire))
+		return;
+	pthread_mutex_lock(&lines->notifier_mutex);
+	for (n = lines->notifiers; n; n = n->next) {
+		if (n->config.notice != notice ||
+		    !vmirq_line_goes_to(lines, n->config.gsi, chip, pin))
+			continue;
+		n->running++;
+		pthread_mutex_unlock(&lines->notifier_mutex);
+		n->config.fn(n->config.opaque, n->config.gsi, value);
+		pthread_mutex_lock(&lines->notifier_mutex);
+		if (!--n->running)
+			pthread_cond_broadcast(&lines->notifier_idle);
+	}
+	pthread_mutex_unlock(&lines->notifier_mutex);
+}
+
+int vmirq_notifier_add(struct vmirq_vm *vm, const struct vmirq_notifier_config *caller,
+		       struct vmirq_notifier **out)
+{
+	struct vmirq_notifier_config config;
+	struct vmirq_notifier *n;
+	int error;
+
+	if (!vm || !caller || !out)
+		return -EINVAL;
+	error = options_copy(&config, sizeof(config), sizeof(config), caller, caller->size);
+	if (error)
+		return error;
+	if (config.gsi >= vm->routes->max_gsis || config.notice > VMIRQ_NOTICE_MASK || !config.fn)
+		return -EINVAL;
+	n = calloc(1, sizeof(*n));
+	if (!n)
+		return -ENOMEM;
+	n->lines = vm->lines;
+	n->config = config;
+	pthread_mutex_lock(&vm->lines->notifier_mutex);
+	n->next = vm->lines->notifiers;
+	vm->lines->notifiers = n;
+	/* Release: who sees the count finds the list. */
+	atomic_fetch_add_explicit(&vm->lines->notifier_count, 1, memory_order_release);
+	pthread_mutex_unlock(&vm->lines->notifier_mutex);
+	*out = n;
+	return 0;
+}
+
+int vmirq_notifier_remove(struct vmirq_notifier *notifier)
+{
+	struct vmirq_notifier **at;
+	struct line_domain *lines;
+
+	if (!notifier)
+		return 0;
+	if (reader_inside())
+		return -EDEADLK;
+	lines = notifier->lines;
+	pthread_mutex_lock(&lines->notifier_mutex);
+	/* While it runs it must stay where it is: see vmirq_line_notify(). */
+	while (notifier->running)
+		pthread_cond_wait(&lines->notifier_idle, &lines->notifier_mutex);
+	for (at = &lines->notifiers; *at && *at != notifier; at = &(*at)->next)
+		;
+	if (*at)
+		*at = notifier->next;
+	atomic_fetch_sub_explicit(&lines->notifier_count, 1, memory_order_relaxed);
+	pthread_mutex_unlock(&lines->notifier_mutex);
+	if (notifier->config.release)
+		notifier->config.release(notifier->config.opaque);
+	free(notifier);
+	return 0;
+}

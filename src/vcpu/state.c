@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* A vCPU's saved state. */
+#include <vmirq/state.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/reader.h"
+#include "chip/lapic_state.h"
+#include "vcpu/vcpu.h"
+
+/* Hold the vCPU still; -EBUSY: its thread runs. */
+static int hold(struct vmirq_vcpu *vcpu)
+{
+	pthread_mutex_lock(&vcpu->run_mutex);
+	if (vcpu->run_state != RUNNING || pthread_equal(vcpu->run_thread, pthread_self()))
+		return 0;
+	pthread_mutex_unlock(&vcpu->run_mutex);
+	return -EBUSY;
+}
+
+static int let_go(struct vmirq_vcpu *vcpu, bool done)
+{
+	pthread_mutex_unlock(&vcpu->run_mutex);
+	return done ? 0 : -EINVAL;
+}
+
+int vmirq_vcpu_get_lapic(struct vmirq_vcpu *vcpu, struct kvm_lapic_state *state)
+{
+	uint32_t words[KVM_APIC_REG_SIZE / 4];
+	int error;
+
+	if (!vcpu || !state)
+		return -EINVAL;
+	error = hold(vcpu);
+	if (error)
+		return error;
+	vmirq_lapic_save(&vcpu->lapic, words);
+	memcpy(state->regs, words, sizeof(words));
+	return let_go(vcpu, true);
+}
+
+int vmirq_vcpu_set_lapic(struct vmirq_vcpu *vcpu, const struct kvm_lapic_state *state)
+{
+	uint32_t words[KVM_APIC_REG_SIZE / 4];
+	int error;
+
+	if (!vcpu || !state)
+		return -EINVAL;
+	error = hold(vcpu);
+	if (error)
+		return error;
+	memcpy(words, state->regs, sizeof(words));
+	return let_go(vcpu, vmirq_lapic_load(&vcpu->lapic, words));
+}
+
+int vmirq_vcpu_set_apic_base_state(struct vmirq_vcpu *vcpu, uint64_t value)
+{
+	int error;
+
+	if (!vcpu)
+		return -EINVAL;
+	error = hold(vcpu);
+	return error ? error : let_go(vcpu, vmirq_lapic_load_base(&vcpu->lapic, value));
+}
+
+int vmirq_vcpu_get_mp_state(struct vmirq_vcpu *vcpu, struct kvm_mp_state *state)
+{
+	int error;
+
+	if (!vcpu || !state)
+		return -EINVAL;
+	error = hold(vcpu);
+	if (error)
+		return error;
+	state->mp_state = vcpu->wait_for_sipi ? KVM_MP_STATE_UNINITIALIZED
+			  : vcpu->kvm_halted  ? KVM_MP_STATE_HALTED
+					      : KVM_MP_STATE_RUNNABLE;
+	return let_go(vcpu, true);
+}
+
+int vmirq_vcpu_set_mp_state(struct vmirq_vcpu *vcpu, const struct kvm_mp_state *state)
+{
+	int error;
+
+	if (!vcpu || !state)
+		return -EINVAL;
+	error = hold(vcpu);
+	if (error)
+		return error;
+	if (state->mp_state > KVM_MP_STATE_HALTED)
+		return let_go(vcpu, false);
+	vcpu->kvm_halted = state->mp_state == KVM_MP_STATE_HALTED;
+	vcpu->wait_for_sipi = state->mp_state == KVM_MP_STATE_UNINITIALIZED ||
+			      state->mp_state == KVM_MP_STATE_INIT_RECEIVED;
+	return let_go(vcpu, true);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* A vCPU's time: its local APIC's timer while it runs, and its TSC. */
+#include <linux/kvm.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+
+#include "base/vm.h"
+#include "chip/deliver.h"
+#include "vcpu/vcpu.h"
+
+#define MSR_TSC		   0x10u
+#define KHZ_OF_NANOSECONDS 1000000u
+
+/* The pump's thread, in a read section. */
+static void deadline_passed(void *opaque)
+{
+	struct vmirq_vcpu *vcpu = opaque;
+
+	vmirq_post_event(vcpu->chip, vcpu->posted, EVENT_TIMER);
+}
+
+void vmirq_vcpu_run_timer(struct vmirq_vcpu *vcpu)
+{
+	if (lapic_timer_deadline(&vcpu->lapic.timer) != TIMER_NEVER)
+		vmirq_lapic_timer_run(&vcpu->lapic);
+}
+
+/* A guest that runs is not asked for the time: something must kick it when its timer is due. With a
+ * clock of the VMM's own nothing here can wait for it; vmirq_vcpu_deadline() tells the VMM. */
+void vmirq_vcpu_arm_timer(struct vmirq_vcpu *vcpu)
+{
+	uint64_t deadline = lapic_timer_deadline(&vcpu->lapic.timer);
+
+	if (likely(deadline == vcpu->armed_deadline) || vcpu->vm->own_clock)
+		return;
+	if (!vcpu->timer.pump &&
+	    vmirq_timer_create(&vcpu->timer, vcpu->vm->pump, deadline_passed, vcpu))
+		return;
+	vmirq_timer_set(&vcpu->timer, deadline);
+	vcpu->armed_deadline = deadline;
+}
+
+uint64_t vmirq_vcpu_deadline(struct vmirq_vcpu *vcpu)
+{
+	return lapic_timer_deadline(&vcpu->lapic.timer);
+}
+
+/* For a KVM vCPU the kernel knows; elsewhere the TSC counts the clock's nanoseconds. */
+uint64_t vmirq_vcpu_host_tsc(void *vm, uint32_t index, uint32_t *khz)
+{
+	const struct vmirq_vm *v = vm;
+	const struct vmirq_vcpu *vcpu =
+		atomic_load_explicit(&v->vcpus->vcpu[index], memory_order_relaxed);
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msr = { .head.nmsrs = 1, .entry.index = MSR_TSC };
+
+	*khz = vcpu->tsc_khz;
+	if (vcpu->kvm_run && ioctl(vcpu->kvm_vcpu_fd, KVM_GET_MSRS, &msr) == 1)
+		return msr.entry.data;
+	return v->clock.now(v->clock.opaque);
+}
+
+uint32_t vmirq_vcpu_find_tsc_khz(const struct vmirq_vcpu *vcpu)
+{
+	int khz = vcpu->kvm_run ? ioctl(vcpu->kvm_vcpu_fd, KVM_GET_TSC_KHZ) : -1;
+
+	return khz > 0 ? (uint32_t)khz : KHZ_OF_NANOSECONDS;
+}

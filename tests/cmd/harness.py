@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""What the tests of the command share: run it bounded, check the laws of its account."""
+import json
+import subprocess
+import sys
+import tempfile
+import traceback
+
+VMIRQ = sys.argv[1]
+VERDICTS = {'coalesced', 'no_route', 'no_target', 'apic_disabled', 'bad_vector', 'bad_message',
+            'eventfd_merged', 'deassigned', 'rte_masked', 'pic_masked', 'remote_irr'}
+
+
+class Skip(Exception):
+    """This machine lacks what the test needs."""
+
+
+def vmirq(*args, seconds=30, **how):
+    return subprocess.run([VMIRQ, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=seconds, check=False, **how)
+
+
+def start(*args):
+    return subprocess.Popen([VMIRQ, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
+
+
+def has_one_line(text):
+    return text.count('\n') == 1 and text.endswith('\n')
+
+
+def check_source(source):
+    name = source['name']
+    assert VERDICTS <= set(source['verdicts']), name
+    outcomes = source['delivered'] + sum(source['verdicts'].values()) + source['held']
+    assert source['raised'] == outcomes, f'{name}: {source}'
+    assert source['delivered'] == source['handled'] + source['lost'] - source['extra'], name
+    assert source['unobserved'] == [], name
+    assert source['merged'] <= source['verdicts']['coalesced'], name
+    if source['own'] is not None:
+        assert source['own'] == source['raised'], name
+    latency = source['latency_ns']
+    if latency is not None:
+        assert 0 < latency['p50'] <= latency['p99'] <= latency['max'], name
+
+
+def check_account(account):
+    for key in ('version', 'cpu', 'irqchip', 'vcpus', 'seconds', 'lost', 'extra', 'sources'):
+        assert key in account, key
+    assert account['irqchip'] == 'soft'
+    for source in account['sources']:
+        check_source(source)
+    assert account['lost'] == sum(s['lost'] for s in account['sources'])
+
+
+def run_json(*args, seconds=30, code=0):
+    """The account of a run that must end with `code`; stdout has nothing else on it."""
+    done = vmirq('run', *args, '--json', '-', seconds=seconds)
+    if done.returncode == 77:
+        raise Skip(done.stderr.strip())
+    assert done.returncode == code, f'{done.returncode}: {done.stderr}'
+    account = json.loads(done.stdout)
+    check_account(account)
+    if code == 0:
+        assert account['lost'] == 0 and account['extra'] == 0, account
+        assert account['stopped'] is None and account['error'] is None, account
+    return account
+
+
+def sources(account):
+    return {source['name']: source for source in account['sources']}
+
+
+def temporary_file(content):
+    file = tempfile.NamedTemporaryFile(prefix='vmirq-test-')
+    file.write(content)
+    file.flush()
+    return file
+
+
+def main(*cases):
+    """Run the cases; a skipped one does not hide the failure of another."""
+    failed, skipped = 0, []
+    for case in cases:
+        try:
+            case()
+            print(f'ok {case.__name__}')
+        except Skip as why:
+            skipped.append(f'SKIP: {case.__name__}: {why}')
+        except (AssertionError, KeyError, ValueError, OSError, subprocess.TimeoutExpired):
+            print(f'FAILED {case.__name__}')
+            traceback.print_exc(file=sys.stdout)
+            failed += 1
+    for line in skipped:
+        print(line)
+    if failed:
+        return 1
+    return 77 if skipped else 0

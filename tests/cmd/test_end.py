@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""Runs that do not end well: killed daemon, Ctrl-C, time-out. None hangs, each account holds."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import time
+
+from harness import Skip, check_account, main, start, vmirq
+
+LONG = ('run', '--cpu', 'threads', '--count', '1000000000', '--json', '-')
+
+
+def children_of(pid):
+    found = []
+    for path in pathlib.Path('/proc').glob('[0-9]*/stat'):
+        try:
+            name, rest = path.read_text().split(' (', 1)[1].rsplit(') ', 1)
+        except OSError:
+            continue
+        if int(rest.split()[1]) == pid:
+            found.append((int(path.parent.name), name))
+    return found
+
+
+def daemon_of(process):
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and process.poll() is None:
+        for pid, name in children_of(process.pid):
+            if name.startswith('qemu-storage'):
+                return pid
+        time.sleep(0.01)
+    raise AssertionError('no daemon was started')
+
+
+def gone(pid):
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            state = pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(') ', 1)[1][0]
+        except OSError:
+            return True
+        if state == 'Z':
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def ended(process, seconds=20):
+    try:
+        out, err = process.communicate(timeout=seconds)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    return process.returncode, out, err
+
+
+def needs_the_daemon():
+    if not shutil.which('qemu-storage-daemon'):
+        raise Skip('qemu-storage-daemon is not installed')
+
+
+def daemon_ended_by(number, word):
+    needs_the_daemon()
+    process = start('run', '--cpu', 'threads', '--source', 'vhost-user-blk', '--source', 'call',
+                    '--count', '20000', '--paced', '--json', '-')
+    pid = daemon_of(process)
+    time.sleep(0.2)
+    os.kill(pid, number)
+    code, out, err = ended(process)
+    assert code == 1, err
+    account = json.loads(out)
+    check_account(account)
+    disk, call = account['sources']
+    assert account['lost'] == account['extra'] == 0, account
+    assert word in disk['error'] and word in err, disk
+    assert disk['requests'] < 20000, disk
+    assert call['handled'] == 20000 and call['error'] is None, call
+
+
+def a_daemon_killed_in_mid_run_ends_its_source_only():
+    daemon_ended_by(signal.SIGKILL, 'killed by signal 9')
+
+
+def a_daemon_that_leaves_in_mid_run_ends_its_source_only():
+    daemon_ended_by(signal.SIGTERM, 'qemu-storage-daemon')
+
+
+def a_daemon_that_hangs_is_given_up():
+    needs_the_daemon()
+    process = start('run', '--cpu', 'threads', '--source', 'vhost-user-blk', '--count', '20000',
+                    '--json', '-')
+    pid = daemon_of(process)
+    time.sleep(0.2)
+    os.kill(pid, signal.SIGSTOP)
+    code, out, err = ended(process)
+    assert code == 1, err
+    check_account(json.loads(out))
+    assert 'within 5 s' in json.loads(out)['sources'][0]['error'], out
+    assert gone(pid)
+
+
+def ctrl_c_prints_what_there_is():
+    process = start(*LONG)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    code, out, err = ended(process)
+    assert code == 1, err
+    account = json.loads(out)
+    check_account(account)
+    assert account['stopped'] == 'interrupted', account
+    assert account['lost'] == account['extra'] == 0, account
+
+
+def a_killed_command_takes_its_daemon_along():
+    needs_the_daemon()
+    process = start(*LONG)
+    pid = daemon_of(process)
+    time.sleep(0.3)
+    process.kill()
+    ended(process)
+    assert gone(pid)
+
+
+def a_timeout_says_where_everything_is():
+    done = vmirq(*LONG, '--timeout', '1', seconds=20)
+    assert done.returncode == 1, done.stderr
+    account = json.loads(done.stdout)
+    check_account(account)
+    assert account['stopped'] == 'timed out', account
+    for word in ('timed out', 'call:', 'vCPU 0', 'vCPU 1'):
+        assert word in done.stderr, done.stderr
+
+
+if __name__ == '__main__':
+    sys.exit(main(a_daemon_killed_in_mid_run_ends_its_source_only,
+                  a_daemon_that_leaves_in_mid_run_ends_its_source_only,
+                  a_daemon_that_hangs_is_given_up, ctrl_c_prints_what_there_is,
+                  a_killed_command_takes_its_daemon_along,
+                  a_timeout_says_where_everything_is))

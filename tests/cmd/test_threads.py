@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""Runs on plain threads, which every machine can do."""
+import json
+import os
+import sys
+import tempfile
+
+from harness import check_account, main, run_json, sources, vmirq
+
+THREADS = ('--cpu', 'threads')
+OURS = ('--source', 'call', '--source', 'eventfd', '--source', 'msi')
+
+
+def every_kind_is_there_or_skipped_with_a_reason():
+    account = run_json(*THREADS, '--count', '3000')
+    seen = {s['kind'] for s in account['sources']} | {s['kind'] for s in account['skipped']}
+    assert seen == {'call', 'eventfd', 'msi', 'vhost-user-blk'}, seen
+    assert all(s['why'] for s in account['skipped'])
+    for source in account['sources']:
+        assert source['raised'] >= (3000 if source['own'] is not None else 1), source
+
+
+def a_storm_on_four_vcpus_loses_nothing():
+    account = run_json(*THREADS, *OURS, '--vcpus', '4', '--count', '100000')
+    assert [s['raised'] for s in account['sources']] == [100000] * 3
+
+
+def paced_raises_do_not_coalesce():
+    account = run_json(*THREADS, *OURS, '--paced', '--count', '2000', '--vcpus', '3')
+    for source in account['sources']:
+        assert source['delivered'] == source['handled'] == 2000, source
+        assert source['latency_ns']['samples'] == 2000, source
+
+
+def x2apic_and_busy_guests_take_them_too():
+    run_json(*THREADS, *OURS, '--x2apic', '--count', '2000')
+    run_json(*THREADS, '--source', 'call', '--busy', '--vcpus', '1', '--count', '500')
+
+
+def nothing_raised_is_nothing_lost():
+    account = run_json(*THREADS, *OURS, '--count', '0')
+    for source in account['sources']:
+        assert source['raised'] == source['handled'] == 0, source
+        assert source['latency_ns'] is None, source
+
+
+def one_raise_is_enough_for_a_latency():
+    account = run_json(*THREADS, '--source', 'call', '--count', '1', '--vcpus', '64')
+    assert account['sources'][0]['latency_ns']['samples'] == 1
+
+
+def sources_of_one_kind_have_accounts_of_their_own():
+    account = run_json(*THREADS, *('--source', 'msi') * 3, *('--source', 'call') * 2,
+                       '--count', '5000')
+    assert list(sources(account)) == ['msi', 'msi#2', 'msi#3', 'call', 'call#2']
+    assert all(s['raised'] == 5000 for s in account['sources'])
+
+
+def as_many_sources_as_there_may_be():
+    account = run_json(*THREADS, *('--source', 'call') * 32, '--count', '200', '--vcpus', '5')
+    assert len(account['sources']) == 32
+
+
+def a_file_gets_the_json_and_stdout_the_table():
+    with tempfile.TemporaryDirectory() as directory:
+        name = os.path.join(directory, 'account.json')
+        done = vmirq('run', *THREADS, *OURS, '--count', '1000', '--json', name)
+        assert done.returncode == 0, done.stderr
+        with open(name, encoding='utf-8') as file:
+            check_account(json.load(file))
+    assert done.stderr == '', done.stderr  # no progress but on a terminal
+    for word in ('raised', 'delivered', 'coalesced', 'handled', 'lost', 'Nothing lost'):
+        assert word in done.stdout, done.stdout
+
+
+def a_full_disk_is_told():
+    if not os.path.exists('/dev/full'):
+        return
+    done = vmirq('run', *THREADS, '--source', 'call', '--count', '10', '--json', '/dev/full')
+    assert done.returncode == 1 and '/dev/full' in done.stderr, done
+
+
+if __name__ == '__main__':
+    sys.exit(main(every_kind_is_there_or_skipped_with_a_reason,
+                  a_storm_on_four_vcpus_loses_nothing, paced_raises_do_not_coalesce,
+                  x2apic_and_busy_guests_take_them_too, nothing_raised_is_nothing_lost,
+                  one_raise_is_enough_for_a_latency,
+                  sources_of_one_kind_have_accounts_of_their_own,
+                  as_many_sources_as_there_may_be, a_file_gets_the_json_and_stdout_the_table,
+                  a_full_disk_is_told))

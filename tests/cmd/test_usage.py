@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""Arguments that cannot work: exit 2, and one line on stderr that names the argument."""
+import sys
+
+from harness import has_one_line, main, temporary_file, vmirq
+
+WRONG = [
+    # arguments, what the line must name
+    ((), 'subcommand'),
+    (('dance',), "'dance'"),
+    (('--dance',), "'--dance'"),
+    (('--version', 'now'), "'now'"),
+    (('run', 'dance'), "'dance'"),
+    (('run', '--dance'), "'--dance'"),
+    (('run', '--coun', '5'), "'--coun'"),
+    (('run', '--count'), "'--count'"),
+    (('run', '--count', ''), '--count'),
+    (('run', '--count', '-1'), "'-1'"),
+    (('run', '--count', '+1'), "'+1'"),
+    (('run', '--count', ' 1'), "' 1'"),
+    (('run', '--count', '1e3'), "'1e3'"),
+    (('run', '--count', '0x10'), "'0x10'"),
+    (('run', '--count', '18446744073709551616'), "'18446744073709551616'"),
+    (('run', '--count', '18446744073709551615'), "'18446744073709551615'"),
+    (('run', '--vcpus', '0'), "'0'"),
+    (('run', '--vcpus', '65'), "'65'"),
+    (('run', '--vcpus', '4294967295'), "'4294967295'"),
+    (('run', '--vcpus', '4294967297'), "'4294967297'"),
+    (('run', '--timeout', '0'), "'0'"),
+    (('run', '--timeout', '4294967297'), "'4294967297'"),
+    (('run', '--cpu', 'xen'), "'xen'"),
+    (('run', '--irqchip', 'kvm'), "'kvm'"),
+    (('run', '--paced=yes'), "'--paced=yes'"),
+    (('run', '--source', 'smoke'), "'smoke'"),
+    (('run', '--source', ''), '--source'),
+    (('run', '--source', 'call:x'), "'call:x'"),
+    (('run', '--source', 'vhost-user-blk:'), "'vhost-user-blk:'"),
+    (('run', '--source', 'vhost-user-blk:/nonexistent/image'), '/nonexistent/image'),
+    (('run', '--source', 'vhost-user-blk:/'), '/'),
+    (('run', '--source', 'vhost-user-blk:/dev/null'), '/dev/null'),
+    (('run', '--json', ''), '--json'),
+    (('run', '--json', '/nonexistent/file'), '/nonexistent/file'),
+    (('run',) + ('--source', 'call') * 33, "'call'"),
+]
+
+
+def wrong_arguments_are_named():
+    for args, named in WRONG:
+        done = vmirq(*args)
+        assert done.returncode == 2, f'{args}: {done.returncode}'
+        assert done.stdout == '', args
+        assert has_one_line(done.stderr) and named in done.stderr, f'{args}: {done.stderr}'
+
+
+def an_image_shorter_than_a_sector_is_no_disk():
+    with temporary_file(b'x' * 511) as image:
+        done = vmirq('run', '--source', f'vhost-user-blk:{image.name}')
+    assert done.returncode == 2 and image.name in done.stderr, done.stderr
+
+
+def help_teaches():
+    for args in (('--help',), ('-h',), ('run', '--help'), ('run', '--count', '5', '--help')):
+        done = vmirq(*args)
+        assert done.returncode == 0 and not done.stderr, args
+        assert 'exit codes' in done.stdout and '77' in done.stdout, args
+    assert 'run' in vmirq('--help').stdout
+    shown = vmirq('run', '--help').stdout
+    for word in ('--source', '--count', '--cpu', '--irqchip', '--vcpus', '--paced', '--json',
+                 '--timeout', 'call', 'eventfd', 'msi', 'vhost-user-blk', 'lost', 'examples'):
+        assert word in shown, word
+
+
+def version_is_one_line():
+    done = vmirq('--version')
+    assert done.returncode == 0 and has_one_line(done.stdout), done
+    assert done.stdout.startswith('vmirq '), done.stdout
+
+
+if __name__ == '__main__':
+    sys.exit(main(wrong_arguments_are_named, an_image_shorter_than_a_sector_is_no_disk,
+                  help_teaches, version_is_one_line))

@@ -74,8 +74,10 @@ VMIRQ_API int vmirq_irqfd(struct vmirq_vm *vm, const struct kvm_irqfd *args);
 
 /**
  * Raise, from this process, without the eventfd. Returns what became of it.
- * Any number of threads at once; lock-free; async-signal-safe; a system call only to wake a parked
- * vCPU or to kick one in the guest.
+ * Any number of threads at once. On an MSI route, and where there is none: lock-free;
+ * async-signal-safe; a system call only to wake a parked vCPU or to kick one in the guest. On a route
+ * to a chip's pin it is an edge (assert and de-assert), takes that chip's lock, and is not for signal
+ * handlers.
  */
 VMIRQ_API enum vmirq_verdict vmirq_irqfd_signal(struct vmirq_irqfd *irqfd);
 

@@ -26,10 +26,12 @@ VMIRQ_API int vmirq_kvm_prepare_vm(int kvm_vm_fd);
  * Interrupts, NMIs, parking at HLT, INIT/SIPI, kicks, LAPIC MMIO, x2APIC MSRs and CR8 are done inside.
  *
  * 0: run->exit_reason is the VMM's (KVM_EXIT_IO, an MMIO that is not ours, ...); handle it, call again.
- * -EINTR: vmirq_vcpu_interrupt() was called, or a signal came. -ECANCELED: stopped.
+ * -EINTR: vmirq_vcpu_interrupt() was called, or a signal ended KVM_RUN. -ECANCELED: stopped. In both
+ * cases, and before INIT and SIPI, an instruction whose exit was handled is ended first, so that the
+ * registers may be read and changed. -EPERM: the calling thread is not bound.
  * Otherwise -errno of KVM_RUN. A stale exit_reason is never shown again.
  * The bound thread only. System calls: ioctl (KVM_RUN, KVM_INTERRUPT, KVM_NMI, KVM_GET/SET_REGS and
- * _SREGS at INIT/SIPI), futex.
+ * _SREGS and KVM_SET_VCPU_EVENTS at INIT/SIPI), futex, timerfd_settime.
  */
 VMIRQ_API int vmirq_kvm_run(struct vmirq_vcpu *vcpu);
 

@@ -12,7 +12,8 @@
  * "Lost" is never a remainder of one of these: it is the difference between two counts
  * taken independently, one by the library and one by the source or the guest.
  *
- * The calls here only read, may run beside anything, never block and make no system call.
+ * The calls here only read, may run beside anything and make no system call; vmirq_gsi_counts() may
+ * block on a change of a GSI nearby, the others never do.
  * A read beside a signal in flight may see that signal in one counter and not yet in another.
  */
 #ifndef VMIRQ_OBSERVE_H
@@ -32,7 +33,8 @@ struct vmirq_irqfd;
 
 /** The one outcome of a raised interrupt. */
 enum vmirq_verdict {
-	/** At least one target newly took it. */
+	/** At least one target's descriptor newly took it. Where the vCPU then finds the vector in its
+	 *  IRR already, the two are one to the guest: vmirq_vector_counts.merged. */
 	VMIRQ_DELIVERED = 0,
 	/** Every target already had it pending: the guest will see one interrupt for both. */
 	VMIRQ_COALESCED,
@@ -40,7 +42,7 @@ enum vmirq_verdict {
 	VMIRQ_NO_ROUTE,
 	/** No vCPU has this destination, or the one that had it is gone. */
 	VMIRQ_NO_TARGET,
-	/** The destination's local APIC is software- or hardware-disabled (SDM vol. 3A 11.4.7). */
+	/** The destination's local APIC is software- or hardware-disabled (SDM vol. 3A 11.4.3). */
 	VMIRQ_APIC_DISABLED,
 	/** Fixed delivery with a vector below 16 (SDM vol. 3A 11.5.2). */
 	VMIRQ_BAD_VECTOR,

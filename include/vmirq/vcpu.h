@@ -146,7 +146,9 @@ VMIRQ_API int vmirq_vcpu_unbind_thread(struct vmirq_vcpu *vcpu);
 /**
  * What to do next; see the contract above. Returns enum vmirq_step, -ECANCELED or -EINTR.
  * `vector` is set for INJECT (the vector) and SIPI (the start page), and may not be NULL.
- * Never blocks; no system call.
+ * Lock-free, but for a stop being seen (a mutex), INIT (the destination map's) and a line that the
+ * 8259s raise (theirs). System calls: timerfd_settime when the timer's deadline has changed since the
+ * vCPU last entered; else none.
  */
 VMIRQ_API int vmirq_vcpu_step(struct vmirq_vcpu *vcpu, unsigned int flags, uint32_t *vector);
 

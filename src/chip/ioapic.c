@@ -73,9 +73,9 @@ struct line_result vmirq_ioapic_serve(struct ioapic *a, uint32_t n, bool tick)
 {
 	struct ioapic_pin *p = &a->config.pins[n];
 	struct delivery d = { .verdict = VMIRQ_NO_TARGET };
+	struct interrupt irq;
 
 	for (uint32_t tries = 1;; tries++) {
-		struct interrupt irq;
 		uint64_t episode;
 		uint32_t generation;
 

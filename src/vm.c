@@ -110,13 +110,24 @@ static bool flags_agree(uint32_t flags)
 	       (!(flags & VMIRQ_VM_PIT_DISCARD) || (flags & VMIRQ_VM_PIT));
 }
 
-static struct line_config line_config(uint32_t flags)
+/* There, and of a number that there is room for; each is checked when it is made. */
+static bool ioapics_agree(const struct vmirq_vm_config *config)
 {
+	return !config->unused && config->n_ioapics <= MAX_IOAPICS &&
+	       (!config->n_ioapics || (config->ioapics && (config->flags & VMIRQ_VM_PC_CHIPS)));
+}
+
+static struct line_config line_config(const struct vmirq_vm_config *config)
+{
+	uint32_t flags = config->flags;
+
 	return (struct line_config){
 		.pc_chips = flags & VMIRQ_VM_PC_CHIPS,
 		.pit = flags & VMIRQ_VM_PIT,
 		.pit_discard = flags & VMIRQ_VM_PIT_DISCARD,
 		.spec = flags & VMIRQ_VM_PROFILE_SPEC,
+		.ioapics = config->ioapics,
+		.n_ioapics = config->n_ioapics,
 	};
 }
 
@@ -127,7 +138,7 @@ static int check_config(struct vmirq_vm_config *config)
 	if (!config->max_gsis)
 		config->max_gsis = DEFAULT_GSIS;
 	if (config->irqchip != VMIRQ_IRQCHIP_SOFT || config->max_vcpus > MAX_VCPUS ||
-	    (config->flags & ~ALL_FLAGS) || !flags_agree(config->flags) ||
+	    (config->flags & ~ALL_FLAGS) || !flags_agree(config->flags) || !ioapics_agree(config) ||
 	    (config->clock && !config->clock->now))
 		return -EINVAL;
 	return 0;
@@ -151,7 +162,7 @@ int vmirq_vm_create(const struct vmirq_vm_config *caller, struct vmirq_vm **out)
 	if (!whole)
 		return -ENOMEM;
 	pthread_mutex_init(&whole->map_mutex, NULL);
-	lines = line_config(config.flags);
+	lines = line_config(&config);
 	whole->vm.msi = &whole->msi;
 	whole->vm.own_clock = config.clock != NULL;
 	whole->vm.clock = config.clock ? *config.clock

@@ -66,8 +66,9 @@ static int64_t check_vcpu(struct vmirq_vcpu *vcpu)
 		struct vmirq_vector_counts c = counts_of_vector(vcpu, v);
 
 		if (c.posted != c.merged + c.taken + c.reset + c.pending)
-			print_error("vector %u: posted %lu merged %lu taken %lu reset %lu pending %lu\n", v,
-				    c.posted, c.merged, c.taken, c.reset, c.pending);
+			print_error(
+				"vector %u: posted %lu merged %lu taken %lu reset %lu pending %lu\n",
+				v, c.posted, c.merged, c.taken, c.reset, c.pending);
 		assert_int_equal(c.posted, c.merged + c.taken + c.reset + c.pending);
 		posted += (int64_t)c.posted;
 	}

@@ -23,10 +23,10 @@
 #include <vmirq/vcpu.h>
 #include <vmirq/vm.h>
 
-#define SOFT_VCPUS 128
-#define SOFT_GSIS 1024
+#define SOFT_VCPUS	   128
+#define SOFT_GSIS	   1024
 
-#define APIC_PAGE UINT64_C(0xfee00000)
+#define APIC_PAGE	   UINT64_C(0xfee00000)
 #define MSR_IA32_APIC_BASE 0x1bu
 
 enum apic_offset {
@@ -56,10 +56,10 @@ enum apic_offset {
 /* Bits of the ICR (SDM vol. 3A figure 11-12). */
 #define ICR_MODE(mode) ((uint32_t)(mode) << 8)
 #define ICR_TO_LOGICAL (1u << 11)
-#define ICR_ASSERTED (1u << 14)
-#define ICR_TO_SELF (1u << 18)
-#define ICR_TO_ALL (2u << 18)
-#define ICR_TO_OTHERS (3u << 18)
+#define ICR_ASSERTED   (1u << 14)
+#define ICR_TO_SELF    (1u << 18)
+#define ICR_TO_ALL     (2u << 18)
+#define ICR_TO_OTHERS  (3u << 18)
 
 /* Delivery modes. */
 enum { FIXED, LOWEST, SMI, RESERVED, NMI, INIT, SIPI, EXTINT };
@@ -119,7 +119,7 @@ struct vmirq_route_counts counts_of(struct vmirq_irqfd *irqfd);
 struct vmirq_vector_counts counts_of_vector(struct vmirq_vcpu *vcpu, uint32_t vector);
 uint64_t gsi_verdict(struct soft *s, uint32_t gsi, enum vmirq_verdict verdict);
 
-#define assert_verdict(got, expected)                                                              \
+#define assert_verdict(got, expected) \
 	assert_string_equal(vmirq_verdict_name(got), vmirq_verdict_name(expected))
 
 #define assert_signal(irqfd, expected) assert_verdict(vmirq_irqfd_signal(irqfd), expected)

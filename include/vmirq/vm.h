@@ -36,6 +36,16 @@ struct vmirq_clock {
 	void *opaque;
 };
 
+/** One IOAPIC. */
+struct vmirq_ioapic_config {
+	/** Guest physical address of its window, a multiple of 0x100. */
+	uint64_t base;
+	/** 24..240. */
+	uint32_t pins;
+	/** 0x11, or 0x20, which has an EOI register and lets guests suppress EOI broadcasts. */
+	uint32_t version;
+};
+
 /** What vmirq_vm_create() wants to know; zero is a good default for everything but `size`. */
 struct vmirq_vm_config {
 	/** sizeof(struct vmirq_vm_config). An unknown non-zero tail is -E2BIG. */
@@ -51,6 +61,12 @@ struct vmirq_vm_config {
 	/** NULL = CLOCK_MONOTONIC. Copied. With a clock of the caller's own no call here sleeps by it:
 	 *  see vmirq_vcpu_deadline(). */
 	const struct vmirq_clock *clock;
+	/** With VMIRQ_VM_PC_CHIPS: 1..8 IOAPICs in place of the PC's one. In routes the n-th is irqchip
+	 *  KVM_IRQCHIP_IOAPIC + n. Copied. */
+	const struct vmirq_ioapic_config *ioapics;
+	/** How many; 0 = the PC's one. */
+	uint32_t n_ioapics;
+	uint32_t unused;
 };
 
 /** MSI messages carry bits 31:8 of a destination id in address_hi (as KVM_X2APIC_API_USE_32BIT_IDS). */

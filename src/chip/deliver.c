@@ -157,6 +157,17 @@ static enum vmirq_verdict nobody(const struct chip *chip, const struct interrupt
 	return VMIRQ_NO_TARGET;
 }
 
+/* Its receivers note an error, and take nothing. */
+static void tell_illegal(struct chip *chip, const struct vcpu_set *takers)
+{
+	for (uint32_t w = 0; w < chip->map.words; w++) {
+		unsigned int bit;
+
+		for_each_bit(bit, takers->word[w])
+			vmirq_post_event(chip, &chip->posted[w * 64 + bit], EVENT_ILLEGAL_VECTOR);
+	}
+}
+
 struct delivery vmirq_deliver_set(struct chip *chip, const struct interrupt *irq,
 				  const struct vcpu_set *to, const struct vcpu_set *enabled)
 {
@@ -167,6 +178,8 @@ struct delivery vmirq_deliver_set(struct chip *chip, const struct interrupt *irq
 	if (bad != VMIRQ_DELIVERED) {
 		out.verdict = bad;
 		out.accepted = counted_anyway(irq, out.accepted);
+		if (bad == VMIRQ_BAD_VECTOR && chip->profile_spec)
+			tell_illegal(chip, takers);
 		return out;
 	}
 	if (!out.accepted) {
@@ -213,8 +226,12 @@ struct target vmirq_resolve(struct chip *chip, const struct interrupt *irq)
 		&chip->map,
 		(struct dest){ .id = irq->dest, .logical = irq->logical, .ipi = irq->ipi },
 		&matched, &enabled);
-	if (t.verdict != VMIRQ_DELIVERED)
+	if (t.verdict != VMIRQ_DELIVERED) {
+		/* Each time, where receivers want to know. */
+		if (t.verdict == VMIRQ_BAD_VECTOR && chip->profile_spec)
+			t.kind = TARGET_DELIVER;
 		return t;
+	}
 	if (!needs_enabled(irq)) {
 		t.kind = TARGET_DELIVER;
 		return t;

@@ -52,4 +52,6 @@ void vmirq_lapic_send_ipi(struct lapic *l, uint32_t low, uint32_t dest)
 	}
 	result = vmirq_deliver_set(chip, &irq, &to, &enabled);
 	counts_add(&chip->ipi, result.verdict, 1);
+	if (result.verdict == VMIRQ_BAD_VECTOR)
+		vmirq_lapic_error(l, ESR_SEND_ILLEGAL);
 }

@@ -212,6 +212,7 @@ static void put_registers(struct lapic *l)
 	for (unsigned int i = 0; i < sizeof(lvt) / sizeof(lvt[0]); i++)
 		lapic_put(l, lvt[i], LVT_MASKED);
 	vmirq_lapic_timer_reset(l);
+	l->errors = 0;
 	/* The bootstrap processor starts with the 8259s wired through (as /dev/kvm). */
 	if (l->bsp)
 		lapic_put(l, LAPIC_LVT_LINT0, DELIVERY_EXTINT << 8);

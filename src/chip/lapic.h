@@ -31,7 +31,8 @@ struct lapic {
 	uint32_t index;
 	uint32_t initial_id;
 	bool bsp;
-	int16_t ended; /* a vector whose EOI is still to be told, or -1 */
+	int16_t ended;	 /* a vector whose EOI is still to be told, or -1 */
+	uint32_t errors; /* since the last write of ESR, which shows them */
 	struct lapic_timer timer;
 	struct vector_count count[256];
 };
@@ -91,6 +92,9 @@ enum lapic_msr vmirq_lapic_rdmsr(const struct lapic *l, uint32_t msr, uint64_t *
 enum lapic_msr vmirq_lapic_wrmsr(struct lapic *l, uint32_t msr, uint64_t value);
 /* False: the CPU would raise #GP. */
 bool vmirq_lapic_set_base(struct lapic *l, uint64_t value);
+
+/* Profile spec: note an error, and raise the LVT's error entry; lvt.c. Its own thread. */
+void vmirq_lapic_error(struct lapic *l, uint32_t esr_bit);
 
 /* A local interrupt: what the LVT entry says (11.5.1), to this vCPU. Any thread; lvt.c. */
 void vmirq_lapic_local(struct lapic *l, uint32_t lvt);

@@ -151,7 +151,9 @@ bool vmirq_lapic_write(struct lapic *l, uint32_t reg, uint32_t value)
 		write_svr(l, value);
 		return true;
 	case LAPIC_ESR:
-		lapic_put(l, LAPIC_ESR, 0);
+		/* What has happened since the last write is shown until the next. */
+		lapic_put(l, LAPIC_ESR, l->errors);
+		l->errors = 0;
 		return true;
 	case LAPIC_ICR:
 		/* By MMIO; an x2APIC's is one 64-bit write, vmirq_lapic_wrmsr(). */
@@ -197,11 +199,13 @@ void vmirq_lapic_mmio(struct lapic *l, uint64_t gpa, void *data, uint32_t len, b
 			return;
 		for (uint32_t i = 0; i < 4; i++)
 			value |= (uint32_t)bytes[i] << 8 * i;
-		vmirq_lapic_write(l, offset, value);
+		if (!vmirq_lapic_write(l, offset, value))
+			vmirq_lapic_error(l, ESR_ILLEGAL_REGISTER);
 		return;
 	}
-	if ((offset & 0xf) + (uint64_t)len <= 4 && offset < LAPIC_REGS_SIZE)
-		vmirq_lapic_read(l, offset & ~0xfu, &value);
+	if ((offset & 0xf) + (uint64_t)len <= 4 && offset < LAPIC_REGS_SIZE &&
+	    !vmirq_lapic_read(l, offset & ~0xfu, &value))
+		vmirq_lapic_error(l, ESR_ILLEGAL_REGISTER);
 	/* Bytes past the register are 0. */
 	for (uint32_t i = 0; i < len; i++) {
 		uint64_t at = (uint64_t)(offset & 0xf) + i;

@@ -45,21 +45,26 @@ enum lapic_reg {
 
 #define TDCR_BITS		   0xbu
 
-#define LVT_MASKED		   (1u << 16)
+/* Error status (SDM vol. 3A 11.5.3). */
+#define ESR_SEND_ILLEGAL     (1u << 5)
+#define ESR_RECEIVE_ILLEGAL  (1u << 6)
+#define ESR_ILLEGAL_REGISTER (1u << 7)
 
-#define ICR_LOGICAL		   11
-#define ICR_BUSY		   (1u << 12)
-#define ICR_ASSERT		   14
-#define ICR_LEVEL		   15
+#define LVT_MASKED	     (1u << 16)
 
-#define APIC_BASE_BSP		   (1u << 8)
-#define APIC_BASE_X2APIC	   (1u << 10)
-#define APIC_BASE_ENABLED	   (1u << 11)
-#define APIC_BASE_DEFAULT	   UINT64_C(0xfee00000)
+#define ICR_LOGICAL	     11
+#define ICR_BUSY	     (1u << 12)
+#define ICR_ASSERT	     14
+#define ICR_LEVEL	     15
 
-#define MSR_APIC_BASE		   0x1bu
-#define MSR_TSC_DEADLINE	   0x6e0u
-#define MSR_X2APIC_FIRST	   0x800u
-#define MSR_X2APIC_LAST		   0x8ffu
+#define APIC_BASE_BSP	     (1u << 8)
+#define APIC_BASE_X2APIC     (1u << 10)
+#define APIC_BASE_ENABLED    (1u << 11)
+#define APIC_BASE_DEFAULT    UINT64_C(0xfee00000)
+
+#define MSR_APIC_BASE	     0x1bu
+#define MSR_TSC_DEADLINE     0x6e0u
+#define MSR_X2APIC_FIRST     0x800u
+#define MSR_X2APIC_LAST	     0x8ffu
 
 #endif

@@ -39,6 +39,16 @@ void vmirq_lapic_local(struct lapic *l, uint32_t lvt)
 	counts_add(&chip->local, verdict, 1);
 }
 
+void vmirq_lapic_error(struct lapic *l, uint32_t esr_bit)
+{
+	if (!l->chip->profile_spec)
+		return;
+	/* An error entry whose own vector is illegal notes nothing more (XSA-462): LVT interrupts are
+	 * posted by vmirq_lapic_local(), which sets no error. */
+	l->errors |= esr_bit;
+	vmirq_lapic_local(l, LAPIC_LVT_ERROR);
+}
+
 bool vmirq_lapic_accepts_pic(const struct lapic *l)
 {
 	uint32_t lint0 = lapic_get(l, LAPIC_LVT_LINT0);

@@ -45,6 +45,7 @@ enum vcpu_event {
 	EVENT_INIT,
 	EVENT_SIPI, /* its page is in bits 31:24 */
 	EVENT_EXTINT,
+	EVENT_ILLEGAL_VECTOR, /* a message with one came; profile spec */
 	EVENT_TIMER,
 	EVENT_INTERRUPT, /* vmirq_vcpu_interrupt() */
 	EVENT_STOP,	 /* vmirq_vcpu_stop(), until start */

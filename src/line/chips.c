@@ -10,7 +10,13 @@
 
 #include <vmirq/route.h>
 
-#define IOAPIC_BASE UINT64_C(0xfec00000)
+#define RTC_PIN 8
+
+static const struct vmirq_ioapic_config pc_ioapic = {
+	.base = UINT64_C(0xfec00000),
+	.pins = IOAPIC_MIN_PINS,
+	.version = IOAPIC_VERSION_82093,
+};
 
 static struct delivery ioapic_deliver(void *opaque, const struct interrupt *irq)
 {
@@ -20,6 +26,9 @@ static struct delivery ioapic_deliver(void *opaque, const struct interrupt *irq)
 	struct delivery d = vmirq_deliver(chip, irq);
 
 	reader_exit(section);
+	/* As /dev/kvm: nobody accepts one from an IOAPIC, so Remote-IRR is not set. */
+	if (irq->mode == DELIVERY_EXTINT)
+		d.accepted = 0;
 	counts_add(&chip->ioapic, d.verdict, 1);
 	return d;
 }
@@ -106,7 +115,7 @@ static void broadcast_eoi(void *opaque, uint8_t vector, bool level)
 		vmirq_ioapic_eoi(&lines->ioapic[i]->ioapic, vector, level);
 }
 
-static int add_ioapic(struct line_domain *lines, uint64_t base, uint32_t pins, uint8_t version)
+static int add_ioapic(struct line_domain *lines, const struct vmirq_ioapic_config *config)
 {
 	struct line_ioapic *io = calloc(1, sizeof(*io));
 	struct route_table *routes = lines->vm->routes;
@@ -116,22 +125,29 @@ static int add_ioapic(struct line_domain *lines, uint64_t base, uint32_t pins, u
 	io->lines = lines;
 	io->number = lines->ioapics;
 	pthread_mutex_init(&io->mutex, NULL);
-	vmirq_ioapic_init(&io->ioapic, &(struct ioapic_config){
-					       .host = lines->vm->chip->host,
-					       .mutex = &io->mutex,
-					       .calls = { .opaque = io,
-							  .deliver = ioapic_deliver,
-							  .ack = ioapic_ack,
-							  .mask_changed = ioapic_mask_changed,
-							  .throttled = ioapic_throttled },
-					       .pins = io->pin,
-					       .count = pins,
-					       .rtc_pin = 8,
-					       .base = base,
-					       .version = version,
-					       .format = lines->vm->chip->format,
-				       });
-	routes->ioapic_pins[lines->ioapics] = pins;
+	if (!vmirq_ioapic_init(&io->ioapic, &(struct ioapic_config){
+						    .host = lines->vm->chip->host,
+						    .mutex = &io->mutex,
+						    .calls = { .opaque = io,
+							       .deliver = ioapic_deliver,
+							       .ack = ioapic_ack,
+							       .mask_changed = ioapic_mask_changed,
+							       .throttled = ioapic_throttled },
+						    .pins = io->pin,
+						    .count = config->pins,
+						    .rtc_pin = io->number ? IOAPIC_NO_PIN : RTC_PIN,
+						    .base = config->base,
+						    .id = (uint8_t)io->number,
+						    .version = (uint8_t)config->version,
+						    .format = lines->vm->chip->format,
+					    })) {
+		pthread_mutex_destroy(&io->mutex);
+		free(io);
+		return -EINVAL;
+	}
+	if (config->version == IOAPIC_VERSION_EOI)
+		lines->vm->chip->directed_eoi = true;
+	routes->ioapic_pins[lines->ioapics] = config->pins;
 	lines->ioapic[lines->ioapics++] = io;
 	routes->ioapics = lines->ioapics;
 	return 0;
@@ -171,8 +187,13 @@ static void add_pit(struct line_domain *lines, bool discard)
 
 static int add_chips(struct line_domain *lines, const struct line_config *config)
 {
-	int error = add_ioapic(lines, IOAPIC_BASE, IOAPIC_MIN_PINS, IOAPIC_VERSION_82093);
+	const struct vmirq_ioapic_config *ioapics = config->n_ioapics ? config->ioapics
+								      : &pc_ioapic;
+	uint32_t n = config->n_ioapics ? config->n_ioapics : 1;
+	int error = 0;
 
+	for (uint32_t i = 0; i < n && !error; i++)
+		error = add_ioapic(lines, &ioapics[i]);
 	if (error)
 		return error;
 	lines->vm->chip->eoi_opaque = lines;

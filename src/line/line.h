@@ -75,6 +75,8 @@ struct line_domain {
 
 struct line_config {
 	bool pc_chips, pit, pit_discard, spec;
+	const struct vmirq_ioapic_config *ioapics;
+	uint32_t n_ioapics;
 };
 
 int vmirq_lines_create(struct vmirq_vm *vm, const struct line_config *config,

@@ -92,7 +92,8 @@ static uint32_t wanted_events(const struct vmirq_vcpu *vcpu, unsigned int flags)
 
 	if (vcpu->wait_for_sipi)
 		return wanted;
-	wanted |= bit32(EVENT_SMI) | bit32(EVENT_TIMER) | bit32(EVENT_EXTINT);
+	wanted |= bit32(EVENT_SMI) | bit32(EVENT_TIMER) | bit32(EVENT_EXTINT) |
+		  bit32(EVENT_ILLEGAL_VECTOR);
 	return flags & VMIRQ_CPU_NMI_BLOCKED ? wanted : wanted | bit32(EVENT_NMI);
 }
 
@@ -121,6 +122,8 @@ int vmirq_vcpu_step(struct vmirq_vcpu *vcpu, unsigned int flags, uint32_t *vecto
 			return step;
 		/* Both only say: look. */
 		vcpu_take_events(vcpu, events & (bit32(EVENT_TIMER) | bit32(EVENT_EXTINT)));
+		if (vcpu_take_events(vcpu, events & bit32(EVENT_ILLEGAL_VECTOR)))
+			vmirq_lapic_error(&vcpu->lapic, ESR_RECEIVE_ILLEGAL);
 		vmirq_vcpu_run_timer(vcpu);
 		vmirq_lapic_fold(&vcpu->lapic);
 		vcpu->wanted_events = wanted_events(vcpu, flags);

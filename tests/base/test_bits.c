@@ -21,7 +21,8 @@ static void every_set_bit_is_visited_once_in_order(void **state)
 	unsigned int bit, last = 0, n = 0;
 
 	(void)state;
-	for_each_bit(bit, word) {
+	for_each_bit(bit, word)
+	{
 		assert_true(n == 0 || bit > last);
 		last = bit;
 		seen |= bit64(bit);
@@ -29,8 +30,7 @@ static void every_set_bit_is_visited_once_in_order(void **state)
 	}
 	assert_int_equal(n, 3);
 	assert_int_equal(seen, word);
-	for_each_bit(bit, 0)
-		fail_msg("an empty word has no bit %u", bit);
+	for_each_bit(bit, 0) fail_msg("an empty word has no bit %u", bit);
 }
 
 static void words_hold_what_they_are_asked_to(void **state)

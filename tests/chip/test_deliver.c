@@ -67,11 +67,9 @@ static void bench_free(struct bench *b)
 
 static void add_apic(struct bench *b, uint32_t index, bool enabled)
 {
-	struct apic_address a = { .present = true,
-				  .enabled = enabled,
-				  .id = index,
-				  .ldr = 1u << index % 8,
-				  .dfr = 0xf };
+	struct apic_address a = {
+		.present = true, .enabled = enabled, .id = index, .ldr = 1u << index % 8, .dfr = 0xf
+	};
 
 	atomic_store(&b->chip.posted[index].mode, MODE_OUTSIDE);
 	vmirq_dest_map_set(&b->chip.map, index, &a);
@@ -248,7 +246,9 @@ static void init_and_sipi_share_a_word(void **state)
 {
 	struct bench *b = bench_new(1);
 	struct interrupt init = { .mode = DELIVERY_INIT, .interrupt = true, .ipi = true };
-	struct interrupt sipi = { .mode = DELIVERY_SIPI, .vector = 0x9a, .interrupt = true, .ipi = true };
+	struct interrupt sipi = {
+		.mode = DELIVERY_SIPI, .vector = 0x9a, .interrupt = true, .ipi = true
+	};
 	_Atomic uint32_t *events = &b->chip.posted[0].events;
 
 	(void)state;

@@ -91,9 +91,10 @@ static void check(struct bench *b, struct dest dest)
 		bool expected = answers(&b->apic[i], dest);
 
 		if (is_in(&matched, i) != expected)
-			print_error("dest %#x logical %d ipi %d, slot %u: id %#x ldr %#x dfr %x x2apic %d\n",
-				    dest.id, dest.logical, dest.ipi, i, b->apic[i].id, b->apic[i].ldr,
-				    b->apic[i].dfr, b->apic[i].x2apic);
+			print_error(
+				"dest %#x logical %d ipi %d, slot %u: id %#x ldr %#x dfr %x x2apic %d\n",
+				dest.id, dest.logical, dest.ipi, i, b->apic[i].id, b->apic[i].ldr,
+				b->apic[i].dfr, b->apic[i].x2apic);
 		assert_int_equal(is_in(&matched, i), expected);
 		assert_int_equal(is_in(&enabled, i), expected && b->apic[i].enabled);
 	}
@@ -123,7 +124,7 @@ static void an_empty_map_matches_nobody(void **state)
 /* Ids far past 8 bits and past the number of slots: CVE-2016-9777. */
 static void sparse_ids(void **state)
 {
-	static const uint32_t ids[] = { 0,	 1,	 254,	     255,	 256,	     4095,
+	static const uint32_t ids[] = { 0,	 1,	  254,	      255,	  256,	     4095,
 					0x10000, 0xfffff, 0x7fffffff, 0x80000000, 0xfffffffe };
 	enum { N = sizeof(ids) / sizeof(ids[0]) };
 	struct bench *b = bench_new(N);
@@ -147,7 +148,8 @@ static void the_biggest_map(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < MAX_VCPUS; i++)
 		set(b, i,
-		    (struct apic_address){ .present = true, .enabled = true, .x2apic = true, .id = i });
+		    (struct apic_address){
+			    .present = true, .enabled = true, .x2apic = true, .id = i });
 	for (uint32_t id = 0; id < MAX_VCPUS; id += 511)
 		check(b, (struct dest){ .id = id });
 	check(b, (struct dest){ .id = 255u << 16 | 0xffff, .logical = true });
@@ -229,7 +231,8 @@ static void all_are_those_present(void **state)
 
 	(void)state;
 	for (uint32_t i = 0; i < 130; i++)
-		set(b, i, (struct apic_address){ .present = i % 3, .enabled = i % 2, .id = i % 256 });
+		set(b, i,
+		    (struct apic_address){ .present = i % 3, .enabled = i % 2, .id = i % 256 });
 	vmirq_dest_map_all(&b->map, &all, &enabled);
 	for (uint32_t i = 0; i < 130; i++) {
 		assert_int_equal(is_in(&all, i), i % 3 != 0);

@@ -252,9 +252,9 @@ static void against_a_model(void **state)
 			top_isr = isr[v] ? v : top_isr;
 		}
 		expected = top_irr >= 0 && top_irr >> 4 > top_isr >> 4 &&
-					   (uint32_t)top_irr >> 4 > tpr >> 4 ?
-				   top_irr :
-				   -1;
+					   (uint32_t)top_irr >> 4 > tpr >> 4
+				   ? top_irr
+				   : -1;
 		assert_int_equal(vmirq_vcpu_next_vector(vcpu), expected);
 		what = seed >> 28;
 		if (what < 6) {

@@ -68,10 +68,9 @@ static void tokens(void **state)
 {
 	struct soft *s = soft_new(1);
 	int a = eventfd(0, 0), b = eventfd(0, 0);
-	struct vmirq_irqfd_config config = { .size = sizeof(config),
-					     .gsi = 3,
-					     .eventfd = a,
-					     .token = INT64_MAX };
+	struct vmirq_irqfd_config config = {
+		.size = sizeof(config), .gsi = 3, .eventfd = a, .token = INT64_MAX
+	};
 	struct vmirq_irqfd *irqfd, *second;
 
 	(void)state;

@@ -72,9 +72,9 @@ static void deassign_delivers_and_ignores_resample(void **state)
 	route_to(s, 3, 0, 0x41);
 	assert_int_equal(irqfd_words(s, (uint32_t)fd, 3, 0), 0);
 	eventfd_write(fd, 4);
-	assert_int_equal(irqfd_words(s, (uint32_t)fd, 3,
-				     KVM_IRQFD_FLAG_DEASSIGN | KVM_IRQFD_FLAG_RESAMPLE),
-			 0);
+	assert_int_equal(
+		irqfd_words(s, (uint32_t)fd, 3, KVM_IRQFD_FLAG_DEASSIGN | KVM_IRQFD_FLAG_RESAMPLE),
+		0);
 	take_only(s->vcpu[0], 0x41);
 	assert_int_equal(counts_of_gsi(s, 3).raised, 4);
 	assert_int_equal(irqfd_words(s, (uint32_t)fd, 3, 0), 0);

@@ -4,7 +4,7 @@
 #include "../support.h"
 
 #define LOGICAL 4u
-#define HINT 8u
+#define HINT	8u
 
 /* Who took `vector` (as bits by slot); nobody has anything else. */
 static uint64_t takers(struct soft *s, uint8_t vector)

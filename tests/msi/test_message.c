@@ -80,8 +80,8 @@ static void what_is_encoded_decodes_to_the_same(void **state)
 	const struct {
 		struct msi_format format;
 		uint32_t dest;
-	} cases[] = { { plain, 0 },	{ plain, 0xff }, { wide, 0xfffffffe }, { wide, 0x100 },
-		      { ext, 0x7fff }, { ext, 0x180 } };
+	} cases[] = { { plain, 0 },    { plain, 0xff }, { wide, 0xfffffffe },
+		      { wide, 0x100 }, { ext, 0x7fff }, { ext, 0x180 } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

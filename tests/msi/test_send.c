@@ -103,8 +103,9 @@ static void bad_by_form(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_int_equal(send(s, message(cases[i].address, cases[i].data), cases[i].verdict),
-				 cases[i].accepted);
+		assert_int_equal(
+			send(s, message(cases[i].address, cases[i].data), cases[i].verdict),
+			cases[i].accepted);
 	for (unsigned int i = 0; i < 4; i++)
 		take_nothing(s->vcpu[i]);
 	/* 16 is the first legal one. */

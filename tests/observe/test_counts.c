@@ -5,9 +5,9 @@
 static void every_verdict_has_its_name(void **state)
 {
 	static const char *const names[] = {
-		"delivered",   "coalesced",  "no_route",	"no_target",
+		"delivered",	 "coalesced",  "no_route",    "no_target",
 		"apic_disabled", "bad_vector", "bad_message", "eventfd_merged",
-		"deassigned",  "rte_masked", "pic_masked", "remote_irr",
+		"deassigned",	 "rte_masked", "pic_masked",  "remote_irr",
 	};
 
 	(void)state;
@@ -29,7 +29,8 @@ static void wrong_sizes(void **state)
 {
 	struct soft *s = soft_new(1);
 	struct vmirq_irqfd *irqfd = irqfd_call(s, 5);
-	static const size_t sizes[] = { 0, 1, sizeof(size_t), sizeof(struct vmirq_route_counts) - 1 };
+	static const size_t sizes[] = { 0, 1, sizeof(size_t),
+					sizeof(struct vmirq_route_counts) - 1 };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {

@@ -172,9 +172,12 @@ static void entries_of_one_call_name_one_gsi(void **state)
 static void bad_pins(void **state)
 {
 	static const uint32_t bad[][2] = {
-		{ KVM_IRQCHIP_PIC_MASTER, 8 }, { KVM_IRQCHIP_PIC_SLAVE, 8 },
-		{ KVM_IRQCHIP_IOAPIC, 24 },    { KVM_IRQCHIP_IOAPIC, UINT32_MAX },
-		{ 3, 0 },		       { UINT32_MAX, 0 },
+		{ KVM_IRQCHIP_PIC_MASTER, 8 },
+		{ KVM_IRQCHIP_PIC_SLAVE, 8 },
+		{ KVM_IRQCHIP_IOAPIC, 24 },
+		{ KVM_IRQCHIP_IOAPIC, UINT32_MAX },
+		{ 3, 0 },
+		{ UINT32_MAX, 0 },
 	};
 	struct vmirq_irqfd *irqfd;
 	struct soft *s = with_route(&irqfd);
@@ -263,8 +266,7 @@ static void the_highest_gsi_there_can_be(void **state)
 	for (size_t i = 0; i < sizeof(gsis) / sizeof(gsis[0]); i++) {
 		assert_int_equal(vmirq_route_get(vm, gsis[i], &e, 1), 1);
 		assert_int_equal(e.u.msi.data, i);
-		assert_int_equal(vmirq_route_get(vm, gsis[i] - 1, &e, 1),
-				 gsis[i] == 64 ? 1 : 0);
+		assert_int_equal(vmirq_route_get(vm, gsis[i] - 1, &e, 1), gsis[i] == 64 ? 1 : 0);
 	}
 	assert_int_equal(vmirq_route_set_msi(vm, UINT32_MAX, 0xfee00000, 0x50), -EINVAL);
 	assert_int_equal(vmirq_vm_destroy(vm), 0);

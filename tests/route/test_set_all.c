@@ -26,7 +26,8 @@ static int vector_of(struct soft *s, uint32_t gsi)
 static void what_is_not_named_loses_its_route(void **state)
 {
 	struct soft *s = soft_new(1);
-	struct kvm_irq_routing_entry table[] = { entry(900, 0x43), entry(2, 0x41), entry(70, 0x42) };
+	struct kvm_irq_routing_entry table[] = { entry(900, 0x43), entry(2, 0x41),
+						 entry(70, 0x42) };
 	struct vmirq_irqfd *one = irqfd_call(s, 1), *two = irqfd_call(s, 2);
 
 	(void)state;

@@ -166,10 +166,9 @@ static void by_signal(void **state)
 	struct sigaction empty = { .sa_handler = on_signal }, old;
 	struct soft *s = soft_new(0);
 	struct kvm_run *run = calloc(1, 4096);
-	struct vmirq_vcpu_config config = { .size = sizeof(config),
-					    .kick_signal = SIGUSR1,
-					    .kvm_run = run,
-					    .kvm_vcpu_fd = -1 };
+	struct vmirq_vcpu_config config = {
+		.size = sizeof(config), .kick_signal = SIGUSR1, .kvm_run = run, .kvm_vcpu_fd = -1
+	};
 
 	(void)state;
 	assert_non_null(run);

@@ -33,12 +33,18 @@ static void what_a_write_keeps(void **state)
 	static const struct {
 		uint32_t reg, kept;
 	} cases[] = {
-		{ APIC_ID, 0xff000000 },	{ APIC_TPR, 0xff },
-		{ APIC_LDR, 0xff000000 },	{ APIC_DFR, 0xffffffff },
-		{ APIC_ICR_HIGH, 0xff000000 },	{ APIC_TDCR, 0xb },
-		{ APIC_LVT_TIMER, 0x700ff },	{ 0x330, 0x107ff },
-		{ 0x340, 0x107ff },		{ APIC_LVT_LINT0, 0x1a7ff },
-		{ 0x360, 0x1a7ff },		{ APIC_LVT_ERROR, 0x100ff },
+		{ APIC_ID, 0xff000000 },
+		{ APIC_TPR, 0xff },
+		{ APIC_LDR, 0xff000000 },
+		{ APIC_DFR, 0xffffffff },
+		{ APIC_ICR_HIGH, 0xff000000 },
+		{ APIC_TDCR, 0xb },
+		{ APIC_LVT_TIMER, 0x700ff },
+		{ 0x330, 0x107ff },
+		{ 0x340, 0x107ff },
+		{ APIC_LVT_LINT0, 0x1a7ff },
+		{ 0x360, 0x1a7ff },
+		{ APIC_LVT_ERROR, 0x100ff },
 	};
 	struct soft *s = soft_new(1);
 
@@ -188,9 +194,8 @@ static void narrow_and_unaligned_writes(void **state)
 	memset(ones, 0xff, sizeof(ones));
 	for (uint32_t reg = 0; reg < 0x1000; reg += 16) {
 		for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
-			assert_int_equal(vmirq_vcpu_mmio(vcpu, APIC_PAGE + reg, ones, lengths[i],
-							 true),
-					 0);
+			assert_int_equal(
+				vmirq_vcpu_mmio(vcpu, APIC_PAGE + reg, ones, lengths[i], true), 0);
 		for (uint32_t at = 1; at < 16; at++)
 			assert_int_equal(vmirq_vcpu_mmio(vcpu, APIC_PAGE + reg + at, ones, 4, true),
 					 0);
@@ -227,8 +232,8 @@ static void random_accesses(void **state)
 		if ((offset & 0xff0) == APIC_ICR || (offset & 0xff0) == APIC_TMICT ||
 		    (offset & 0xff0) == APIC_LVT_ERROR)
 			continue;
-		assert_int_equal(vmirq_vcpu_mmio(vcpu, APIC_PAGE + offset, data, len, seed >> 7 & 1),
-				 0);
+		assert_int_equal(
+			vmirq_vcpu_mmio(vcpu, APIC_PAGE + offset, data, len, seed >> 7 & 1), 0);
 		if (turn % 100 == 0) {
 			struct kvm_msi msi = msi_to(turn % 3, (uint8_t)(seed >> 3));
 

@@ -247,7 +247,8 @@ static void reset_leaves_x2apic_mode(void **state)
 	struct soft *s = soft_new_flags(1, 0, VMIRQ_VCPU_X2APIC);
 
 	(void)state;
-	assert_int_equal(vmirq_vcpu_apic_base(s->vcpu[0]), APIC_PAGE | 1u << 11 | 1u << 10 | 1u << 8);
+	assert_int_equal(vmirq_vcpu_apic_base(s->vcpu[0]),
+			 APIC_PAGE | 1u << 11 | 1u << 10 | 1u << 8);
 	assert_int_equal(vmirq_vcpu_reset(s->vcpu[0]), 0);
 	assert_int_equal(vmirq_vcpu_apic_base(s->vcpu[0]), APIC_PAGE | 1u << 11 | 1u << 8);
 	apic_enable(s->vcpu[0]);

@@ -3,10 +3,10 @@
 #include "../support.h"
 
 #define INTERRUPTIBLE VMIRQ_CPU_INTERRUPTIBLE
-#define HALTED VMIRQ_CPU_HALTED
-#define NMI_BLOCKED VMIRQ_CPU_NMI_BLOCKED
+#define HALTED	      VMIRQ_CPU_HALTED
+#define NMI_BLOCKED   VMIRQ_CPU_NMI_BLOCKED
 
-#define NO_VECTOR 0xabcd
+#define NO_VECTOR     0xabcd
 
 static int step(struct vmirq_vcpu *vcpu, unsigned int flags, uint32_t *vector)
 {

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#include "diff_area.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "diff_op.h"
+
+const struct area *const areas[] = { &area_lapic, &area_ioapic,	 &area_pic,  &area_pit,
+				     &area_msi,	  &area_routing, &area_irqfd };
+const size_t area_count = sizeof(areas) / sizeof(areas[0]);
+
+uint64_t dice_roll(struct dice *dice)
+{
+	uint64_t n = dice->state += UINT64_C(0x9e3779b97f4a7c15);
+
+	n = (n ^ n >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	n = (n ^ n >> 27) * UINT64_C(0x94d049bb133111eb);
+	return n ^ n >> 31;
+}
+
+uint32_t dice_below(struct dice *dice, uint32_t n)
+{
+	return (uint32_t)((dice_roll(dice) >> 32) * n >> 32);
+}
+
+bool dice_one_in(struct dice *dice, uint32_t n)
+{
+	return dice_below(dice, n) == 0;
+}
+
+const struct area *area_find(const char *name)
+{
+	for (size_t i = 0; i < area_count; i++)
+		if (strcmp(areas[i]->name, name) == 0)
+			return areas[i];
+	return NULL;
+}
+
+const char *area_name(const char *name)
+{
+	const struct area *area = area_find(name);
+
+	return area ? area->name : NULL;
+}
+
+/* APIC ids that are near each other, in other clusters, and past eight bits. */
+static void throw_ids(struct thrower *t)
+{
+	static const uint32_t ids[][SIDE_VCPUS] = {
+		{ 0, 1, 2 }, { 0, 1, 2 }, { 0, 3, 8 }, { 0, 16, 17 }, { 0, 4, 254 }, { 0, 2, 300 },
+	};
+	uint32_t from = dice_below(&t->dice, sizeof(ids) / sizeof(ids[0]));
+
+	memcpy(t->script->apic_id, ids[from], sizeof(ids[from]));
+	t->script->ids_32bit = ids[from][2] > 255 || dice_one_in(&t->dice, 3);
+}
+
+int area_throw(const struct area *area, uint64_t seed, size_t n, struct script *script)
+{
+	struct thrower t = { .dice = { seed }, .script = script };
+
+	script->area = area->name;
+	script->chips = area->chips;
+	script->kernel = area->split_too && dice_one_in(&t.dice, 2) ? SIDE_SPLIT : SIDE_FULL;
+	throw_ids(&t);
+	area->begin(&t);
+	while (script->n < n && !t.no_memory)
+		area->throw(&t);
+	return t.no_memory ? -ENOMEM : 0;
+}

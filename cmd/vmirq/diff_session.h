@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A script being executed on two fresh VMs, and what differs.
+ */
+#ifndef VMIRQ_DIFF_SESSION_H
+#define VMIRQ_DIFF_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "diff_op.h"
+#include "side.h"
+
+#define DIFF_KNOWN_MAX	 32
+#define DIFF_REASONS_MAX 8
+#define DIFF_FDS	 10 /* see session_open() */
+#define DIFF_ROUTES	 4200
+
+enum object {
+	OBJ_VALUE,  /* what the guest read */
+	OBJ_FAULT,  /* whether it got #GP */
+	OBJ_RETURN, /* what the VMM's call returned */
+	OBJ_LAPIC,  /* reg: offset */
+	OBJ_BASE,   /* IA32_APIC_BASE */
+	OBJ_NMIS,   /* taken by the puppet */
+	OBJ_EVENTS, /* reg: enum event_reg */
+	OBJ_IOAPIC, /* reg: enum ioapic_field, or that of pin 0 plus the pin */
+	OBJ_PIC,    /* vcpu: chip; reg: offset in struct kvm_pic_state */
+	OBJ_PIT,    /* vcpu: channel; reg: offset in struct kvm_pit_channel_state */
+	OBJ_STUCK,  /* a puppet died; soft, kernel: 1 = this side's */
+};
+
+enum event_reg { EVENT_REG_NMI, EVENT_REG_SMI, EVENT_REG_INIT, EVENT_REG_WAITS };
+enum ioapic_field { FIELD_BASE, FIELD_SELECT, FIELD_ID, FIELD_IRR, FIELD_PIN_0 };
+
+struct difference {
+	enum object object;
+	uint32_t vcpu;
+	uint32_t reg;
+	uint64_t soft;
+	uint64_t kernel;
+	size_t op; /* index in the script */
+};
+
+/* What became of each operation. */
+enum mark { MARK_NONE, MARK_COMPARED, MARK_NOT_COMPARABLE, MARK_KNOWN };
+
+struct tally {
+	uint64_t ops;
+	uint64_t compared;
+	uint64_t not_comparable;
+	uint64_t mismatches;
+	uint64_t known_ops;
+	uint64_t known[DIFF_KNOWN_MAX];
+	uint64_t reason[DIFF_REASONS_MAX]; /* of not_comparable */
+};
+
+struct session {
+	const struct script *script;
+	struct side soft;
+	struct side kernel;
+	int fd[2][DIFF_FDS]; /* soft's, kernel's */
+	struct kvm_irq_routing *table;
+	uint64_t started; /* ns */
+	uint8_t *mark;
+	struct tally *tally;
+	/* The batch of a CPU that is being gathered: op indices. */
+	uint32_t batch_vcpu;
+	uint32_t batched;
+	size_t batch[PUPPET_BATCH];
+	size_t last_op;
+	/* Objects to load from the kernel after a known difference: bit per CPU. */
+	uint32_t heal_lapics;
+	bool heal_chips;
+	bool quiet; /* only whether there is any */
+	bool found;
+	struct difference difference;
+	char why[300];
+};
+
+/* Executes all of it or up to the first difference. 1: there is one, in *difference; 0: none.
+ * -ENODEV: no /dev/kvm or no such irqchip; `why` (of `size`) says which. Else -errno. */
+int session_execute(const struct script *script, struct tally *tally,
+		    struct difference *difference, char *why, size_t size);
+
+/* diff_call.c: one that is not the guest's. */
+int session_call(struct session *s, size_t index);
+/* diff_state.c: all that the VMM can see; and the kernel's state into what differs in a known way. */
+int session_compare_states(struct session *s);
+int session_heal(struct session *s);
+/* diff_chips.c: IOAPIC, 8259s, PIT. */
+int64_t session_chip_call(struct side *side, const struct op *op);
+int session_chips_cross(struct session *s, size_t index);
+int session_compare_chips(struct session *s);
+int session_heal_chips(struct session *s);
+
+/* Says what differs. Known ones are counted and dropped. */
+void session_differs(struct session *s, enum object object, uint32_t vcpu, uint32_t reg,
+		     uint64_t soft, uint64_t kernel, size_t op);
+
+/* diff_known.c */
+struct known {
+	const char *name;
+	const char *reason;
+	bool (*is)(const struct session *s, const struct difference *d);
+};
+extern const struct known known_differences[];
+extern const size_t known_count;
+
+/* Why what an operation reads cannot be compared. */
+enum comparison { COMPARE_EXACTLY, COMPARE_WITHIN, COMPARE_NOT };
+extern const char *const not_comparable_reasons[DIFF_REASONS_MAX];
+enum comparison op_comparison(const struct op *op, unsigned int *reason);
+
+/* A line for people. */
+void difference_format(const struct difference *d, char *buf, size_t size);
+
+uint64_t diff_now(void);
+
+#endif

@@ -70,7 +70,7 @@ static void an_empty_blocking_eventfd(void **state)
 	soft_free(s);
 }
 
-/* The count of a semaphore eventfd comes one by one; all that was written is accounted for. */
+/* Of a semaphore eventfd a write is one interrupt; what it leaves is the caller's. */
 static void a_semaphore_eventfd(void **state)
 {
 	struct soft *s = soft_new(1);

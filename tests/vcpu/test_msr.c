@@ -244,11 +244,15 @@ static void disable_and_enable(void **state)
 	(void)state;
 	apic_write(vcpu, APIC_TPR, 0x20);
 	apic_write(vcpu, APIC_LDR, 0x01000000);
+	/* One in IRR, one only posted. */
+	send(s, msi_to(0, 0x51), VMIRQ_DELIVERED);
+	assert_int_equal(vmirq_vcpu_next_vector(vcpu), 0x51);
 	send(s, msi_to(0, 0x41), VMIRQ_DELIVERED);
 	assert_int_equal(vmirq_vcpu_set_apic_base(vcpu, APIC_PAGE), 0);
 	take_nothing(vcpu);
 	assert_int_equal(vmirq_vcpu_mmio(vcpu, APIC_PAGE, &data, 4, false), -ENOENT);
 	assert_int_equal(counts_of_vector(vcpu, 0x41).reset, 1);
+	assert_int_equal(counts_of_vector(vcpu, 0x51).reset, 1);
 	assert_int_equal(vmirq_vcpu_set_apic_base(vcpu, APIC_PAGE | BASE_ENABLED), 0);
 	assert_int_equal(apic_read(vcpu, APIC_SVR), 0xff);
 	assert_int_equal(apic_read(vcpu, APIC_TPR), 0);

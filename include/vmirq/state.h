@@ -30,7 +30,8 @@ VMIRQ_API int vmirq_vcpu_get_lapic(struct vmirq_vcpu *vcpu, struct kvm_lapic_sta
 /**
  * KVM_SET_LAPIC, under the vCPU's present IA32_APIC_BASE. What was pending is counted as reset, what
  * the state has pending as posted. A timer goes on from TMCCT.
- * -EINVAL: vectors below 16 pending or in service, or in x2APIC mode another id than the vCPU's.
+ * Vectors below 16, which /dev/kvm latches and never delivers, are left out.
+ * -EINVAL: in x2APIC mode another id than the vCPU's.
  */
 VMIRQ_API int vmirq_vcpu_set_lapic(struct vmirq_vcpu *vcpu, const struct kvm_lapic_state *state);
 

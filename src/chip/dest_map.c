@@ -247,7 +247,7 @@ static void match(const struct dest_map *map, const struct dest_map_copy *c, str
 		match_logical(map, c, dest.id, to);
 	else
 		add_by_id(map, c, dest.id, false, to);
-	if (dest.id != XAPIC_BROADCAST)
+	if (dest.id != XAPIC_BROADCAST || dest.from_x2apic)
 		return;
 	for (uint32_t w = 0; w < map->words; w++) {
 		uint64_t present = atomic_load_explicit(&c->present[w], memory_order_relaxed);

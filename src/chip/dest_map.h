@@ -67,7 +67,8 @@ static inline uint64_t dest_map_generation(const struct dest_map *map)
 struct dest {
 	uint32_t id;
 	bool logical;
-	bool ipi; /* 0xff in one does not mean every x2APIC too */
+	bool ipi;	  /* 0xff in one does not mean every x2APIC too */
+	bool from_x2apic; /* an IPI of one: 0xff is an id like others */
 };
 
 /* Who matches, and who of them is enabled. Returns the generation this is true of. */

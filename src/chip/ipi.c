@@ -44,10 +44,12 @@ void vmirq_lapic_send_ipi(struct lapic *l, uint32_t low, uint32_t dest)
 		enabled.word[l->index / 64] &= ~bit64(l->index);
 		break;
 	default:
-		vmirq_dest_map_match(
-			&chip->map,
-			(struct dest){ .id = dest, .logical = irq.logical, .ipi = true }, &to,
-			&enabled);
+		vmirq_dest_map_match(&chip->map,
+				     (struct dest){ .id = dest,
+						    .logical = irq.logical,
+						    .ipi = true,
+						    .from_x2apic = lapic_x2apic(l) },
+				     &to, &enabled);
 		break;
 	}
 	result = vmirq_deliver_set(chip, &irq, &to, &enabled);

@@ -4,7 +4,9 @@
 
 #include "chip/lapic.h"
 
-#define STATE_WORDS (LAPIC_REGS_SIZE / 4)
+/* Of the first word of IRR and ISR. */
+#define LEGAL_VECTORS 0xffff0000u
+#define STATE_WORDS   (LAPIC_REGS_SIZE / 4)
 
 void vmirq_lapic_save(struct lapic *l, uint32_t *words)
 {
@@ -21,8 +23,6 @@ static bool valid(const struct lapic *l, const uint32_t *words)
 {
 	uint32_t id = words[LAPIC_ID / 4];
 
-	if ((words[LAPIC_IRR / 4] & 0xffff) || (words[LAPIC_ISR / 4] & 0xffff))
-		return false;
 	if (!lapic_x2apic(l))
 		return true;
 	return l->chip->format.ids_32bit ? id == l->initial_id : id >> 24 == (l->initial_id & 0xff);
@@ -42,6 +42,9 @@ static void put_loaded(struct lapic *l, const uint32_t *words)
 	for (uint32_t i = 0; i < STATE_WORDS; i++)
 		if (i % 4 == 0)
 			atomic_store_explicit(&l->regs[i], words[i], memory_order_relaxed);
+	/* /dev/kvm latches vectors that are illegal, and never delivers them. */
+	lapic_put(l, LAPIC_IRR, words[LAPIC_IRR / 4] & LEGAL_VECTORS);
+	lapic_put(l, LAPIC_ISR, words[LAPIC_ISR / 4] & LEGAL_VECTORS);
 	lapic_put(l, LAPIC_VERSION, vmirq_lapic_version(l));
 	lapic_put(l, LAPIC_SVR, words[LAPIC_SVR / 4] & (SVR_MASK | SVR_SUPPRESS_EOI));
 	lapic_put(l, LAPIC_TDCR, words[LAPIC_TDCR / 4] & TDCR_BITS);

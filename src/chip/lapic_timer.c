@@ -77,7 +77,8 @@ void vmirq_lapic_timer_write_initial(struct lapic *l, uint32_t value)
 		return;
 	lapic_put(l, LAPIC_TMICT, value);
 	stop(l);
-	if (!value)
+	/* The reserved mode counts nothing (as /dev/kvm). */
+	if (!value || mode(l) == RESERVED)
 		return;
 	l->timer.period = full_period(l);
 	set_deadline(l, after(now(l), l->timer.period));

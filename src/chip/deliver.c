@@ -2,8 +2,7 @@
 #include "chip/deliver.h"
 #include "chip/lapic.h"
 
-/* Wake or kick; false if nobody is there. */
-static bool do_duty(struct chip *chip, struct posted *p)
+bool vmirq_notify(struct chip *chip, struct posted *p)
 {
 	enum post_duty duty = posted_duty(p);
 
@@ -14,16 +13,11 @@ static bool do_duty(struct chip *chip, struct posted *p)
 	return duty != POST_DEAD;
 }
 
-void vmirq_notify(struct chip *chip, struct posted *p)
-{
-	do_duty(chip, p);
-}
-
 enum vmirq_verdict vmirq_post_event(struct chip *chip, struct posted *p, enum vcpu_event event)
 {
 	bool pending = posted_set_event(p, event);
 
-	if (!do_duty(chip, p))
+	if (!vmirq_notify(chip, p))
 		return VMIRQ_NO_TARGET;
 	return pending ? VMIRQ_COALESCED : VMIRQ_DELIVERED;
 }
@@ -36,7 +30,7 @@ static enum vmirq_verdict post_start(struct chip *chip, struct posted *p, uint32
 
 	while (!atomic_compare_exchange_weak(&p->events, &old, (old & ~clear) | set))
 		;
-	if (!do_duty(chip, p))
+	if (!vmirq_notify(chip, p))
 		return VMIRQ_NO_TARGET;
 	return old & bit32(event) ? VMIRQ_COALESCED : VMIRQ_DELIVERED;
 }

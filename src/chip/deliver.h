@@ -41,32 +41,22 @@ struct target {
 /* Inside a read section. */
 struct target vmirq_resolve(struct chip *chip, const struct interrupt *irq);
 
+/* Wake or kick as the vCPU's mode asks; posts nothing. False: nobody is there. */
+bool vmirq_notify(struct chip *chip, struct posted *p);
+
 /* Put one vector in one descriptor and do what its vCPU's mode asks. */
 static inline enum vmirq_verdict post_vector(struct chip *chip, struct posted *p, uint8_t vector,
 					     bool level)
 {
 	bool pending = posted_set(p, vector, level);
-	enum post_duty duty = posted_duty(p);
 
-	if (unlikely(duty != POST_NOTHING)) {
-		if (duty == POST_DEAD) {
-			/* Not posted then: only what is delivered may be counted so. */
-			if (!pending)
-				vecset_clear(&p->vectors, vector);
-			return VMIRQ_NO_TARGET;
-		}
-		if (duty == POST_WAKE)
-			chip->host.wake(chip->host.opaque, p->index);
-		else
-			chip->host.kick(chip->host.opaque, p->index);
-	}
+	/* B in posted.h. Outside the guest it looks by itself. */
+	if (unlikely(atomic_load(&p->mode) != MODE_OUTSIDE) && !vmirq_notify(chip, p))
+		return VMIRQ_NO_TARGET;
 	return pending ? VMIRQ_COALESCED : VMIRQ_DELIVERED;
 }
 
 /* The same for an event. */
 enum vmirq_verdict vmirq_post_event(struct chip *chip, struct posted *p, enum vcpu_event event);
-
-/* Wake or kick as the vCPU's mode asks; posts nothing. */
-void vmirq_notify(struct chip *chip, struct posted *p);
 
 #endif

@@ -26,8 +26,11 @@ void vmirq_lapic_send_ipi(struct lapic *l, uint32_t low, uint32_t dest)
 		.ipi = true,
 	};
 
-	/* A de-assertion: only ever meant for INIT, and nothing to any APIC since the Pentium 4. */
-	if (irq.level && !(low & bit32(ICR_ASSERT)))
+	/* A de-assertion: only ever meant for INIT, and nothing to any APIC since the Pentium 4. NMI, SMI
+	 * and SIPI have no level (as /dev/kvm). */
+	if (irq.level && !(low & bit32(ICR_ASSERT)) &&
+	    (irq.mode == DELIVERY_FIXED || irq.mode == DELIVERY_LOWEST ||
+	     irq.mode == DELIVERY_INIT))
 		return;
 	switch (bits32(low, 19, 18)) {
 	case TO_SELF:

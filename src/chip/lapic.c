@@ -276,6 +276,8 @@ static void put_base(struct lapic *l, uint64_t value)
 		put_registers(l);
 	} else if (value & APIC_BASE_X2APIC) {
 		vmirq_lapic_put_x2apic_id(l);
+		/* The ICR's upper half is not preserved (11.12.5.1). */
+		lapic_put(l, LAPIC_ICR2, 0);
 	}
 	vmirq_lapic_update_map(l);
 }

@@ -55,8 +55,11 @@ static void put_loaded(struct lapic *l, const uint32_t *words)
 
 bool vmirq_lapic_load(struct lapic *l, const uint32_t *words)
 {
+	uint64_t tsc_deadline;
+
 	if (!valid(l, words))
 		return false;
+	tsc_deadline = l->timer.tsc_deadline;
 	vmirq_lapic_end(l);
 	vmirq_lapic_timer_reset(l);
 	put_loaded(l, words);
@@ -65,6 +68,9 @@ bool vmirq_lapic_load(struct lapic *l, const uint32_t *words)
 	vmirq_lapic_set_tpr(l, words[LAPIC_TPR / 4]);
 	count_loaded(l);
 	vmirq_lapic_timer_load(l, words[LAPIC_TMCCT / 4]);
+	/* An MSR beside the registers: it stays, if the state is still of that mode. */
+	if (tsc_deadline)
+		vmirq_lapic_timer_write_tsc_deadline(l, tsc_deadline);
 	vmirq_lapic_update_map(l);
 	return true;
 }

@@ -116,41 +116,60 @@ static __attribute__((noinline)) enum vmirq_verdict raise_slowly(struct vmirq_ir
 	return count_outcome(irqfd, verdict);
 }
 
-enum vmirq_verdict vmirq_irqfd_raise(struct vmirq_irqfd *irqfd)
+/* It was counted as `guess` and came to something else. */
+static __attribute__((noinline)) enum vmirq_verdict mend_count(struct vmirq_irqfd *irqfd,
+							       bool guess_coalesced,
+							       enum vmirq_verdict verdict)
+{
+	atomic_fetch_sub_explicit(guess_coalesced ? &irqfd->coalesced : &irqfd->delivered, 1,
+				  memory_order_relaxed);
+	return count_outcome(irqfd, verdict);
+}
+
+static __attribute__((noinline)) enum vmirq_verdict raise_again(struct vmirq_irqfd *irqfd,
+								bool guess_coalesced)
+{
+	atomic_fetch_sub_explicit(guess_coalesced ? &irqfd->coalesced : &irqfd->delivered, 1,
+				  memory_order_relaxed);
+	return raise_slowly(irqfd);
+}
+
+static inline __attribute__((always_inline)) enum vmirq_verdict raise(struct vmirq_irqfd *irqfd)
 {
 	uint32_t seq = seq_peek(&irqfd->seq);
 	uint32_t word = atomic_load_explicit(&irqfd->target, memory_order_relaxed);
 	struct posted *posted = atomic_load_explicit(&irqfd->posted, memory_order_relaxed);
 	uint64_t generation = atomic_load_explicit(&irqfd->generation, memory_order_relaxed);
 	uint8_t vector = (uint8_t)(word >> 16);
-	_Atomic uint64_t *expected, *actual;
 	enum vmirq_verdict verdict;
+	bool coalesced;
 
 	/* Torn, or being written (odd): `posted` must not be followed. */
 	if (unlikely((word & 0xff) != TARGET_POST || (seq & 1) || seq_read_retry(&irqfd->seq, seq)))
 		return raise_slowly(irqfd);
 	/* Count first, by what it looks like, and mend the count if it was not so: the locked add is
 	 * then the fence that makes the section visible before the looks that follow. */
-	expected = vecset_test(&posted->vectors, vector) ? &irqfd->coalesced : &irqfd->delivered;
-	atomic_fetch_add_explicit(expected, 1, memory_order_relaxed);
+	coalesced = vecset_test(&posted->vectors, vector);
+	atomic_fetch_add_explicit(coalesced ? &irqfd->coalesced : &irqfd->delivered, 1,
+				  memory_order_relaxed);
 	fence_after_rmw();
-	if (unlikely(seq_read_retry(&irqfd->seq, seq) || map_moved_on(irqfd, generation))) {
-		atomic_fetch_sub_explicit(expected, 1, memory_order_relaxed);
-		return raise_slowly(irqfd);
-	}
+	if (unlikely(seq_read_retry(&irqfd->seq, seq) || map_moved_on(irqfd, generation)))
+		return raise_again(irqfd, coalesced);
 	verdict = post_vector(irqfd->chip, posted, vector, word >> 24);
-	actual = verdict == VMIRQ_DELIVERED ? &irqfd->delivered : &irqfd->coalesced;
-	if (unlikely(actual != expected || verdict > VMIRQ_COALESCED)) {
-		atomic_fetch_sub_explicit(expected, 1, memory_order_relaxed);
-		count_outcome(irqfd, verdict);
-	}
+	if (unlikely(verdict != (coalesced ? VMIRQ_COALESCED : VMIRQ_DELIVERED)))
+		return mend_count(irqfd, coalesced, verdict);
 	return verdict;
+}
+
+enum vmirq_verdict vmirq_irqfd_raise(struct vmirq_irqfd *irqfd)
+{
+	return raise(irqfd);
 }
 
 enum vmirq_verdict vmirq_irqfd_signal(struct vmirq_irqfd *irqfd)
 {
 	struct reader *section = reader_enter_unfenced();
-	enum vmirq_verdict verdict = vmirq_irqfd_raise(irqfd);
+	enum vmirq_verdict verdict = raise(irqfd);
 
 	reader_exit(section);
 	return verdict;

@@ -56,6 +56,15 @@ static enum vmirq_verdict post_one(struct chip *chip, struct posted *p, const st
 	}
 }
 
+static uint32_t count_set(const struct chip *chip, const struct vcpu_set *set)
+{
+	uint32_t n = 0;
+
+	for (uint32_t w = 0; w < chip->map.words; w++)
+		n += popcount64(set->word[w]);
+	return n;
+}
+
 static bool needs_enabled(const struct interrupt *irq)
 {
 	return irq->mode == DELIVERY_FIXED || irq->mode == DELIVERY_LOWEST;
@@ -66,8 +75,21 @@ static bool needs_enabled(const struct interrupt *irq)
 static bool picks_one(const struct interrupt *irq)
 {
 	if (irq->redirect)
-		return needs_enabled(irq);
+		return true;
 	return irq->mode == DELIVERY_LOWEST && (irq->logical || irq->dest != 0xff);
+}
+
+/* Who of the matched may take it. One is picked of enabled ones, also for an NMI with the redirection hint
+ * (as /dev/kvm), unless it is the destination's only one. */
+static const struct vcpu_set *takers_of(const struct chip *chip, const struct interrupt *irq,
+					const struct vcpu_set *matched,
+					const struct vcpu_set *enabled)
+{
+	/* /dev/kvm knows logical ids of enabled ones only. */
+	if (irq->logical && !chip->profile_spec)
+		return enabled;
+	return needs_enabled(irq) || (picks_one(irq) && count_set(chip, matched) > 1) ? enabled
+										      : matched;
 }
 
 /* What KVM_SIGNAL_MSI returns for a message that cannot be taken (seen on 6.18): whom it would have
@@ -88,15 +110,6 @@ static enum vmirq_verdict form(const struct interrupt *irq)
 	if (needs_enabled(irq) && irq->vector < FIRST_LEGAL_VECTOR)
 		return VMIRQ_BAD_VECTOR;
 	return VMIRQ_DELIVERED;
-}
-
-static uint32_t count_set(const struct chip *chip, const struct vcpu_set *set)
-{
-	uint32_t n = 0;
-
-	for (uint32_t w = 0; w < chip->map.words; w++)
-		n += popcount64(set->word[w]);
-	return n;
 }
 
 /* The n-th of a set; there are more than n. */
@@ -165,7 +178,7 @@ static void tell_illegal(struct chip *chip, const struct vcpu_set *takers)
 struct delivery vmirq_deliver_set(struct chip *chip, const struct interrupt *irq,
 				  const struct vcpu_set *to, const struct vcpu_set *enabled)
 {
-	const struct vcpu_set *takers = needs_enabled(irq) ? enabled : to;
+	const struct vcpu_set *takers = takers_of(chip, irq, to, enabled);
 	struct delivery out = { .verdict = VMIRQ_NO_TARGET, .accepted = count_set(chip, takers) };
 	enum vmirq_verdict bad = form(irq);
 
@@ -181,7 +194,7 @@ struct delivery vmirq_deliver_set(struct chip *chip, const struct interrupt *irq
 		return out;
 	}
 	if (picks_one(irq)) {
-		uint32_t i = hashed_choice(irq, enabled, out.accepted);
+		uint32_t i = hashed_choice(irq, takers, out.accepted);
 
 		out.verdict = post_one(chip, &chip->posted[i], irq);
 		out.accepted = 1;

@@ -51,8 +51,12 @@ static inline enum vmirq_verdict post_vector(struct chip *chip, struct posted *p
 	bool pending = posted_set(p, vector, level);
 
 	/* B in posted.h. Outside the guest it looks by itself. */
-	if (unlikely(atomic_load(&p->mode) != MODE_OUTSIDE) && !vmirq_notify(chip, p))
+	if (unlikely(atomic_load(&p->mode) != MODE_OUTSIDE) && !vmirq_notify(chip, p)) {
+		/* Not posted then: only what is delivered may be counted so. */
+		if (!pending)
+			vecset_clear(&p->vectors, vector);
 		return VMIRQ_NO_TARGET;
+	}
 	return pending ? VMIRQ_COALESCED : VMIRQ_DELIVERED;
 }
 

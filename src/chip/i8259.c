@@ -139,6 +139,18 @@ struct line_result vmirq_i8259_set_line(struct i8259 *pic, uint32_t pin, bool le
 	return result;
 }
 
+struct line_result vmirq_i8259_look_at_line(struct i8259 *pic, uint32_t pin)
+{
+	struct line_result result;
+
+	if (pin >= I8259_PINS)
+		return NO_SUCH_PIN;
+	i8259_lock(pic);
+	result = drive(&pic->chip[pin >> 3], pin, pic->asserters[pin] > 0);
+	vmirq_i8259_finish(pic, &(struct i8259_events){ .acks = 0 });
+	return result;
+}
+
 bool vmirq_i8259_output(const struct i8259 *pic)
 {
 	/* Pairs with the release in update_output(). */

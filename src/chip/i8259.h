@@ -68,6 +68,9 @@ bool vmirq_i8259_validate(const struct i8259 *pic);
  * NO_ROUTE, -1. A masked edge is latched all the same. */
 struct line_result vmirq_i8259_set_line(struct i8259 *pic, uint32_t pin, bool level);
 
+/* A source has set the level that its line has already: what the kernel says to that. */
+struct line_result vmirq_i8259_look_at_line(struct i8259 *pic, uint32_t pin);
+
 /* INT to the processor. Without the lock. */
 bool vmirq_i8259_output(const struct i8259 *pic);
 

@@ -155,6 +155,19 @@ struct line_result vmirq_ioapic_set_line(struct ioapic *a, uint32_t pin, bool le
 	return set_line(a, pin, level, false);
 }
 
+struct line_result vmirq_ioapic_look_at_line(struct ioapic *a, uint32_t pin)
+{
+	struct line_result result = { .verdict = VMIRQ_DELIVERED, .status = 1 };
+
+	if (pin >= a->config.count)
+		return NO_SUCH_PIN;
+	ioapic_lock(a);
+	if (a->config.pins[pin].asserters)
+		result = drive(a, pin, pin == a->config.rtc_pin);
+	ioapic_unlock(a);
+	return result;
+}
+
 struct line_result vmirq_ioapic_set_line_status(struct ioapic *a, uint32_t pin, bool level)
 {
 	return set_line(a, pin, level, true);

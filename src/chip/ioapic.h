@@ -123,6 +123,10 @@ struct line_result vmirq_ioapic_set_line(struct ioapic *ioapic, uint32_t pin, bo
  * that accepted the tick before has made its EOI. */
 struct line_result vmirq_ioapic_set_line_status(struct ioapic *ioapic, uint32_t pin, bool level);
 
+/* A source has set the level that its line has already: nothing changes, but a level that could be
+ * delivered is, as on /dev/kvm. */
+struct line_result vmirq_ioapic_look_at_line(struct ioapic *ioapic, uint32_t pin);
+
 /* A local APIC has ended this vector. level: its TMR bit. Of an edge only acks are told, and the
  * RTC's tick counted. */
 void vmirq_ioapic_eoi(struct ioapic *ioapic, uint8_t vector, bool level);

@@ -157,6 +157,8 @@ static int complete(struct vmirq_vcpu *vcpu)
 		int error;
 
 		__atomic_store_n(&vcpu->kvm_run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+		/* It is the kernel's from here on: the exit may have been a write of TPR. */
+		vcpu->kvm_run->cr8 = vmirq_vcpu_cr8(vcpu);
 		vcpu->kvm_incomplete = false;
 		error = run_once(vcpu);
 		if (error == -EINTR || error == -EAGAIN)

@@ -13,13 +13,21 @@ static struct line_result none(enum vmirq_verdict verdict)
 	return (struct line_result){ .verdict = verdict, .status = VMIRQ_LINE_NOBODY };
 }
 
+/* What happens to the pins of a line. */
+enum pin_change { PIN_LOW, PIN_HIGH, PIN_SAME };
+
 static struct line_result set_pin(struct line_domain *lines, enum pin_of chip, uint32_t pin,
-				  bool level)
+				  enum pin_change change)
 {
+	struct ioapic *ioapic = &lines->ioapic[chip == PIN_IOAPIC ? pin >> 16 : 0]->ioapic;
+	uint32_t pic_pin = pin + (chip == PIN_SLAVE ? 8 : 0);
+
 	if (chip == PIN_IOAPIC)
-		return vmirq_ioapic_set_line_status(&lines->ioapic[pin >> 16]->ioapic, pin & 0xffff,
-						    level);
-	return vmirq_i8259_set_line(&lines->pic, pin + (chip == PIN_SLAVE ? 8 : 0), level);
+		return change == PIN_SAME ? vmirq_ioapic_look_at_line(ioapic, pin & 0xffff)
+					  : vmirq_ioapic_set_line_status(ioapic, pin & 0xffff,
+									 change == PIN_HIGH);
+	return change == PIN_SAME ? vmirq_i8259_look_at_line(&lines->pic, pic_pin)
+				  : vmirq_i8259_set_line(&lines->pic, pic_pin, change == PIN_HIGH);
 }
 
 /* Of two targets' outcomes, the one that the interrupt is said to have come to. */
@@ -34,7 +42,8 @@ static enum vmirq_verdict better(enum vmirq_verdict a, enum vmirq_verdict b)
 }
 
 /* The kernel's sum: what is not negative adds up (SEMANTICS: KVM_IRQ_LINE_STATUS). */
-static struct line_result set_pins(struct line_domain *lines, const struct route *route, bool level)
+static struct line_result set_pins(struct line_domain *lines, const struct route *route,
+				   enum pin_change change)
 {
 	struct line_result sum = none(VMIRQ_NO_ROUTE);
 
@@ -43,7 +52,7 @@ static struct line_result set_pins(struct line_domain *lines, const struct route
 
 		if (route->pin[i] == NO_PIN)
 			continue;
-		one = set_pin(lines, (enum pin_of)i, route->pin[i], level);
+		one = set_pin(lines, (enum pin_of)i, route->pin[i], change);
 		sum.verdict = better(sum.verdict, one.verdict);
 		if (one.status >= 0)
 			sum.status = one.status + (sum.status < 0 ? 0 : sum.status);
@@ -77,11 +86,12 @@ static struct line_result set_source(struct line_domain *lines, struct route_slo
 		result = level ? send_message(lines, &route) : none(VMIRQ_DELIVERED);
 	else if (route.kind == ROUTE_NONE)
 		result = none(VMIRQ_NO_ROUTE);
-	else if (!before != !more->sources)
-		result = set_pins(lines, &route, level);
 	else
-		/* Another source holds it high, or it was low: nothing changes at the pins. */
-		result = (struct line_result){ VMIRQ_COALESCED, level ? 0 : 1 };
+		/* Where another source holds it high, or it was low, nothing changes at the pins. */
+		result = set_pins(lines, &route,
+				  !before == !more->sources ? PIN_SAME
+				  : level		    ? PIN_HIGH
+							    : PIN_LOW);
 	if (level && (!(before & bit) || route.kind == ROUTE_MSI))
 		counts_add(&more->counts, result.verdict, 1);
 	return result;
@@ -143,8 +153,8 @@ enum vmirq_verdict vmirq_line_pulse_slot(struct line_domain *lines, struct route
 	if (route.kind != ROUTE_PINS) {
 		verdict = VMIRQ_NO_ROUTE;
 	} else if (!route_sources(slot)) {
-		verdict = set_pins(lines, &route, true).verdict;
-		set_pins(lines, &route, false);
+		verdict = set_pins(lines, &route, PIN_HIGH).verdict;
+		set_pins(lines, &route, PIN_LOW);
 	}
 	vmirq_route_unlock(lines->vm->routes, slot);
 	return verdict;
@@ -155,7 +165,7 @@ void vmirq_line_moved(void *opaque, const struct route_slot *slot, const struct 
 {
 	(void)slot;
 	if (route->kind == ROUTE_PINS)
-		set_pins(opaque, route, on);
+		set_pins(opaque, route, on ? PIN_HIGH : PIN_LOW);
 }
 
 int vmirq_line_level(struct vmirq_vm *vm, uint32_t gsi)

@@ -34,7 +34,8 @@ struct vmirq_irqfd_config {
 	uint32_t gsi;
 	/** 0. */
 	uint32_t flags;
-	/** An eventfd, or -1 for an irqfd that is only signalled by vmirq_irqfd_signal(). The library
+	/** An eventfd, or -1 (not 0, which is a descriptor) for an irqfd that is only signalled by
+	 *  vmirq_irqfd_signal(). The library
 	 *  keeps its own duplicate until deassign: closing the caller's copy is harmless. */
 	int eventfd;
 	/** NULL = the VM's own pump. Must outlive the irqfd. Used with an eventfd only. */
@@ -67,8 +68,8 @@ VMIRQ_API int vmirq_irqfd_deassign(struct vmirq_irqfd *irqfd);
 /**
  * KVM_IRQFD in the kernel's own words (KVM API 4.75): assign, or with KVM_IRQFD_FLAG_DEASSIGN
  * deassign what matches eventfd *and* GSI; finding nothing is success.
- * -EINVAL: unknown flags (before the descriptors are looked at), RESAMPLE where no chip can do
- * levels. The rest as above.
+ * -EINVAL: unknown flags (before the descriptors are looked at), and, in this release, RESAMPLE. The rest
+ * as above.
  */
 VMIRQ_API int vmirq_irqfd(struct vmirq_vm *vm, const struct kvm_irqfd *args);
 

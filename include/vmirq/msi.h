@@ -24,8 +24,8 @@ struct vmirq_vm;
 /**
  * Send one message. Returns how many local APICs accepted it, 0 if none did, -EINVAL for unknown
  * flags or, with 32-bit ids, address_hi & 0xff not 0. A LAPIC that had it pending already counts.
- * A message that no LAPIC can take by its form (vector below 16, reserved mode, other address)
- * returns 1, as the kernel does; its verdict says what happened to it.
+ * Of a message that no LAPIC can take by its form (vector below 16, reserved mode, other address) it is, as
+ * in the kernel, how many it would have reached (ExtINT: 0); its verdict says what happened to it.
  */
 VMIRQ_API int vmirq_msi_send(struct vmirq_vm *vm, const struct kvm_msi *msi);
 

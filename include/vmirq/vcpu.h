@@ -15,7 +15,7 @@
  *       case VMIRQ_STEP_NMI:     the same for an NMI (nothing to acknowledge)
  *       case VMIRQ_STEP_WINDOW:  ask the CPU to exit when it can take an interrupt, then as ENTER
  *       case VMIRQ_STEP_ENTER:   run the guest until it exits; then vmirq_vcpu_leave(vcpu)
- *       case VMIRQ_STEP_PARK:    vmirq_vcpu_park(vcpu, timeout)
+ *       case VMIRQ_STEP_PARK:    vmirq_vcpu_park(vcpu, timeout), then step again
  *       case VMIRQ_STEP_INIT:    reset the CPU to its INIT state (the LAPIC is done already)
  *       case VMIRQ_STEP_SIPI:    start the CPU at vector << 12
  *       case VMIRQ_STEP_SMI:     enter SMM, or ignore it
@@ -30,12 +30,13 @@
  * make the entry exit at once. How that is done is the back end's business (`kick`, `kick_signal`
  * and `kvm_run` in the config); a kick that comes late must be harmless.
  *
- * `flags` tell what the CPU could take now. An interrupt handed out by INJECT and acknowledged is
+ * `flags` tell what the CPU could take now; 0: nothing, and a pending vector gives WINDOW. An interrupt handed out by INJECT and acknowledged is
  * in service. Where the entry then fails before the CPU took it (an exit with the event still to be
  * delivered that will not be re-delivered by the CPU itself), vmirq_vcpu_unack() puts it back.
  *
  * Who may call: bind_thread, step, ack, unack, leave, park, mmio, msr and cr8 calls belong to the
- * vCPU's own thread. kick, interrupt, stop, start and the counters are for anybody.
+ * vCPU's own thread (checked by vmirq_kvm_run() only; without bind_thread a kick finds no thread). kick,
+ * interrupt, stop, start and the counters are for anybody.
  */
 #ifndef VMIRQ_VCPU_H
 #define VMIRQ_VCPU_H
@@ -70,8 +71,8 @@ struct vmirq_vcpu_config {
 	uint32_t apic_id;
 	/** VMIRQ_VCPU_* flags. */
 	uint32_t flags;
-	/** Signal sent to the bound thread to kick it, or 0. The caller installs a handler for it,
-	 *  an empty one will do. Used where `kick.fn` is NULL. */
+	/** Signal sent to the bound thread to kick it, or 0. The caller installs a handler for it, an
+	 *  empty one will do; without one the first kick ends the process. Used where `kick.fn` is NULL. */
 	int kick_signal;
 	/** This vCPU's mapped kvm_run, or NULL. A kick stores immediate_exit = 1 in it first, so a
 	 *  signal that comes just before KVM_RUN is not missed. */
@@ -122,8 +123,9 @@ enum vmirq_park {
 };
 
 /**
- * Create a vCPU in an empty slot.
- * -EINVAL: size, slot or flag out of range; -E2BIG: unknown non-zero field; -EEXIST: slot or APIC id
+ * Create a vCPU in an empty slot. Its local APIC starts as at power-up: software-disabled, so that signals
+ * are `apic_disabled` until the guest (or vmirq_vcpu_mmio() at 0xfee000f0) sets SVR bit 8.
+ * -EINVAL: size, slot or flag out of range, apic_id 0xffffffff; -E2BIG: unknown non-zero field; -EEXIST: slot or APIC id
  * in use; -ENOMEM. Thread safety: any thread; beside signals and guests that run.
  */
 VMIRQ_API int vmirq_vcpu_create(struct vmirq_vm *vm, const struct vmirq_vcpu_config *config,
@@ -186,7 +188,7 @@ VMIRQ_API int vmirq_vcpu_stop(struct vmirq_vcpu *vcpu);
 VMIRQ_API int vmirq_vcpu_start(struct vmirq_vcpu *vcpu);
 
 /** Reset the local APIC as power-up does; pending vectors are counted as reset.
- *  -EBUSY unless the vCPU is stopped or has no thread. */
+ *  -EBUSY unless the vCPU is stopped, has no thread, or the caller is its thread. */
 VMIRQ_API int vmirq_vcpu_reset(struct vmirq_vcpu *vcpu);
 
 /**

@@ -89,15 +89,15 @@ struct vmirq_vm_config {
 /**
  * Create a VM's interrupt domain.
  * -EINVAL: size below the first release's, an unknown irqchip or flag, max_vcpus above 4096.
- * -E2BIG: a field this library does not know is not zero. -ENOMEM.
+ * -E2BIG: a field this library does not know is not zero. -EMFILE, -ENOMEM.
  * Thread safety: any thread. Progress: may allocate.
  */
 VMIRQ_API int vmirq_vm_create(const struct vmirq_vm_config *config, struct vmirq_vm **out);
 
 /**
  * Tear the VM down: deassigns every irqfd, destroys every vCPU, frees everything.
- * The caller's threads must be out of the library for this VM, and stay out: a vCPU thread that
- * still runs makes it -EBUSY (stop it first) and changes nothing. NULL is 0.
+ * The caller's threads must be out of the library for this VM, and stay out: a vCPU that still has a
+ * thread (vmirq_vcpu_unbind_thread()) makes it -EBUSY, and nothing is changed. NULL is 0.
  */
 VMIRQ_API int vmirq_vm_destroy(struct vmirq_vm *vm);
 

@@ -260,8 +260,9 @@ enum lapic_msr vmirq_lapic_wrmsr(struct lapic *l, uint32_t msr, uint64_t value)
 		vmirq_lapic_send_ipi(l, (uint32_t)value, (uint32_t)(value >> 32));
 		return LAPIC_MSR_DONE;
 	}
-	/* EOI and ESR take 0 only (11.12.1.2). */
-	if (value >> 32 || ((reg == LAPIC_EOI || reg == LAPIC_ESR) && value) ||
+	/* ESR takes 0 only, and EOI too (11.12.1.2), but for /dev/kvm. */
+	if (value >> 32 || (reg == LAPIC_ESR && value) ||
+	    (reg == LAPIC_EOI && value && l->chip->profile_spec) ||
 	    !vmirq_lapic_write(l, reg, (uint32_t)value))
 		return LAPIC_MSR_FAULT;
 	return LAPIC_MSR_DONE;

@@ -80,15 +80,18 @@ static void every_msr_of_the_range_is_written(void **state)
 	soft_free(s);
 }
 
-/* EOI and ESR take 0 only; the self-IPI only a vector; the ICR's reserved bits are 13, 17:16, 31:20. */
+/* ESR takes 0 only, EOI in profile spec; the self-IPI only a vector; the ICR's reserved bits are 13, 17:16, 31:20. */
 static void reserved_bits(void **state)
 {
 	struct soft *s = soft_new_flags(1, 0, VMIRQ_VCPU_X2APIC);
+	struct soft *spec = soft_new_flags(1, VMIRQ_VM_PROFILE_SPEC, VMIRQ_VCPU_X2APIC);
 	struct vmirq_vcpu *vcpu = s->vcpu[0];
 
 	(void)state;
 	for (unsigned int bit = 0; bit < 32; bit++) {
-		assert_int_equal(vmirq_vcpu_wrmsr(vcpu, 0x80b, UINT64_C(1) << bit), -EINVAL);
+		assert_int_equal(vmirq_vcpu_wrmsr(vcpu, 0x80b, UINT64_C(1) << bit), 0);
+		assert_int_equal(vmirq_vcpu_wrmsr(spec->vcpu[0], 0x80b, UINT64_C(1) << bit),
+				 -EINVAL);
 		assert_int_equal(vmirq_vcpu_wrmsr(vcpu, 0x828, UINT64_C(1) << bit), -EINVAL);
 		if (bit >= 8)
 			assert_int_equal(vmirq_vcpu_wrmsr(vcpu, 0x83f, 0x41 | UINT64_C(1) << bit),
@@ -101,6 +104,7 @@ static void reserved_bits(void **state)
 	take_nothing(vcpu);
 	assert_int_equal(vmirq_vcpu_wrmsr(vcpu, 0x83f, 0x41), 0);
 	take_only(vcpu, 0x41);
+	soft_free(spec);
 	soft_free(s);
 }
 

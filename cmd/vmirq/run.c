@@ -222,8 +222,10 @@ static enum exit_code report(struct run *run, FILE *json)
 		run_print_failures(run, stderr);
 	} else {
 		run_print_table(run, stdout);
-		if (fflush(stdout) == EOF)
+		if (fflush(stdout) == EOF || ferror(stdout)) {
+			fprintf(stderr, "vmirq run: standard output: %s\n", strerror(errno));
 			return EXIT_FAILED;
+		}
 	}
 	if (json) {
 		ret = run_write_json(run, json);

@@ -20,8 +20,8 @@ void run_help(void)
 		       source_kinds[i]->name, source_kinds[i]->arg ? "[:" : "",
 		       source_kinds[i]->arg ? source_kinds[i]->arg : "",
 		       source_kinds[i]->arg ? "]" : "", source_kinds[i]->what);
-	fputs("  --count N            raises of each source (default 20000; vhost-user-blk: requests,\n"
-	      "                       at most 20000)\n"
+	fputs("  --count N            raises of each source, to 10^12 (default 20000; vhost-user-blk:\n"
+	      "                       requests, at most 20000)\n"
 	      "  --cpu WHAT           kvm; threads: C handlers stand for the guest, no /dev/kvm\n"
 	      "                       needed; auto: kvm where /dev/kvm opens, else threads (default)\n"
 	      "  --irqchip soft       where the interrupt controller is: in this process (default)\n"
@@ -29,8 +29,9 @@ void run_help(void)
 	      "  --paced              each source waits for the handler before its next raise, so that\n"
 	      "                       nothing coalesces; without a handler within 5 s the interrupt is\n"
 	      "                       lost, and the run says where it got stuck\n"
-	      "  --x2apic             the guest uses its local APICs by MSR in place of by memory\n"
-	      "  --busy               vCPUs spin in the guest in place of HLT\n"
+	      "  --x2apic             the guest uses its local APICs by MSR, not by memory\n"
+	      "  --busy               vCPUs spin in the guest and do not HLT; wants a core for\n"
+	      "                       each, or the latencies are the host's scheduler's\n"
 	      "  --timeout S          give up after S seconds and say where everything is (default 120)\n"
 	      "  --json FILE          the account for programs; - = stdout, with nothing else on it\n"
 	      "\n"
@@ -43,9 +44,9 @@ void run_help(void)
 	      "In the table, and for each source in the JSON:\n"
 	      "  raised     signals the library was given. Equals the source's own count (JSON: own;\n"
 	      "             null where a device's signals cannot be counted from outside)\n"
-	      "  delivered  newly taken by a vCPU\n"
+	      "  delivered  newly taken by a vCPU (the library's `delivered` less `merged`)\n"
 	      "  coalesced  the vector was pending already: the guest sees one interrupt for both.\n"
-	      "             Includes those joined in the vCPU's IRR (JSON: merged)\n"
+	      "             The library's `coalesced`, and `merged`: joined in the vCPU's IRR\n"
 	      "  other      all other outcomes, named below the table; eventfd_merged: several writes\n"
 	      "             to an eventfd that were read at once\n"
 	      "  held       given, but not decided yet\n"
@@ -60,6 +61,7 @@ void run_help(void)
 	      "  vmirq run --source call --source eventfd --paced\n"
 	      "\n"
 	      "exit codes: 0 = nothing lost, nothing extra, nothing failed; 1 = otherwise, or not\n"
-	      "finished; 2 = usage; 77 = the machine lacks what was asked for by name.\n",
+	      "finished (SIGINT and SIGTERM end a run early, the account is still given); 2 = usage;\n"
+	      "77 = the machine lacks what was asked for by name.\n",
 	      stdout);
 }

@@ -61,9 +61,10 @@ static void print_remarks(const struct source *source, FILE *out)
 	if (!source->kind->counts_itself)
 		fprintf(out,
 			"  %s: %" PRIu64
-			" requests, all data as in the image. The device decides how "
-			"often it signals;\n    its own count cannot be seen from outside.\n",
-			source->name, requests);
+			" requests, %s. The device decides how often it signals\n    (once at "
+			"start-up); its own count cannot be seen from outside.\n",
+			source->name, requests,
+			requests ? "all data as in the image" : "nothing read");
 	if (source->note[0])
 		fprintf(out, "  %s: %s\n", source->name, source->note);
 	if (source->error[0])
@@ -72,7 +73,7 @@ static void print_remarks(const struct source *source, FILE *out)
 
 static void print_meaning(FILE *out)
 {
-	fputs("\nraised = delivered + coalesced + other + held, by the library's count. coalesced: the "
+	fputs("\nraised = delivered + coalesced + other + held, by the library's counts. coalesced: the "
 	      "guest sees one\ninterrupt for several. handled: what the guest's own handlers counted; "
 	      "it must equal delivered.\nLatency in microseconds, from the raise to the handler's "
 	      "count being seen to move",

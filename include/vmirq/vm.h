@@ -38,7 +38,7 @@ struct vmirq_clock {
 
 /** One IOAPIC. */
 struct vmirq_ioapic_config {
-	/** Guest physical address of its window, a multiple of 0x100. */
+	/** Guest physical address of its window, a multiple of 0x100; no two have the same. */
 	uint64_t base;
 	/** 24..240. */
 	uint32_t pins;
@@ -75,7 +75,8 @@ struct vmirq_vm_config {
 #define VMIRQ_VM_MSI_EXT_DEST_ID (1u << 1)
 
 /** An IOAPIC (24 pins, version 0x11, at 0xfec00000) and a pair of 8259s, with the PC's routes: GSI
- *  0..15 to both, GSI 0 to IOAPIC pin 2, 16..23 to the IOAPIC. As KVM_CREATE_IRQCHIP. */
+ *  0..15 to both, GSI 0 to IOAPIC pin 2 (where a PC's timer is; KVM_CREATE_IRQCHIP leaves that to the VMM),
+ *  16..23 to the IOAPIC. */
 #define VMIRQ_VM_PC_CHIPS (1u << 2)
 /** A PIT at ports 0x40..0x43 and 0x61, its counter 0 on GSI 0; wants VMIRQ_VM_PC_CHIPS. As
  *  KVM_CREATE_PIT2. Ticks that the guest was too slow for are injected later. */

@@ -278,6 +278,9 @@ static void put_base(struct lapic *l, uint64_t value)
 		vmirq_lapic_put_x2apic_id(l);
 		/* The ICR's upper half is not preserved (11.12.5.1). */
 		lapic_put(l, LAPIC_ICR2, 0);
+	} else if (!(old & APIC_BASE_ENABLED)) {
+		/* A state that was loaded while disabled may have another. */
+		lapic_put(l, LAPIC_ID, l->initial_id << 24);
 	}
 	vmirq_lapic_update_map(l);
 }

@@ -164,7 +164,7 @@ void vmirq_lapic_timer_write_tsc_deadline(struct lapic *l, uint64_t tsc)
 	uint64_t tsc_now;
 	uint32_t khz = 0;
 
-	if (mode(l) != TSC_DEADLINE)
+	if (mode(l) != TSC_DEADLINE || !lapic_hw_enabled(l))
 		return;
 	l->timer.tsc_deadline = tsc;
 	if (!tsc) {

@@ -301,11 +301,15 @@ int vmirq_irqfd(struct vmirq_vm *vm, const struct kvm_irqfd *args)
 		return -EINVAL;
 	if (args->flags & KVM_IRQFD_FLAG_DEASSIGN)
 		return deassign_matching(vm, (int)args->fd, args->gsi);
-	/* No chip of this VM can do levels. */
-	if (args->flags & KVM_IRQFD_FLAG_RESAMPLE)
-		return -EINVAL;
 	if ((int)args->fd < 0)
 		return -EBADF;
+	if (args->flags & KVM_IRQFD_FLAG_RESAMPLE) {
+		uint64_t token;
+		int error = vmirq_eventfd_token((int)args->fd, &token);
+
+		/* Not yet; but what is wrong with the descriptor is said first, as by the kernel. */
+		return error ? error : -EINVAL;
+	}
 	config.gsi = args->gsi;
 	config.eventfd = (int)args->fd;
 	return vmirq_irqfd_assign(vm, &config, &irqfd);

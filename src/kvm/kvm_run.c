@@ -121,6 +121,19 @@ static int do_exit(struct vmirq_vcpu *vcpu)
 	}
 }
 
+/* The kernel keeps IA32_APIC_BASE and has allowed each of the guest's steps; only where they have led is
+ * seen. Where one step does not lead there, several do, through "disabled". */
+static void follow_apic_base(struct vmirq_vcpu *vcpu, uint64_t base)
+{
+	uint64_t disabled = base & ~(uint64_t)(APIC_BASE_ENABLED | APIC_BASE_X2APIC);
+
+	if (!vmirq_vcpu_set_apic_base(vcpu, base))
+		return;
+	vmirq_vcpu_set_apic_base(vcpu, disabled);
+	vmirq_vcpu_set_apic_base(vcpu, disabled | APIC_BASE_ENABLED);
+	vmirq_vcpu_set_apic_base(vcpu, base);
+}
+
 /* The guest changes both without an exit of their own. */
 static void take_cpu_state(struct vmirq_vcpu *vcpu)
 {
@@ -129,7 +142,7 @@ static void take_cpu_state(struct vmirq_vcpu *vcpu)
 	if (run->cr8 != vmirq_vcpu_cr8(vcpu))
 		vmirq_vcpu_set_cr8(vcpu, run->cr8);
 	if (run->apic_base && run->apic_base != vmirq_vcpu_apic_base(vcpu))
-		vmirq_vcpu_set_apic_base(vcpu, run->apic_base);
+		follow_apic_base(vcpu, run->apic_base);
 }
 
 /* 0: something happened that is the loop's to see; -errno of KVM_RUN, -EINTR among them. */

@@ -115,11 +115,24 @@ static void broadcast_eoi(void *opaque, uint8_t vector, bool level)
 		vmirq_ioapic_eoi(&lines->ioapic[i]->ioapic, vector, level);
 }
 
+/* Before the version is cut to its register's width; and an address is one chip's. */
+static bool config_possible(const struct line_domain *lines,
+			    const struct vmirq_ioapic_config *config)
+{
+	for (uint32_t i = 0; i < lines->ioapics; i++)
+		if (lines->ioapic[i]->ioapic.config.base == config->base)
+			return false;
+	return config->version <= UINT8_MAX;
+}
+
 static int add_ioapic(struct line_domain *lines, const struct vmirq_ioapic_config *config)
 {
-	struct line_ioapic *io = calloc(1, sizeof(*io));
 	struct route_table *routes = lines->vm->routes;
+	struct line_ioapic *io;
 
+	if (!config_possible(lines, config))
+		return -EINVAL;
+	io = calloc(1, sizeof(*io));
 	if (!io)
 		return -ENOMEM;
 	io->lines = lines;

@@ -16,6 +16,13 @@ test:
 	@scripts/setup build run test
 	@scripts/test
 
+# Each target, or TARGET, for so many seconds.
+SECONDS := 60
+TARGET :=
+fuzz:
+	@scripts/setup build test
+	@scripts/fuzz $(SECONDS) $(TARGET)
+
 lint:
 	@scripts/setup build test lint
 	@scripts/build $(BUILD)
@@ -25,16 +32,17 @@ install: all
 	@scripts/install $(BUILD) "$(PREFIX)" "$(DESTDIR)"
 
 clean:
-	rm -rf build build-tsan build-asan
+	rm -rf build build-tsan build-asan build-fuzz
 
 help:
 	@echo "make          install what the build needs, build; the command is build/vmirq"
 	@echo "make run      build, then build/vmirq run"
 	@echo "make test     all tests, then those of threads and memory again under sanitizers"
+	@echo "make fuzz     fuzz each chip: SECONDS=$(SECONDS) each, TARGET=lapic for one"
 	@echo "make lint     clang-format, clang-tidy, cppcheck, headers"
 	@echo "make install  PREFIX=$(PREFIX), DESTDIR honoured"
 	@echo "make clean    remove every build directory"
 
-.PHONY: all run test lint install clean help
+.PHONY: all run test fuzz lint install clean help
 # Each recipe's lines run one after the other; ninja does the parallel work.
 .NOTPARALLEL:

@@ -67,7 +67,8 @@ int child_start(struct child *child, const char *program, char **argv, const cha
 	char path[4096], **environment;
 	int ret;
 
-	*child = (struct child){ .program = program, .death_fd = -1, .log = -1, .dead = true };
+	*child = (struct child)CHILD_NONE;
+	child->program = program;
 	ret = child_spawn_find(program, path, sizeof(path));
 	if (ret)
 		return ret;
@@ -102,7 +103,8 @@ int child_alive(struct child *child)
 	while (got < 0 && errno == EINTR);
 	if (got == 0)
 		return 0;
-	/* An error means that somebody else has reaped it: gone all the same, its status unknown. */
+	/* An error means that somebody else has reaped it: gone all the same, its status unknown.
+	 * */
 	if (got < 0)
 		child->status = 0;
 	child->dead = true;

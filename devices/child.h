@@ -2,9 +2,9 @@
 /*
  * A device's process: started, watched, and stopped by its pid; never left behind.
  *
- * It dies with the *thread* that started it (prctl PR_SET_PDEATHSIG), so start it from one that lives
- * as long as the device is wanted, such as the main thread. It runs in a process group of its own: a
- * Ctrl-C at the terminal reaches us, not it.
+ * It dies with the *thread* that started it (prctl PR_SET_PDEATHSIG), so start it from one that
+ * lives as long as the device is wanted, such as the main thread. It runs in a process group of its
+ * own: a Ctrl-C at the terminal reaches us, not it.
  *
  * Thread safety: one thread at a time on one child; anybody may poll its death_fd.
  */
@@ -26,6 +26,12 @@ struct child {
 	/* As waitpid() gave it, once dead. */
 	int status;
 };
+
+/* One that was never started, for child_stop(). */
+#define CHILD_NONE                                      \
+	{                                               \
+		.death_fd = -1, .log = -1, .dead = true \
+	}
 
 /* 0 if the program is there to be started; -ENOENT. */
 int child_available(const char *program);

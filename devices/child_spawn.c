@@ -45,8 +45,8 @@ static int place_descriptors(int output, int pass)
 		return -1;
 	if (pass >= 0 && dup2(pass, CHILD_SPAWN_FD) < 0)
 		return -1;
-	/* Ours are all close-on-exec; what we were started with may not be. Best effort: the call is
-	 * of Linux 5.11. */
+	/* Ours are all close-on-exec; what we were started with may not be. Best effort: the call
+	 * is of Linux 5.11. */
 	syscall(SYS_close_range, first, ~0u, CLOSE_RANGE_CLOEXEC);
 	return 0;
 }
@@ -62,7 +62,8 @@ static void __attribute__((noreturn)) child(const struct child_spawn *how, int r
 	/* It may have died before the line above. */
 	if (getppid() != parent)
 		_exit(127);
-	/* Not setsid(): see storage_daemon_spawn.c about autogroup. */
+	/* Not setsid(): where the kernel groups by session for fairness (autogroup), that has been
+	 * seen to leave a woken daemon without a CPU for seconds on a busy machine (Linux 6.18). */
 	setpgid(0, 0);
 	for (int signal = 1; signal < NSIG; signal++)
 		sigaction(signal, &standard, NULL);

@@ -13,17 +13,17 @@
 #include "x_remote_process.h"
 
 /* Without its boot ROM, which would only be read from the disk. */
-#define DEVICE "e1000,romfile=,mitigation=off"
+#define DEVICE "e1000,romfile="
 
 /* PCI 3.0, 6.1: the header of configuration space. */
-#define PCI_ID	    0x00
-#define PCI_COMMAND 0x04
-#define PCI_BAR0    0x10
+#define PCI_ID			 0x00
+#define PCI_COMMAND		 0x04
+#define PCI_BAR0		 0x10
 
 #define PCI_COMMAND_MEMORY	 0x2u
 #define PCI_COMMAND_INTX_DISABLE 0x400u
 
-#define ID_82540EM 0x100e8086u
+#define ID_82540EM		 0x100e8086u
 
 /* Where BAR0 is in the device's own address space. Where a guest sees it is the VMM's affair. */
 #define BAR0 0xfe000000u
@@ -53,13 +53,13 @@ static int give_memory(struct e1000 *e1000)
 
 	if (fd < 0)
 		return -errno;
-	ret = ftruncate(fd, (off_t)size) ? -errno :
-					   x_remote_set_memory(&e1000->remote, fd, size);
+	ret = ftruncate(fd, (off_t)size) ? -errno : x_remote_set_memory(&e1000->remote, fd, size);
 	close(fd);
 	return ret;
 }
 
-/* Answers all ones where it does not decode, as a PCI bus does; so what was written is read back. */
+/* Answers all ones where it does not decode, as a PCI bus does; so what was written is read back.
+ * */
 static int map_bar0(struct e1000 *e1000)
 {
 	struct x_remote *remote = &e1000->remote;
@@ -76,7 +76,8 @@ static int map_bar0(struct e1000 *e1000)
 		ret = x_remote_config_read(remote, PCI_BAR0, 4, &address);
 	if (ret)
 		return ret;
-	/* 6.2.5.1: the bits that stay 0 are the size; of a 32-bit memory BAR the low four say so. */
+	/* 6.2.5.1: the bits that stay 0 are the size; of a 32-bit memory BAR the low four say so.
+	 * */
 	if (id != ID_82540EM || size != (uint32_t)-E1000_BAR0_SIZE || address != BAR0)
 		return -EPROTO;
 	return x_remote_config_write(remote, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
@@ -102,10 +103,9 @@ static int set_up(struct e1000 *e1000)
 	int ret = give_memory(e1000);
 
 	if (!ret)
-		ret = map_bar0(e1000);
-	/* After a question that was answered, since this has no answer by which to know how it went. */
-	if (!ret)
 		ret = x_remote_set_irqfd(&e1000->remote, e1000->intr, e1000->resample);
+	if (!ret)
+		ret = map_bar0(e1000);
 	return ret ? ret : enable(e1000);
 }
 
@@ -116,7 +116,7 @@ static struct e1000 *create(void)
 	if (!e1000)
 		return NULL;
 	e1000->remote.fd = -1;
-	e1000->child = (struct child){ .death_fd = -1, .log = -1, .dead = true };
+	e1000->child = (struct child)CHILD_NONE;
 	e1000->intr = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	e1000->resample = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (e1000->intr >= 0 && e1000->resample >= 0)

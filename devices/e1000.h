@@ -4,11 +4,15 @@
  * source of level-triggered interrupts (INTx).
  *
  * A cause raised asserts the line, which signals `intr`. While the line is up, every signal to
- * `resample` makes the device signal `intr` again. Reading ICR clears the cause and lowers the line.
- * Both eventfds are the caller's to bind to a GSI, as a resample irqfd; this file never touches them.
+ * `resample` makes the device signal `intr` again. Reading ICR clears the cause and lowers the
+ * line. Both eventfds are the caller's to bind to a GSI, as a resample irqfd; this file does not
+ * touch them after the start. QEMU has cleared their O_NONBLOCK by then.
  *
- * The card limits its own interrupts: after one it holds the next back until 128 us have passed, as
- * the 8254x manual says of ITR. A cause raised meanwhile is signalled then; it is never lost.
+ * Resampling is not acknowledged. A cause that is raised after an EOI but before the device has
+ * looked at the signal to `resample` is signalled twice, and its second interrupt may find ICR 0.
+ *
+ * The card limits its own interrupts: after one it holds the next back until 128 us have passed
+ * (QEMU's "mitigation"). A cause raised meanwhile is signalled then; it is never lost.
  *
  * Errors are those of x_remote.h: the process is not trusted, and every call is bounded in time.
  * Thread safety: any thread, any time, unless it says so; may block.
@@ -37,10 +41,10 @@ struct e1000;
 /* 0 if QEMU is there to be started; -ENOENT. */
 int e1000_available(void);
 
-/* Start QEMU, map BAR0 and enable the cause. At most start_ms until it is ready; later calls take at
- * most timeout_ms each. From one thread that lives as long as the device: see child.h.
- * -ENOENT: no such program; -EPROTO also if it is no e1000. `why` (may be NULL, then size 0) gets one
- * line of what QEMU had to say, or "". */
+/* Start QEMU, map BAR0 and enable the cause. At most start_ms until it is ready; later calls take
+ * at most timeout_ms each. From one thread that lives as long as the device: see child.h. -ENOENT:
+ * no such program; -EPROTO also if it is no e1000. `why` (may be NULL, then size 0) gets one line
+ * of what QEMU had to say, or "". */
 int e1000_start(int start_ms, int timeout_ms, struct e1000 **out, char *why, size_t size);
 
 /* The same with a device process of somebody else's, behind a connected socket, which is taken over

@@ -4,8 +4,8 @@
  * makes sure that it does not outlive this process.
  *
  * The daemon dies with the *thread* that started it (prctl PR_SET_PDEATHSIG), so start it from one
- * that lives as long as the device is wanted, such as the main thread. It runs in a process group of
- * its own: a Ctrl-C at the terminal reaches us, not it.
+ * that lives as long as the device is wanted, such as the main thread. It runs in a process group
+ * of its own: a Ctrl-C at the terminal reaches us, not it.
  */
 #ifndef DEVICES_STORAGE_DAEMON_H
 #define DEVICES_STORAGE_DAEMON_H

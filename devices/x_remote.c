@@ -95,24 +95,28 @@ static int check_quiet(struct x_remote *remote)
 	return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -ECONNRESET;
 }
 
-/* Until there is something to read. A dead process may leave its socket open in another one. */
-static int wait_for_answer(struct x_remote *remote, int64_t deadline)
+/* Until `fd` is ready. A dead process may leave its socket open in another one; and of an eventfd
+ * nobody learns at all that the other side is gone, but by the socket. */
+static int wait_for(struct x_remote *remote, int fd, short events, int64_t deadline)
 {
-	struct pollfd pfd[2] = {
-		{ .fd = remote->fd, .events = POLLIN },
+	struct pollfd pfd[3] = {
+		{ .fd = fd, .events = events },
 		{ .fd = remote->death_fd, .events = POLLIN },
+		{ .fd = fd == remote->fd ? -1 : remote->fd, .events = POLLIN | POLLRDHUP },
 	};
 
 	for (;;) {
 		int64_t left = deadline - socket_now_ms();
-		int n = poll(pfd, 2, left > 0 ? (int)left : 0);
+		int ret, n = poll(pfd, 3, left > 0 ? (int)left : 0);
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (n > 0 && pfd[0].revents)
 			return 0;
-		if (n > 0)
-			return -ECONNRESET;
+		if (n > 0) {
+			ret = pfd[2].revents ? check_quiet(remote) : 0;
+			return ret ? ret : -ECONNRESET;
+		}
 		if (left <= 0)
 			return -ETIMEDOUT;
 	}
@@ -122,7 +126,7 @@ static int wait_for_answer(struct x_remote *remote, int64_t deadline)
 static int receive_answer(struct x_remote *remote, uint64_t *answer, int64_t deadline)
 {
 	struct header header;
-	int ret = wait_for_answer(remote, deadline);
+	int ret = wait_for(remote, remote->fd, POLLIN, deadline);
 
 	if (!ret)
 		ret = socket_receive(remote->fd, &header, sizeof(header), deadline);
@@ -182,9 +186,23 @@ int x_remote_set_memory(struct x_remote *remote, int memory_fd, uint64_t size)
 
 int x_remote_set_irqfd(struct x_remote *remote, int intr, int resample)
 {
+	uint64_t full = UINT64_MAX - 1;
 	int fds[2] = { intr, resample };
+	int ret;
 
-	return exchange(remote, SET_IRQFD, NULL, 0, fds, 2, NULL, 0);
+	if (write(resample, &full, sizeof(full)) != sizeof(full))
+		return -EINVAL;
+	ret = exchange(remote, SET_IRQFD, NULL, 0, fds, 2, NULL, 0);
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&remote->lock);
+	if (!remote->error)
+		/* A full eventfd can be written again once the peer has read it. */
+		remote->error =
+			wait_for(remote, resample, POLLOUT, socket_now_ms() + remote->timeout_ms);
+	ret = remote->error;
+	pthread_mutex_unlock(&remote->lock);
+	return ret;
 }
 
 static bool access_valid(uint64_t address, uint32_t size, uint32_t size_max)

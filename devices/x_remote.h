@@ -9,9 +9,10 @@
  *   -ECONNRESET  the peer closed the connection, or its process died
  *   -ETIMEDOUT   no answer, or no room to send, in time
  *   -EIO         the peer says that the access failed
- * After any of the first three the connection is good for x_remote_close() only, and every call says
- * the same again: an answer that comes late must not pass for that to the next question. Descriptors
- * that a peer attaches to an answer are dropped by the kernel, since no room is given for them.
+ * After any of the first three the connection is good for x_remote_close() only, and every call
+ * says the same again: an answer that comes late must not pass for that to the next question.
+ * Descriptors that a peer attaches to an answer are dropped by the kernel, since no room is given
+ * for them.
  *
  * Thread safety: any thread, any time, except attach and close. May block on a mutex and in poll.
  */
@@ -44,8 +45,13 @@ void x_remote_set_timeout(struct x_remote *remote, int timeout_ms);
  * is no answer: an access that follows says whether the peer is still there. */
 int x_remote_set_memory(struct x_remote *remote, int memory_fd, uint64_t size);
 
-/* The eventfds of INTx: the device signals `intr` when its line rises, and again on a signal to
- * `resample` if it is still up. No answer either. */
+/* The eventfds of INTx, new and non-blocking: the device signals `intr` when its line rises, and
+ * again on a signal to `resample` if it is still up. Returns once the peer has read `resample`, so
+ * also -ETIMEDOUT and -ECONNRESET; -EINVAL: not such an eventfd. QEMU makes both block: whoever
+ * reads or writes them later must not rely on O_NONBLOCK.
+ *
+ * Do this before any other set-up: QEMU answers already while it starts, and then resets the
+ * device, which forgets it all but not this. It reads `resample` after that only. */
 int x_remote_set_irqfd(struct x_remote *remote, int intr, int resample);
 
 /* Configuration space; size 1, 2 or 4, aligned, within 4 KiB, or -EINVAL. */

@@ -8,7 +8,7 @@
 
 #include "child_spawn.h"
 
-#define PROGRAM "qemu-system-x86_64"
+#define PROGRAM	   "qemu-system-x86_64"
 #define NUMBER(n)  #n
 #define AS_TEXT(n) NUMBER(n)
 
@@ -25,9 +25,9 @@ static int start(struct child *child, const char *device, int pass)
 	char device_option[] = "-device", device_value[256];
 	char object[] = "-object";
 	char object_value[] = "x-remote-object,id=remote,devid=device,fd=" AS_TEXT(CHILD_SPAWN_FD);
-	char *argv[] = { NULL,		nodefaults,    no_config,     machine,	    machine_value,
-			 display,	display_value, device_option, device_value, object,
-			 object_value,	NULL };
+	char *argv[] = { NULL,		nodefaults, no_config,	   machine,
+			 machine_value, display,    display_value, device_option,
+			 device_value,	object,	    object_value,  NULL };
 	int n = snprintf(device_value, sizeof(device_value), "%s,id=device", device);
 
 	if (n < 0 || (size_t)n >= sizeof(device_value))
@@ -39,7 +39,7 @@ int x_remote_process_start(struct child *child, const char *device, int *out)
 {
 	int fd[2], ret;
 
-	*child = (struct child){ .program = PROGRAM, .death_fd = -1, .log = -1, .dead = true };
+	*child = (struct child)CHILD_NONE;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd))
 		return -errno;
 	ret = start(child, device, fd[1]);

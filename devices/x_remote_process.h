@@ -13,7 +13,8 @@ int x_remote_process_available(void);
 
 /* Start it with `-device DEVICE,id=device`; DEVICE is in QEMU's syntax, e.g. "e1000,romfile=".
  * *socket is connected to it at once, close-on-exec, and the caller's. -ENOENT: no such program;
- * -ENAMETOOLONG; other -errno of socketpair and child_start(). child_stop() it, also after an error. */
+ * -ENAMETOOLONG; other -errno of socketpair and child_start(). child_stop() it, also after an
+ * error. */
 int x_remote_process_start(struct child *child, const char *device, int *socket);
 
 #endif

@@ -13,9 +13,9 @@
 
 #define PUPPET_IMAGE_GPA 0x100000
 /* Offsets in the image. */
-#define PUPPET_GP  0x200 /* a faulted operation is marked, the next one runs */
-#define PUPPET_NMI 0x240 /* counted */
-#define PUPPET_BAD 0x280 /* anything else: the puppet gives up */
+#define PUPPET_GP	  0x200 /* a faulted operation is marked, the next one runs */
+#define PUPPET_NMI	  0x240 /* counted */
+#define PUPPET_BAD	  0x280 /* anything else: the puppet gives up */
 
 #define PUPPET_IDT_GPA	  0x00d000
 #define PUPPET_PAGES_GPA  0x200000 /* a page for each CPU */
@@ -27,23 +27,23 @@
 #define PUPPET_SAYS_BAD	 1
 
 /* puppet_op.kind. */
-#define PUPPET_END	0
-#define PUPPET_READ_1	1
-#define PUPPET_READ_2	2
-#define PUPPET_READ_4	3
-#define PUPPET_READ_8	4
-#define PUPPET_WRITE_1	5
-#define PUPPET_WRITE_2	6
-#define PUPPET_WRITE_4	7
-#define PUPPET_WRITE_8	8
-#define PUPPET_IN_1	9
-#define PUPPET_IN_2	10
-#define PUPPET_IN_4	11
-#define PUPPET_OUT_1	12
-#define PUPPET_OUT_2	13
-#define PUPPET_OUT_4	14
-#define PUPPET_RDMSR	15
-#define PUPPET_WRMSR	16
+#define PUPPET_END	 0
+#define PUPPET_READ_1	 1
+#define PUPPET_READ_2	 2
+#define PUPPET_READ_4	 3
+#define PUPPET_READ_8	 4
+#define PUPPET_WRITE_1	 5
+#define PUPPET_WRITE_2	 6
+#define PUPPET_WRITE_4	 7
+#define PUPPET_WRITE_8	 8
+#define PUPPET_IN_1	 9
+#define PUPPET_IN_2	 10
+#define PUPPET_IN_4	 11
+#define PUPPET_OUT_1	 12
+#define PUPPET_OUT_2	 13
+#define PUPPET_OUT_4	 14
+#define PUPPET_RDMSR	 15
+#define PUPPET_WRMSR	 16
 #define PUPPET_READ_CR8	 17
 #define PUPPET_WRITE_CR8 18
 

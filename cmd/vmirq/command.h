@@ -17,5 +17,8 @@ enum exit_code {
 
 /* argv[0] is the subcommand's name. */
 enum exit_code command_run(int argc, char **argv);
+/* Also a guest's own status, 0 to 255. */
+enum exit_code command_boot(int argc, char **argv);
+enum exit_code command_diff(int argc, char **argv);
 
 #endif

@@ -30,14 +30,16 @@ struct thrower {
 	struct script *script;
 	bool x2apic[3];	  /* as far as the thrower knows */
 	uint32_t vcpu;	  /* whose turn it is */
-	uint32_t memory;  /* of the area's own */
+	uint64_t memory;  /* of the area's own */
+	uint32_t rte[24]; /* ioapic: the lower halves, as written */
 	bool no_memory;	  /* out of memory: nothing more is added */
 };
 
 struct area {
 	const char *name;
 	bool split_too; /* also against the split irqchip */
-	bool chips;	/* soft has IOAPIC, 8259s and PIT too, and they are compared */
+	bool singly; /* each operation is a batch of its own, so that differences do not add up */
+	bool chips;  /* soft has IOAPIC, 8259s and PIT too, and they are compared */
 	/* The first operations, and one (or a few that belong together). */
 	void (*begin)(struct thrower *t);
 	void (*throw)(struct thrower *t);
@@ -61,6 +63,8 @@ void throw_lapic_read(struct thrower *t, uint32_t reg);
 void throw_lapic_write(struct thrower *t, uint32_t reg, uint64_t value);
 uint32_t throw_vector(struct thrower *t);
 uint32_t throw_destination(struct thrower *t);
+/* A value for the id register that is this CPU's only. */
+uint32_t throw_own_id(struct thrower *t);
 /* Addresses of all CPUs: LDR, DFR, SVR; sometimes x2APIC. */
 void throw_addressing(struct thrower *t);
 void throw_msi(struct thrower *t, bool hostile);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Operations that are calls of the VMM: each on both sides, and what it returned. */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -53,6 +54,7 @@ static int64_t do_lapic_set(struct session *s, int which, const struct op *op)
 	memcpy(&word, state.regs + op->arg[1], sizeof(word));
 	word = (word & (uint32_t)op->arg[2]) | (uint32_t)op->arg[3];
 	memcpy(state.regs + op->arg[1], &word, sizeof(word));
+	s->ran[op->arg[0]] = false;
 	return side->ops->set_lapic(v, &state);
 }
 
@@ -63,6 +65,7 @@ static int do_lapic_cross(struct session *s, size_t index)
 	struct kvm_lapic_state ours, theirs;
 	int error = s->soft.ops->get_lapic(soft, &ours);
 
+	s->ran[vcpu] = false;
 	if (!error)
 		error = s->kernel.ops->get_lapic(kernel, &theirs);
 	if (!error)
@@ -107,8 +110,14 @@ static int64_t do_irqfd(struct session *s, int which, const struct op *op)
 		.flags = (uint32_t)op->arg[2],
 		.resamplefd = (uint32_t)s->fd[which][op->arg[3] % DIFF_FDS],
 	};
+	struct pollfd look = { .fd = (int)args.fd, .events = POLLIN };
+	bool readable = op->arg[0] % DIFF_FDS < 7 && poll(&look, 1, 0) == 1;
 	int64_t ret = side->ops->irqfd(side, &args);
 
+	if (!which)
+		s->unread = readable && (args.flags & KVM_IRQFD_FLAG_DEASSIGN);
+	if (which && !ret && !(args.flags & KVM_IRQFD_FLAG_DEASSIGN))
+		s->undrained[op->arg[0] % DIFF_FDS] = readable;
 	side->ops->pump(side);
 	return ret;
 }
@@ -116,7 +125,12 @@ static int64_t do_irqfd(struct session *s, int which, const struct op *op)
 static int64_t do_eventfd_write(struct session *s, int which, const struct op *op)
 {
 	uint64_t n = op->arg[1];
-	ssize_t ret = write(s->fd[which][op->arg[0] % 7], &n, sizeof(n));
+	ssize_t ret;
+
+	/* A semaphore is not drained by that either. */
+	if (op->arg[0] % 7 != 6)
+		s->undrained[op->arg[0] % 7] = false;
+	ret = write(s->fd[which][op->arg[0] % 7], &n, sizeof(n));
 
 	side_of(s, which)->ops->pump(side_of(s, which));
 	return ret < 0 ? -errno : ret;
@@ -155,6 +169,7 @@ int session_call(struct session *s, size_t index)
 	const struct op *op = &s->script->op[index];
 	int64_t soft;
 
+	s->chips_loaded |= op->kind >= OP_IOAPIC_SET && op->kind <= OP_CHIPS_CROSS;
 	switch (op->kind) {
 	case OP_LAPIC_CROSS:
 		return do_lapic_cross(s, index);

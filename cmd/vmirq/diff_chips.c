@@ -186,17 +186,21 @@ int session_compare_chips(struct session *s)
 	return error;
 }
 
+/* Into both: loading makes an IOAPIC deliver again what stands. */
 int session_heal_chips(struct session *s)
 {
 	struct kvm_pit_state2 pit;
 	int error = 0;
 
+	s->chips_loaded = true;
 	for (size_t i = 0; i < sizeof(chip_ids) / sizeof(chip_ids[0]) && !error; i++) {
 		struct kvm_irqchip chip = { .chip_id = chip_ids[i] };
 
 		error = s->kernel.ops->get_irqchip(&s->kernel, &chip);
 		if (!error)
 			error = s->soft.ops->set_irqchip(&s->soft, &chip);
+		if (!error)
+			error = s->kernel.ops->set_irqchip(&s->kernel, &chip);
 	}
 	if (!error)
 		error = s->kernel.ops->get_pit(&s->kernel, &pit);

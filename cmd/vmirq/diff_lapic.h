@@ -36,4 +36,8 @@
 #define APIC_X2APIC	 0x400u
 #define APIC_ENABLED	 0x800u
 
+/* A timer's count that no script lives to see the end of: 2 s at the least, whatever the divider. */
+#define LONG_COUNT    0x80000000u
+#define LONG_DEADLINE (UINT64_C(1) << 61)
+
 #endif

@@ -2,16 +2,19 @@
 #include "diff_session.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "diff_area.h"
+#include "diff_lapic.h"
+
 /* Beside what has passed: both sides' clocks are read at other moments. */
 #define SLACK_NS 1000000u
+/* More than the longest of the timers that are meant to run out. */
+#define SHORT_TIMER_US 1000
 
 uint64_t diff_now(void)
 {
@@ -35,19 +38,21 @@ void session_differs(struct session *s, enum object object, uint32_t vcpu, uint3
 	const struct difference d = { object, vcpu, reg, soft, kernel, op };
 	const struct known *known;
 
-	if (s->quiet || s->found) {
-		s->found = true;
+	if (s->found)
 		return;
-	}
 	known = find_known(s, &d);
+	if (known && s->quiet)
+		return;
 	if (!known) {
 		s->found = true;
 		s->difference = d;
 		return;
 	}
-	s->mark[op] = MARK_KNOWN;
 	if (s->tally)
 		s->tally->known[known - known_differences]++;
+	if (known->passing)
+		return;
+	s->mark[op] = MARK_KNOWN;
 	if (object == OBJ_LAPIC)
 		s->heal_lapics |= 1u << vcpu;
 	if (object == OBJ_IOAPIC || object == OBJ_PIC || object == OBJ_PIT)
@@ -130,9 +135,6 @@ static void compare_results(struct session *s)
 		else
 			compare_values(s, s->batch[i], soft->op[i].value, kernel->op[i].value);
 	}
-	if (!s->found && soft->nmis != kernel->nmis)
-		session_differs(s, OBJ_NMIS, s->batch_vcpu, 0, soft->nmis, kernel->nmis,
-				s->last_op);
 }
 
 static void run_batch(struct session *s)
@@ -145,12 +147,15 @@ static void run_batch(struct session *s)
 	kernel = side_run(&s->kernel, s->batch_vcpu);
 	if (soft || kernel) {
 		s->found = true;
-		s->difference = (struct difference){ OBJ_STUCK, s->batch_vcpu, 0,	 soft != 0,
-						     kernel != 0,    s->last_op };
+		s->difference = (struct difference){ OBJ_STUCK, s->batch_vcpu, 0,
+						     soft != 0, kernel != 0,   s->last_op };
 		snprintf(s->why, sizeof(s->why), "soft: %s; kernel: %s",
 			 soft ? s->soft.why : "well", kernel ? s->kernel.why : "well");
 		return;
 	}
+	/* A disabled local APIC is looked at by nobody, whether its CPU runs or not. */
+	s->ran[s->batch_vcpu] |= s->was_enabled[s->batch_vcpu];
+	s->was_enabled[s->batch_vcpu] = s->kernel.vcpu[s->batch_vcpu].apic_base & APIC_ENABLED;
 	compare_results(s);
 }
 
@@ -161,25 +166,35 @@ static int compare_and_heal(struct session *s)
 	return error || s->found ? error : session_heal(s);
 }
 
-static int flush(struct session *s)
+/* Until a short timer has run out; what is due comes in when a CPU is about to run. */
+static int wait_for_timers(struct session *s, uint64_t us)
 {
-	if (!s->batched)
-		return 0;
-	s->last_op = s->batch[s->batched - 1];
-	run_batch(s);
-	s->batched = 0;
-	return compare_and_heal(s);
-}
+	int error = session_take_events(s);
 
-/* What is due by now comes in when a CPU is about to run. */
-static int run_all_empty(struct session *s)
-{
-	for (uint32_t i = 0; i < 2 * SIDE_VCPUS && !s->found; i++) {
+	usleep((useconds_t)us);
+	for (uint32_t i = 0; i < 2 * SIDE_VCPUS && !error && !s->found; i++) {
 		s->batch_vcpu = i / 2;
 		s->batched = 0;
 		run_batch(s);
 	}
-	return 0;
+	return error;
+}
+
+static int flush(struct session *s)
+{
+	int error = 0;
+
+	if (!s->batched)
+		return 0;
+	s->last_op = s->batch[s->batched - 1];
+	run_batch(s);
+	s->last_batch = s->batched;
+	s->batched = 0;
+	if (!s->found && op_starts_short_timer(&s->script->op[s->last_op])) {
+		s->short_timer[s->batch_vcpu] = true;
+		error = wait_for_timers(s, SHORT_TIMER_US);
+	}
+	return error ? error : compare_and_heal(s);
 }
 
 static int execute_one(struct session *s, size_t index)
@@ -188,75 +203,27 @@ static int execute_one(struct session *s, size_t index)
 	int error = 0;
 
 	if (op_is_guest(op)) {
-		if (s->batched == PUPPET_BATCH ||
+		if (s->batched == s->batch_max ||
 		    (s->batched && s->batch_vcpu != op->arg[ARG_VCPU]))
 			error = flush(s);
 		s->batch_vcpu = (uint32_t)op->arg[ARG_VCPU];
 		s->batch[s->batched++] = index;
+		/* What comes after it in the batch would see it run out on one side only. */
+		if (!error && op_starts_short_timer(op))
+			error = flush(s);
 		return error;
 	}
 	error = flush(s);
 	if (error || s->found)
 		return error;
 	s->last_op = index;
+	s->last_batch = 0;
 	if (op->kind == OP_WAIT) {
-		usleep((useconds_t)op->arg[0]);
-		error = run_all_empty(s);
+		error = wait_for_timers(s, op->arg[0]);
 	} else {
 		error = session_call(s, index);
 	}
 	return error ? error : compare_and_heal(s);
-}
-
-/* 0..5: plain eventfds, 6: a semaphore, 7: a pipe's end, 8: closed, 9: never was one. */
-static int open_fds(struct session *s)
-{
-	for (int side = 0; side < 2; side++) {
-		int pipe_fd[2];
-
-		for (int i = 0; i < 7; i++)
-			s->fd[side][i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK |
-							    (i == 6 ? EFD_SEMAPHORE : 0));
-		if (s->fd[side][6] < 0 || pipe2(pipe_fd, O_CLOEXEC | O_NONBLOCK) < 0)
-			return -errno;
-		s->fd[side][7] = pipe_fd[1];
-		s->fd[side][8] = pipe_fd[0];
-		close(pipe_fd[0]);
-		s->fd[side][9] = 1000000;
-	}
-	return 0;
-}
-
-static int open_sides(struct session *s, char *why, size_t size)
-{
-	struct side_config config = {
-		.kind = SIDE_SOFT,
-		.chips = s->script->chips,
-		.ids_32bit = s->script->ids_32bit,
-	};
-	int error;
-
-	memcpy(config.apic_id, s->script->apic_id, sizeof(config.apic_id));
-	error = side_open(&s->soft, &config);
-	if (error) {
-		snprintf(why, size, "%s", s->soft.why);
-		return error;
-	}
-	config.kind = s->script->kernel;
-	error = side_open(&s->kernel, &config);
-	if (error) {
-		snprintf(why, size, "%s", s->kernel.why);
-		side_close(&s->soft);
-	}
-	return error;
-}
-
-static void close_fds(struct session *s)
-{
-	for (int side = 0; side < 2; side++)
-		for (int i = 0; i < 8; i++)
-			if (s->fd[side][i] >= 0)
-				close(s->fd[side][i]);
 }
 
 static void count_marks(struct session *s)
@@ -271,12 +238,13 @@ static void count_marks(struct session *s)
 
 static int execute_all(struct session *s)
 {
-	int error = open_fds(s);
+	int error;
 
+	for (uint32_t i = 0; i < SIDE_VCPUS; i++)
+		s->was_enabled[i] = true;
 	s->started = diff_now();
 	/* What differs before anything was done is blamed on the first operation. */
-	if (!error)
-		error = compare_and_heal(s);
+	error = compare_and_heal(s);
 	for (size_t i = 0; i < s->script->n && !error && !s->found; i++) {
 		s->mark[i] = MARK_COMPARED;
 		error = execute_one(s, i);
@@ -284,37 +252,40 @@ static int execute_all(struct session *s)
 	return error || s->found ? error : flush(s);
 }
 
-int session_execute(const struct script *script, struct tally *tally,
-		    struct difference *difference, char *why, size_t size)
+/* Both VMs are there. */
+static int execute_open(struct session *s, struct difference *difference)
+{
+	int error = execute_all(s);
+
+	if (s->tally)
+		count_marks(s);
+	if (error || !s->found)
+		return error;
+	*difference = s->difference;
+	return 1;
+}
+
+int session_execute(const struct script *script, struct tally *tally, struct difference *difference,
+		    char *why, size_t size)
 {
 	struct session *s = calloc(1, sizeof(*s));
-	int error = s ? 0 : -ENOMEM;
+	int ret;
 
-	if (error)
-		return error;
-	memset(s->fd, 0xff, sizeof(s->fd));
+	if (!s)
+		return -ENOMEM;
 	s->script = script;
 	s->tally = tally;
+	s->batch_max = area_find(script->area)->singly ? 1 : PUPPET_BATCH;
 	s->mark = calloc(script->n + 1, 1);
 	s->table = calloc(1, sizeof(*s->table) + DIFF_ROUTES * sizeof(s->table->entries[0]));
-	error = s->mark && s->table ? open_sides(s, why, size) : -ENOMEM;
-	if (!error) {
-		error = execute_all(s);
-		if (error)
-			snprintf(why, size, "%s", s->why);
-		if (tally)
-			count_marks(s);
-		if (!error && s->found) {
-			*difference = s->difference;
-			snprintf(why, size, "%s", s->why);
-			error = 1;
-		}
-		side_close(&s->soft);
-		side_close(&s->kernel);
-		close_fds(s);
+	ret = s->mark && s->table ? session_open(s) : -ENOMEM;
+	if (!ret) {
+		ret = execute_open(s, difference);
+		session_close(s);
 	}
+	snprintf(why, size, "%s", s->why);
 	free(s->table);
 	free(s->mark);
 	free(s);
-	return error;
+	return ret;
 }

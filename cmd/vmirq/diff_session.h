@@ -14,7 +14,7 @@
 
 #define DIFF_KNOWN_MAX	 32
 #define DIFF_REASONS_MAX 8
-#define DIFF_FDS	 10 /* see session_open() */
+#define DIFF_FDS	 10 /* see open_fds() */
 #define DIFF_ROUTES	 4200
 
 enum object {
@@ -23,7 +23,6 @@ enum object {
 	OBJ_RETURN, /* what the VMM's call returned */
 	OBJ_LAPIC,  /* reg: offset */
 	OBJ_BASE,   /* IA32_APIC_BASE */
-	OBJ_NMIS,   /* taken by the puppet */
 	OBJ_EVENTS, /* reg: enum event_reg */
 	OBJ_IOAPIC, /* reg: enum ioapic_field, or that of pin 0 plus the pin */
 	OBJ_PIC,    /* vcpu: chip; reg: offset in struct kvm_pic_state */
@@ -62,6 +61,7 @@ struct session {
 	struct side kernel;
 	int fd[2][DIFF_FDS]; /* soft's, kernel's */
 	struct kvm_irq_routing *table;
+	uint32_t batch_max;
 	uint64_t started; /* ns */
 	uint8_t *mark;
 	struct tally *tally;
@@ -70,24 +70,41 @@ struct session {
 	uint32_t batched;
 	size_t batch[PUPPET_BATCH];
 	size_t last_op;
+	uint32_t last_batch;	      /* how many of `batch` ran last; 0: last_op is a call */
+	uint32_t nmis[2][SIDE_VCPUS]; /* soft's and kernel's puppets', as of the last look */
+	bool was_enabled[SIDE_VCPUS]; /* by IA32_APIC_BASE, when it last ran */
+	bool ran[SIDE_VCPUS];	      /* since its saved state was last written */
+	/* What some known differences depend on: of the kernel's CPUs, as of the last look. */
+	uint32_t lvtt[2][SIDE_VCPUS]; /* and the one before */
+	uint32_t lapic[SIDE_VCPUS][KVM_APIC_REG_SIZE / 4];
+	uint32_t svr[SIDE_VCPUS];     /* as of the look before */
+	bool short_timer[SIDE_VCPUS]; /* was ever started */
+	bool chips_loaded;	      /* since the start */
+	bool unread;		      /* by an irqfd that was then deassigned */
+	bool undrained[DIFF_FDS];     /* readable when it was bound, and not written to since */
 	/* Objects to load from the kernel after a known difference: bit per CPU. */
 	uint32_t heal_lapics;
 	bool heal_chips;
 	bool quiet; /* only whether there is any */
 	bool found;
 	struct difference difference;
-	char why[300];
+	char why[400];
 };
 
 /* Executes all of it or up to the first difference. 1: there is one, in *difference; 0: none.
  * -ENODEV: no /dev/kvm or no such irqchip; `why` (of `size`) says which. Else -errno. */
-int session_execute(const struct script *script, struct tally *tally,
-		    struct difference *difference, char *why, size_t size);
+int session_execute(const struct script *script, struct tally *tally, struct difference *difference,
+		    char *why, size_t size);
 
+/* diff_setup.c. -errno, with s->why. */
+int session_open(struct session *s);
+void session_close(struct session *s);
 /* diff_call.c: one that is not the guest's. */
 int session_call(struct session *s, size_t index);
 /* diff_state.c: all that the VMM can see; and the kernel's state into what differs in a known way. */
 int session_compare_states(struct session *s);
+/* NMI, SMI, INIT, SIPI only: a CPU that has got one of the last two cannot run the puppet until then. */
+int session_take_events(struct session *s);
 int session_heal(struct session *s);
 /* diff_chips.c: IOAPIC, 8259s, PIT. */
 int64_t session_chip_call(struct side *side, const struct op *op);
@@ -104,6 +121,8 @@ struct known {
 	const char *name;
 	const char *reason;
 	bool (*is)(const struct session *s, const struct difference *d);
+	/* It goes away by itself: the operation counts as compared, and nothing is healed. */
+	bool passing;
 };
 extern const struct known known_differences[];
 extern const size_t known_count;
@@ -112,6 +131,9 @@ extern const size_t known_count;
 enum comparison { COMPARE_EXACTLY, COMPARE_WITHIN, COMPARE_NOT };
 extern const char *const not_comparable_reasons[DIFF_REASONS_MAX];
 enum comparison op_comparison(const struct op *op, unsigned int *reason);
+
+/* It starts a local APIC's timer that runs out at once, or nearly. */
+bool op_starts_short_timer(const struct op *op);
 
 /* A line for people. */
 void difference_format(const struct difference *d, char *buf, size_t size);

@@ -5,10 +5,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "diff_lapic.h"
 #include "diff_session.h"
 
-#define LAPIC_TMCCT 0x390u
-#define SLACK_NS    1000000u
+#define SLACK_NS 1000000u
 /* How long the kernel's worker may take for an irqfd that is not a plain message. */
 #define SETTLE_NS 200000000u
 
@@ -35,8 +35,17 @@ static int compare_lapic(struct session *s, uint32_t vcpu)
 
 	if (!error)
 		error = s->kernel.ops->get_lapic(&s->kernel.vcpu[vcpu], &theirs);
-	if (error || memcmp(&ours, &theirs, sizeof(ours)) == 0)
+	if (error)
 		return error;
+	if (s->lvtt[0][vcpu] != word_at(&theirs, LAPIC_LVTT)) {
+		s->lvtt[1][vcpu] = s->lvtt[0][vcpu];
+		s->lvtt[0][vcpu] = word_at(&theirs, LAPIC_LVTT);
+	}
+	memcpy(s->lapic[vcpu], theirs.regs, sizeof(s->lapic[vcpu]));
+	if (memcmp(&ours, &theirs, sizeof(ours)) == 0) {
+		s->svr[vcpu] = word_at(&theirs, LAPIC_SVR);
+		return 0;
+	}
 	for (uint32_t reg = 0; reg < KVM_APIC_REG_SIZE && !s->found; reg += 4) {
 		uint32_t soft = word_at(&ours, reg), kernel = word_at(&theirs, reg);
 
@@ -44,6 +53,7 @@ static int compare_lapic(struct session *s, uint32_t vcpu)
 			continue;
 		session_differs(s, OBJ_LAPIC, vcpu, reg, soft, kernel, s->last_op);
 	}
+	s->svr[vcpu] = word_at(&theirs, LAPIC_SVR);
 	return 0;
 }
 
@@ -58,8 +68,19 @@ static void compare_events(struct session *s, uint32_t vcpu, const struct side_e
 			session_differs(s, OBJ_EVENTS, vcpu, i, ours[i], theirs[i], s->last_op);
 }
 
-/* Events first: INIT resets the local APIC. */
-static int compare_vcpu(struct session *s, uint32_t vcpu)
+/* An NMI is taken by the puppet now, or at its next entry: one is as good as the other. */
+static void add_taken_nmis(struct session *s, uint32_t vcpu, struct side_events *soft,
+			   struct side_events *kernel)
+{
+	uint32_t ours = s->soft.vcpu[vcpu].page->nmis, theirs = s->kernel.vcpu[vcpu].page->nmis;
+
+	soft->nmi |= ours != s->nmis[0][vcpu];
+	kernel->nmi |= theirs != s->nmis[1][vcpu];
+	s->nmis[0][vcpu] = ours;
+	s->nmis[1][vcpu] = theirs;
+}
+
+static int take_events(struct session *s, uint32_t vcpu)
 {
 	struct side_vcpu *soft = &s->soft.vcpu[vcpu], *kernel = &s->kernel.vcpu[vcpu];
 	struct side_events ours, theirs;
@@ -69,7 +90,24 @@ static int compare_vcpu(struct session *s, uint32_t vcpu)
 		error = s->kernel.ops->take_events(&s->kernel, kernel, &theirs);
 	if (error)
 		return error;
+	add_taken_nmis(s, vcpu, &ours, &theirs);
 	compare_events(s, vcpu, &ours, &theirs);
+	return 0;
+}
+
+int session_take_events(struct session *s)
+{
+	int error = 0;
+
+	for (uint32_t i = 0; i < SIDE_VCPUS && !error && !s->found; i++)
+		error = take_events(s, i);
+	return error;
+}
+
+static int compare_vcpu(struct session *s, uint32_t vcpu)
+{
+	const struct side_vcpu *soft = &s->soft.vcpu[vcpu], *kernel = &s->kernel.vcpu[vcpu];
+
 	if (soft->apic_base != kernel->apic_base && !s->found)
 		session_differs(s, OBJ_BASE, vcpu, 0, soft->apic_base, kernel->apic_base,
 				s->last_op);
@@ -78,7 +116,8 @@ static int compare_vcpu(struct session *s, uint32_t vcpu)
 
 static int compare_all(struct session *s)
 {
-	int error = 0;
+	/* Events first: INIT resets the local APIC. */
+	int error = session_take_events(s);
 
 	for (uint32_t i = 0; i < SIDE_VCPUS && !error && !s->found; i++)
 		error = compare_vcpu(s, i);

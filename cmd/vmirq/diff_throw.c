@@ -12,8 +12,8 @@ void throw_op(struct thrower *t, const struct op *op)
 
 void throw_guest(struct thrower *t, int kind, uint32_t width, uint64_t at, uint64_t value)
 {
-	throw_op(t, &(struct op){ .kind = (enum op_kind)kind,
-				  .arg = { t->vcpu, width, at, value } });
+	throw_op(t,
+		 &(struct op){ .kind = (enum op_kind)kind, .arg = { t->vcpu, width, at, value } });
 }
 
 void throw_lapic_read(struct thrower *t, uint32_t reg)
@@ -54,6 +54,12 @@ uint32_t throw_destination(struct thrower *t)
 	default:
 		return dice_pick(&t->dice, often);
 	}
+}
+
+/* No two the same: whom the kernel finds then depends on its past. */
+uint32_t throw_own_id(struct thrower *t)
+{
+	return (0x20 + t->vcpu * 0x40 + dice_below(&t->dice, 0x40)) << 24;
 }
 
 void throw_addressing(struct thrower *t)

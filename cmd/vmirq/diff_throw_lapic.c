@@ -4,17 +4,41 @@
 #include "diff_lapic.h"
 #include "diff_op.h"
 
-/* Longer than a script takes: 2^31 ns at the least, whatever the divider. */
-#define LONG_COUNT 0x80000000u
-
 static const uint32_t registers[] = {
-	LAPIC_ID,	  LAPIC_VERSION,   LAPIC_TPR,	    LAPIC_APR,	      LAPIC_PPR,
-	LAPIC_EOI,	  LAPIC_RRD,	   LAPIC_LDR,	    LAPIC_DFR,	      LAPIC_SVR,
-	LAPIC_ISR,	  LAPIC_ISR + 0x30, LAPIC_TMR,	    LAPIC_TMR + 0x20, LAPIC_IRR,
-	LAPIC_IRR + 0x10, LAPIC_IRR + 0x70, LAPIC_ESR,	    LAPIC_CMCI,	      LAPIC_ICR,
-	LAPIC_ICR2,	  LAPIC_LVTT,	   LAPIC_LVTT + 0x10, LAPIC_LVTT + 0x20, LAPIC_LVT_LINT0,
-	LAPIC_LVTT + 0x40, LAPIC_LVT_ERROR, LAPIC_TMICT,    LAPIC_TMCCT,      LAPIC_TDCR,
-	LAPIC_SELF_IPI,	  0x000,	   0x040,	    0x3a0,
+	LAPIC_ID,
+	LAPIC_VERSION,
+	LAPIC_TPR,
+	LAPIC_APR,
+	LAPIC_PPR,
+	LAPIC_EOI,
+	LAPIC_RRD,
+	LAPIC_LDR,
+	LAPIC_DFR,
+	LAPIC_SVR,
+	LAPIC_ISR,
+	LAPIC_ISR + 0x30,
+	LAPIC_TMR,
+	LAPIC_TMR + 0x20,
+	LAPIC_IRR,
+	LAPIC_IRR + 0x10,
+	LAPIC_IRR + 0x70,
+	LAPIC_ESR,
+	LAPIC_CMCI,
+	LAPIC_ICR,
+	LAPIC_ICR2,
+	LAPIC_LVTT,
+	LAPIC_LVTT + 0x10,
+	LAPIC_LVTT + 0x20,
+	LAPIC_LVT_LINT0,
+	LAPIC_LVTT + 0x40,
+	LAPIC_LVT_ERROR,
+	LAPIC_TMICT,
+	LAPIC_TMCCT,
+	LAPIC_TDCR,
+	LAPIC_SELF_IPI,
+	0x000,
+	0x040,
+	0x3a0,
 };
 
 /* A CPU that gets an INIT or an SMI while it runs the puppet is lost: only others get them. */
@@ -25,13 +49,21 @@ static uint32_t tame_icr(uint32_t icr)
 	return mode == 2 || mode == 5 ? icr | 3u << 18 : icr;
 }
 
+/* Nor from its own LVT. And what the kernel's timer does in the reserved mode depends on its past. */
 static uint32_t tame_lvt(uint32_t value)
 {
 	uint32_t mode = value >> 8 & 7;
 
-	return mode == 2 || mode == 5 ? value & ~0x700u : value;
+	if (mode == 2 || mode == 5)
+		value &= ~0x700u;
+	return (value >> 17 & 3) == 3 ? value & ~(1u << 17) : value;
 }
 
+/* Flat or cluster: the 14 other models are reserved, and the kernel takes them for either. */
+static uint32_t tame_dfr(uint32_t value)
+{
+	return value & 1u << 31 ? value | 0xf0000000u : value & 0x0fffffffu;
+}
 
 static uint32_t throw_icr(struct thrower *t)
 {
@@ -74,7 +106,7 @@ static void throw_lvt(struct thrower *t)
 
 static void throw_timer(struct thrower *t)
 {
-	static const uint32_t modes[] = { 0, 1u << 17, 2u << 17, 3u << 17 };
+	static const uint32_t modes[] = { 0, 1u << 17, 2u << 17 };
 	struct dice *dice = &t->dice;
 	uint32_t count = LONG_COUNT | (uint32_t)dice_roll(dice);
 
@@ -86,8 +118,9 @@ static void throw_timer(struct thrower *t)
 		throw_lapic_write(t, LAPIC_TDCR, dice_below(dice, 16));
 		break;
 	case 2:
-		throw_lapic_write(t, LAPIC_LVTT, dice_pick(dice, modes) | throw_vector(t) |
-							 dice_below(dice, 2) << 16);
+		throw_lapic_write(t, LAPIC_LVTT,
+				  dice_pick(dice, modes) | throw_vector(t) |
+					  dice_below(dice, 2) << 16);
 		break;
 	case 3:
 		/* Never, or none at all. */
@@ -108,16 +141,15 @@ static void throw_expiry(struct thrower *t)
 {
 	bool deadline = dice_one_in(&t->dice, 3);
 
-	throw_lapic_write(t, LAPIC_LVTT, (16 + dice_below(&t->dice, 240)) |
-						 (deadline ? 2u << 17 : 0) |
-						 (dice_one_in(&t->dice, 4) ? 1u << 16 : 0));
+	throw_lapic_write(t, LAPIC_LVTT,
+			  (16 + dice_below(&t->dice, 240)) | (deadline ? 2u << 17 : 0) |
+				  (dice_one_in(&t->dice, 4) ? 1u << 16 : 0));
 	if (deadline) {
 		throw_guest(t, OP_WRMSR, 8, MSR_TSC_DEADLINE, 1);
 	} else {
 		throw_lapic_write(t, LAPIC_TDCR, dice_below(&t->dice, 16));
 		throw_lapic_write(t, LAPIC_TMICT, 1 + dice_below(&t->dice, 1000));
 	}
-	throw_op(t, &(struct op){ .kind = OP_WAIT, .arg = { 500 } });
 	throw_lapic_read(t, LAPIC_TMCCT);
 	throw_lapic_read(t, LAPIC_TMICT);
 	throw_guest(t, OP_RDMSR, 8, MSR_TSC_DEADLINE, 0);
@@ -130,7 +162,11 @@ static void throw_any_write(struct thrower *t)
 
 	if (dice_one_in(&t->dice, 3))
 		value &= 0xff;
-	if (reg == LAPIC_ICR)
+	if (reg == LAPIC_ID)
+		value = throw_own_id(t);
+	else if (reg == LAPIC_DFR)
+		value = tame_dfr(value);
+	else if (reg == LAPIC_ICR)
 		value = tame_icr(value);
 	else if (reg >= LAPIC_LVTT && reg <= LAPIC_LVT_ERROR)
 		value = tame_lvt(value);
@@ -185,6 +221,8 @@ static void throw_mode(struct thrower *t)
 	/* Whether it was taken is for the irqchips to know; x2APIC is most often the end. */
 	t->x2apic[t->vcpu] = mode == (APIC_ENABLED | APIC_X2APIC);
 	throw_guest(t, OP_RDMSR, 8, MSR_APIC_BASE, 0);
+	/* The states are compared before anything else is done in the new mode. */
+	throw_op(t, &(struct op){ .kind = OP_WAIT, .arg = { 0 } });
 }
 
 static void throw_write(struct thrower *t)
@@ -202,12 +240,13 @@ static void throw_write(struct thrower *t)
 		throw_lapic_write(t, LAPIC_EOI, 0);
 		break;
 	case 5:
-		throw_lapic_write(t, LAPIC_SVR, dice_one_in(dice, 3) ? dice_below(dice, 0x2000)
-								     : 0x1ff);
+		throw_lapic_write(t, LAPIC_SVR,
+				  dice_one_in(dice, 3) ? dice_below(dice, 0x2000) : 0x1ff);
 		break;
 	case 6:
-		throw_lapic_write(t, dice_one_in(dice, 4) ? LAPIC_DFR : LAPIC_LDR,
-				  dice_roll(dice));
+		throw_lapic_write(t, LAPIC_LDR, dice_roll(dice));
+		if (dice_one_in(dice, 4))
+			throw_lapic_write(t, LAPIC_DFR, tame_dfr((uint32_t)dice_roll(dice)));
 		break;
 	case 7:
 		throw_lvt(t);

@@ -12,6 +12,9 @@ static const struct subcommand {
 } subcommands[] = {
 	{ "run", command_run,
 	  "carry interrupts into a guest from sources of every kind, and count" },
+	{ "boot", command_boot, "boot a multiboot image made for QEMU's PC test machine" },
+	{ "diff", command_diff,
+	  "random operations on libvmirq's irqchip and the kernel's, side by side" },
 };
 
 #define SUBCOMMANDS (sizeof(subcommands) / sizeof(subcommands[0]))

@@ -24,12 +24,14 @@ extern "C" {
 struct vmirq_vcpu;
 struct vmirq_vm;
 
-/** KVM_GET_LAPIC. What is posted is folded into IRR and TMR first; TMCCT is what is left to count. */
+/** KVM_GET_LAPIC. What is posted, and a timer that has run out, is folded into IRR and TMR first;
+ *  TMCCT is what is left to count. */
 VMIRQ_API int vmirq_vcpu_get_lapic(struct vmirq_vcpu *vcpu, struct kvm_lapic_state *state);
 
 /**
  * KVM_SET_LAPIC, under the vCPU's present IA32_APIC_BASE. What was pending is counted as reset, what
- * the state has pending as posted. A timer goes on from TMCCT.
+ * the state has pending as posted. A timer goes on from TMCCT; a one-shot that
+ * has run out comes at once, because the state does not tell whether its interrupt was delivered.
  * Vectors below 16, which /dev/kvm latches and never delivers, are left out.
  * -EINVAL: in x2APIC mode another id than the vCPU's.
  */

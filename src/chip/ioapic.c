@@ -164,6 +164,9 @@ struct line_result vmirq_ioapic_look_at_line(struct ioapic *a, uint32_t pin)
 	ioapic_lock(a);
 	if (a->config.pins[pin].asserters)
 		result = drive(a, pin, pin == a->config.rtc_pin);
+	else
+		/* Also what a loaded state has left high: its source was nobody here. */
+		a->config.pins[pin].irr = false;
 	ioapic_unlock(a);
 	return result;
 }

@@ -138,14 +138,19 @@ void vmirq_lapic_timer_write_lvt(struct lapic *l, uint32_t value)
 
 void vmirq_lapic_timer_load(struct lapic *l, uint32_t current)
 {
-	if (mode(l) == TSC_DEADLINE || !lapic_get(l, LAPIC_TMICT))
+	uint64_t left;
+
+	if (mode(l) == TSC_DEADLINE || mode(l) == RESERVED || !lapic_get(l, LAPIC_TMICT))
 		return;
 	l->timer.period = full_period(l);
-	/* A one-shot that had run out does not run again; a periodic one never stands at 0. */
-	if (current)
-		set_deadline(l, after(now(l), count_to_ns(l, current)));
-	else if (mode(l) == PERIODIC)
-		set_deadline(l, after(now(l), l->timer.period));
+	left = count_to_ns(l, current);
+	/* A periodic one never stands at 0, and none has more left than there was to count. */
+	if (left > l->timer.period || (!left && mode(l) == PERIODIC))
+		left = l->timer.period;
+	/* A one-shot that had run out comes at once, as in the kernel: its state does not tell whether the
+	 * interrupt was delivered, and /dev/kvm saves it before (seen on 6.18). One too many does less
+	 * harm than one too few. */
+	set_deadline(l, after(now(l), left));
 }
 
 static uint64_t tsc_to_ns(uint64_t ticks, uint32_t khz)

@@ -53,7 +53,10 @@ static int do_msr(struct vmirq_vcpu *vcpu, bool is_write)
 	uint64_t value = 0;
 	int error;
 
-	if (is_write)
+	/* The kernel keeps this one, and exits where it refuses what the guest wrote. */
+	if (run->msr.index == MSR_APIC_BASE)
+		error = -EINVAL;
+	else if (is_write)
 		error = vmirq_vcpu_wrmsr(vcpu, run->msr.index, run->msr.data);
 	else
 		error = vmirq_vcpu_rdmsr(vcpu, run->msr.index, &value);

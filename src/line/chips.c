@@ -241,12 +241,13 @@ int vmirq_lines_create(struct vmirq_vm *vm, const struct line_config *config,
 
 void vmirq_lines_reset(struct line_domain *lines)
 {
+	/* First: the 8259s' reset acknowledges what was in service, and a tick still owed would follow. */
+	if (lines->has_pit)
+		vmirq_pit_reset(&lines->pit);
 	for (uint32_t i = 0; i < lines->ioapics; i++)
 		vmirq_ioapic_reset(&lines->ioapic[i]->ioapic);
 	if (lines->has_pic)
 		vmirq_i8259_reset(&lines->pic);
-	if (lines->has_pit)
-		vmirq_pit_reset(&lines->pit);
 }
 
 void vmirq_lines_destroy(struct line_domain *lines)

@@ -5,15 +5,22 @@
 #include "base/reader.h"
 #include "vcpu/vcpu.h"
 
+/* What has happened by now, before the access: a timer that is over was so under the registers as they
+ * were. A read shows what was posted; a write of TPR or EOI decides on all there is. */
+static void catch_up(struct vmirq_vcpu *vcpu)
+{
+	vmirq_vcpu_run_timer(vcpu);
+	vmirq_lapic_fold(&vcpu->lapic);
+}
+
 int vmirq_vcpu_mmio(struct vmirq_vcpu *vcpu, uint64_t gpa, void *data, uint32_t len, bool is_write)
 {
 	struct reader *section;
 
 	if (!vmirq_lapic_claims(&vcpu->lapic, gpa))
 		return -ENOENT;
-	/* A read shows what was posted; a write of TPR or EOI decides on all there is. */
 	section = reader_enter();
-	vmirq_lapic_fold(&vcpu->lapic);
+	catch_up(vcpu);
 	vmirq_lapic_mmio(&vcpu->lapic, gpa, data, len, is_write);
 	reader_exit(section);
 	vmirq_lapic_broadcast_eoi(&vcpu->lapic);
@@ -27,7 +34,7 @@ static int msr_error(enum lapic_msr result)
 
 int vmirq_vcpu_rdmsr(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
-	vmirq_lapic_fold(&vcpu->lapic);
+	catch_up(vcpu);
 	return msr_error(vmirq_lapic_rdmsr(&vcpu->lapic, msr, value));
 }
 
@@ -36,7 +43,7 @@ int vmirq_vcpu_wrmsr(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t value)
 	struct reader *section = reader_enter();
 	enum lapic_msr result;
 
-	vmirq_lapic_fold(&vcpu->lapic);
+	catch_up(vcpu);
 	result = vmirq_lapic_wrmsr(&vcpu->lapic, msr, value);
 	reader_exit(section);
 	vmirq_lapic_broadcast_eoi(&vcpu->lapic);

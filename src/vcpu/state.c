@@ -28,6 +28,7 @@ static int let_go(struct vmirq_vcpu *vcpu, bool done)
 int vmirq_vcpu_get_lapic(struct vmirq_vcpu *vcpu, struct kvm_lapic_state *state)
 {
 	uint32_t words[KVM_APIC_REG_SIZE / 4];
+	struct reader *section;
 	int error;
 
 	if (!vcpu || !state)
@@ -35,6 +36,11 @@ int vmirq_vcpu_get_lapic(struct vmirq_vcpu *vcpu, struct kvm_lapic_state *state)
 	error = hold(vcpu);
 	if (error)
 		return error;
+	/* A timer that has run out unseen: its interrupt belongs to the state, which shows only that
+	 * nothing is left to count. */
+	section = reader_enter();
+	vmirq_vcpu_run_timer(vcpu);
+	reader_exit(section);
 	vmirq_lapic_save(&vcpu->lapic, words);
 	memcpy(state->regs, words, sizeof(words));
 	return let_go(vcpu, true);

@@ -19,8 +19,8 @@ extern const uint64_t puppet_image_size;
 
 #define MEMORY_SIZE (4u << 20)
 /* Three pages that Intel's processors without unrestricted guest need (KVM API 4.35). */
-#define KVM_TSS_ADDRESS 0xfffbd000ul
-#define CPUID_MAX	256
+#define KVM_TSS_ADDRESS		 0xfffbd000ul
+#define CPUID_MAX		 256
 
 #define CPUID_1_ECX_X2APIC	 (1u << 21)
 #define CPUID_1_ECX_TSC_DEADLINE (1u << 24)
@@ -49,7 +49,8 @@ static int open_vm(struct side *side)
 	if (side->vm_fd < 0)
 		return fail(side, -errno, "KVM_CREATE_VM");
 	side->run_size = ioctl(side->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
-	memory = mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memory =
+		mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (side->run_size < 0 || memory == MAP_FAILED)
 		return fail(side, -errno, "memory");
 	side->memory = memory;
@@ -202,8 +203,8 @@ static void handle_memory(struct side *side, const struct side_vcpu *v)
 	struct kvm_run *run = v->run;
 	uint32_t len = run->mmio.len < 8 ? run->mmio.len : 8;
 
-	if (!side->ops->mmio || side->ops->mmio(side, run->mmio.phys_addr, run->mmio.data, len,
-						run->mmio.is_write))
+	if (!side->ops->mmio ||
+	    side->ops->mmio(side, run->mmio.phys_addr, run->mmio.data, len, run->mmio.is_write))
 		if (!run->mmio.is_write)
 			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
 }
@@ -223,8 +224,8 @@ static int handle_exit(struct side *side, const struct side_vcpu *v)
 		run->msr.error = 1;
 		return 0;
 	default:
-		snprintf(side->why, sizeof(side->why), "the puppet ended in KVM exit %u (suberror %u)",
-			 run->exit_reason,
+		snprintf(side->why, sizeof(side->why),
+			 "the puppet ended in KVM exit %u (suberror %u)", run->exit_reason,
 			 run->exit_reason == KVM_EXIT_INTERNAL_ERROR ? run->internal.suberror : 0);
 		return -EIO;
 	}

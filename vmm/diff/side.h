@@ -62,6 +62,7 @@ struct side {
 	uint8_t *memory;
 	struct vmirq_vm *vm; /* soft */
 	struct side_vcpu vcpu[SIDE_VCPUS];
+	bool takes_smi;
 	char why[160]; /* what failed, for people */
 };
 

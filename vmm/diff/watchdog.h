@@ -17,5 +17,4 @@ void watchdog_start(struct vmirq_vcpu *vcpu);
 void watchdog_stop(void);
 bool watchdog_barked(void);
 
-
 #endif

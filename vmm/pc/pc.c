@@ -93,6 +93,8 @@ static bool access_port(struct pc *pc, uint16_t port, void *data, uint32_t len, 
 static void tell_line(struct pc *pc)
 {
 	const struct pc_config *config = &pc->config;
+	void (*tell)(void *opaque, uint32_t gsi, bool level) =
+		config->serial_line ? config->serial_line : config->set_gsi;
 
 	if (pc->line_telling) {
 		pthread_mutex_unlock(&pc->lock);
@@ -103,8 +105,8 @@ static void tell_line(struct pc *pc)
 		bool level = pc->line_level;
 
 		pthread_mutex_unlock(&pc->lock);
-		if (config->set_gsi)
-			config->set_gsi(config->opaque, SERIAL_GSI, level);
+		if (tell)
+			tell(config->opaque, SERIAL_GSI, level);
 		pthread_mutex_lock(&pc->lock);
 		pc->line_told = level;
 	}

@@ -24,6 +24,8 @@ struct pc_config {
 	int output;	 /* of the serial port: a descriptor, which stays the caller's, or -1 */
 	void *opaque;	 /* for the callbacks, each of which may be NULL */
 	void (*set_gsi)(void *opaque, uint32_t gsi, bool level);
+	/* The serial port's line in place of set_gsi, for who keeps it apart from pc-testdev's. */
+	void (*serial_line)(void *opaque, uint32_t gsi, bool level);
 	/* The guest asks to end, with this status; it may go on and ask again. */
 	void (*exit)(void *opaque, int status);
 	/* ns since 1970; NULL: the host's clock. Called with the lock held. */

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+/* Two fresh VMs, and descriptors to bind. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "diff_session.h"
+
+/* 0..5: plain eventfds, 6: a semaphore, 7: a pipe's end, 8 and 9: none. */
+static int open_fds(struct session *s)
+{
+	for (int side = 0; side < 2; side++) {
+		int pipe_fd[2];
+
+		for (int i = 0; i < 7; i++)
+			s->fd[side][i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK |
+							    (i == 6 ? EFD_SEMAPHORE : 0));
+		if (s->fd[side][6] < 0 || pipe2(pipe_fd, O_CLOEXEC | O_NONBLOCK) < 0)
+			return -errno;
+		s->fd[side][7] = pipe_fd[1];
+		close(pipe_fd[0]);
+		/* A number just closed would soon be somebody else's. */
+		s->fd[side][8] = -1;
+		s->fd[side][9] = 1000000;
+	}
+	return 0;
+}
+
+static int open_sides(struct session *s)
+{
+	struct side_config config = {
+		.kind = SIDE_SOFT,
+		.chips = s->script->chips,
+		.ids_32bit = s->script->ids_32bit,
+	};
+	int error;
+
+	memcpy(config.apic_id, s->script->apic_id, sizeof(config.apic_id));
+	error = side_open(&s->soft, &config);
+	if (error) {
+		snprintf(s->why, sizeof(s->why), "%s", s->soft.why);
+		return error;
+	}
+	config.kind = s->script->kernel;
+	error = side_open(&s->kernel, &config);
+	if (error) {
+		snprintf(s->why, sizeof(s->why), "%s", s->kernel.why);
+		side_close(&s->soft);
+	}
+	return error;
+}
+
+static void close_fds(struct session *s)
+{
+	for (int side = 0; side < 2; side++)
+		for (int i = 0; i < 8; i++)
+			if (s->fd[side][i] >= 0)
+				close(s->fd[side][i]);
+}
+
+/* The PC's table: the kernel's own default has GSI 0 on pin 0 of the IOAPIC. */
+static int set_pc_routes(struct session *s)
+{
+	struct kvm_irq_routing *table = s->table;
+	int error;
+
+	for (uint32_t gsi = 0; gsi < KVM_IOAPIC_NUM_PINS; gsi++) {
+		struct kvm_irq_routing_entry *e = &table->entries[table->nr++];
+
+		e->gsi = gsi;
+		e->type = KVM_IRQ_ROUTING_IRQCHIP;
+		e->u.irqchip.irqchip = KVM_IRQCHIP_IOAPIC;
+		e->u.irqchip.pin = gsi ? gsi : 2;
+		if (gsi >= 16)
+			continue;
+		e = &table->entries[table->nr++];
+		e->gsi = gsi;
+		e->type = KVM_IRQ_ROUTING_IRQCHIP;
+		e->u.irqchip.irqchip = gsi / 8 ? KVM_IRQCHIP_PIC_SLAVE : KVM_IRQCHIP_PIC_MASTER;
+		e->u.irqchip.pin = gsi % 8;
+	}
+	error = s->soft.ops->routes(&s->soft, table);
+	if (!error)
+		error = s->kernel.ops->routes(&s->kernel, table);
+	table->nr = 0;
+	return error;
+}
+
+int session_open(struct session *s)
+{
+	int error;
+
+	memset(s->fd, 0xff, sizeof(s->fd));
+	error = open_sides(s);
+	if (error)
+		return error;
+	error = open_fds(s);
+	if (!error && s->script->chips)
+		error = set_pc_routes(s);
+	if (error)
+		session_close(s);
+	return error;
+}
+
+void session_close(struct session *s)
+{
+	side_close(&s->soft);
+	side_close(&s->kernel);
+	close_fds(s);
+}

@@ -3,7 +3,7 @@
  * @file line.h
  * Interrupt lines: a GSI that is held high by its sources, and who is told when the guest is done.
  *
- * A GSI's line is the OR of its sources. A source is a small number, 0..63; 0 is everybody's, others
+ * A GSI's line is the OR of its sources. A source is a small number, 0..60; 0 is everybody's, others
  * are handed out by vmirq_line_source_alloc(). Each keeps its own level.
  *
  * Thread safety: every call from any thread, beside everything. Progress: may block on the lock of the
@@ -39,7 +39,7 @@ VMIRQ_API int vmirq_line_set(struct vmirq_vm *vm, uint32_t gsi, uint32_t source,
 /** Assert and de-assert: what an edge is. Returns what the assertion came to. */
 VMIRQ_API int vmirq_line_pulse(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, int *error);
 
-/** A source of one's own: 1..63. -ENOSPC. */
+/** A source of one's own: 1..60. -ENOSPC. */
 VMIRQ_API int vmirq_line_source_alloc(struct vmirq_vm *vm, uint32_t *source);
 
 /** Give it back; it de-asserts wherever it was asserted. -EINVAL: not allocated. */

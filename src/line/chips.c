@@ -99,7 +99,7 @@ static void pit_set_irq(void *opaque, bool level)
 {
 	struct line_domain *lines = opaque;
 
-	vmirq_line_set(lines->vm, 0, SOURCE_PIT, level, NULL);
+	vmirq_line_set_any(lines->vm, 0, SOURCE_PIT, level, NULL);
 }
 
 static void pit_deadline_changed(void *opaque)
@@ -244,8 +244,10 @@ void vmirq_lines_reset(struct line_domain *lines)
 	/* First: the 8259s' reset acknowledges what was in service, and a tick still owed would follow. */
 	if (lines->has_pit)
 		vmirq_pit_reset(&lines->pit);
-	for (uint32_t i = 0; i < lines->ioapics; i++)
+	for (uint32_t i = 0; i < lines->ioapics; i++) {
 		vmirq_ioapic_reset(&lines->ioapic[i]->ioapic);
+		vmirq_line_forget_retries(lines->ioapic[i]);
+	}
 	if (lines->has_pic)
 		vmirq_i8259_reset(&lines->pic);
 }

@@ -104,7 +104,7 @@ static int find_slot(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, struct 
 	return vmirq_route_slot(vm->routes, gsi, slot);
 }
 
-int vmirq_line_set(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool level, int *error)
+int vmirq_line_set_any(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool level, int *error)
 {
 	struct line_result result = none(VMIRQ_NO_ROUTE);
 	struct route_slot *slot;
@@ -122,11 +122,18 @@ int vmirq_line_set(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool leve
 	return result.status;
 }
 
+/* The last few sources are the library's own. */
+int vmirq_line_set(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool level, int *error)
+{
+	return vmirq_line_set_any(vm, gsi, source < FIRST_OWN_SOURCE ? source : LINE_SOURCES, level,
+				  error);
+}
+
 int vmirq_line_pulse(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, int *error)
 {
 	struct line_result result = none(VMIRQ_NO_ROUTE);
 	struct route_slot *slot;
-	int failed = find_slot(vm, gsi, source, &slot);
+	int failed = find_slot(vm, gsi, source < FIRST_OWN_SOURCE ? source : LINE_SOURCES, &slot);
 
 	if (!failed) {
 		vmirq_route_lock(vm->routes, slot);
@@ -191,7 +198,7 @@ int vmirq_line_source_alloc(struct vmirq_vm *vm, uint32_t *source)
 	if (!vm || !source)
 		return -EINVAL;
 	pthread_mutex_lock(&vm->lines->source_mutex);
-	for (uint32_t i = 1; i < SOURCE_RESAMPLE && error; i++) {
+	for (uint32_t i = 1; i < FIRST_OWN_SOURCE && error; i++) {
 		if (vm->lines->sources & UINT64_C(1) << i)
 			continue;
 		vm->lines->sources |= UINT64_C(1) << i;
@@ -207,7 +214,7 @@ int vmirq_line_source_free(struct vmirq_vm *vm, uint32_t source)
 	struct route_slot *slot = NULL;
 	bool allocated;
 
-	if (!vm || source == 0 || source >= SOURCE_RESAMPLE)
+	if (!vm || source == 0 || source >= FIRST_OWN_SOURCE)
 		return -EINVAL;
 	pthread_mutex_lock(&vm->lines->source_mutex);
 	allocated = vm->lines->sources & UINT64_C(1) << source;

@@ -27,10 +27,9 @@
 #include <vmirq/line.h>
 
 #define LINE_SOURCES 64u
-/* Sources that are not handed out. */
-#define SOURCE_PIT	62u
-#define SOURCE_IRQFD	63u
-#define SOURCE_RESAMPLE 61u
+/* From here on they are the library's own, and not handed out. */
+#define FIRST_OWN_SOURCE 61u
+#define SOURCE_PIT	 62u
 
 struct line_ioapic {
 	struct ioapic ioapic;
@@ -84,6 +83,8 @@ int vmirq_lines_create(struct vmirq_vm *vm, const struct line_config *config,
 void vmirq_lines_destroy(struct line_domain *lines);
 void vmirq_lines_reset(struct line_domain *lines);
 
+/* line.c. vmirq_line_set() for the library's own sources too. */
+int vmirq_line_set_any(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool level, int *error);
 /* line.c. Raise an edge on a slot whose route goes to pins: assert and de-assert. */
 enum vmirq_verdict vmirq_line_pulse_slot(struct line_domain *lines, struct route_slot *slot);
 /* A route with pins is left or entered while its line is high; route_table.moved. */
@@ -96,6 +97,8 @@ void vmirq_line_notify(struct line_domain *lines, enum vmirq_notice notice, enum
 /* Does this GSI go there? */
 bool vmirq_line_goes_to(struct line_domain *lines, uint32_t gsi, enum pin_of chip, uint32_t pin);
 
+/* timer.c. No pin of it is throttled any more. */
+void vmirq_line_forget_retries(struct line_ioapic *io);
 /* timer.c. Something's deadline has moved. */
 void vmirq_lines_rearm(struct line_domain *lines);
 int vmirq_lines_start_timer(struct line_domain *lines);

@@ -8,6 +8,9 @@
 #include "base/vm.h"
 #include "line/line.h"
 
+/* Whose callback this thread is in: it cannot be waited for. */
+static __thread struct vmirq_notifier *running_here;
+
 bool vmirq_line_goes_to(struct line_domain *lines, uint32_t gsi, enum pin_of chip, uint32_t pin)
 {
 	struct route_slot *slot = vmirq_route_find(lines->vm->routes, gsi);
@@ -24,7 +27,7 @@ bool vmirq_line_goes_to(struct line_domain *lines, uint32_t gsi, enum pin_of chi
 void vmirq_line_notify(struct line_domain *lines, enum vmirq_notice notice, enum pin_of chip,
 		       uint32_t pin, uint32_t value)
 {
-	struct vmirq_notifier *n;
+	struct vmirq_notifier *n, *outer;
 
 	if (!atomic_load_explicit(&lines->notifier_count, memory_order_acquire))
 		return;
@@ -35,7 +38,10 @@ void vmirq_line_notify(struct line_domain *lines, enum vmirq_notice notice, enum
 			continue;
 		n->running++;
 		pthread_mutex_unlock(&lines->notifier_mutex);
+		outer = running_here;
+		running_here = n;
 		n->config.fn(n->config.opaque, n->config.gsi, value);
+		running_here = outer;
 		pthread_mutex_lock(&lines->notifier_mutex);
 		if (!--n->running)
 			pthread_cond_broadcast(&lines->notifier_idle);
@@ -79,7 +85,7 @@ int vmirq_notifier_remove(struct vmirq_notifier *notifier)
 
 	if (!notifier)
 		return 0;
-	if (reader_inside())
+	if (reader_inside() || running_here == notifier)
 		return -EDEADLK;
 	lines = notifier->lines;
 	pthread_mutex_lock(&lines->notifier_mutex);

@@ -16,6 +16,13 @@ static uint64_t retry_deadline(const struct line_ioapic *io)
 	return first;
 }
 
+void vmirq_line_forget_retries(struct line_ioapic *io)
+{
+	for (uint32_t pin = 0; pin < io->ioapic.config.count; pin++)
+		if (atomic_exchange_explicit(&io->retry_at[pin], 0, memory_order_relaxed))
+			atomic_fetch_sub_explicit(&io->lines->throttled, 1, memory_order_relaxed);
+}
+
 uint64_t vmirq_vm_deadline(struct vmirq_vm *vm)
 {
 	struct line_domain *lines = vm->lines;

@@ -105,7 +105,7 @@ static void in_the_middle_of_a_memory_read(void **state)
 	guest_free(g);
 }
 
-/* An instruction that asks the VMM twice: rep insb, and a read with a write behind it. */
+/* An instruction that asks the VMM twice: a read, and a write behind it. */
 static void in_the_middle_of_more_than_one_exit(void **state)
 {
 	/* mov ax, 0x1000; mov ds, ax; mov es, ax; mov si, 0x8000; mov di, 0x9000; movsw */

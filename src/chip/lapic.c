@@ -70,6 +70,17 @@ int vmirq_lapic_next(const struct lapic *l)
 	return irr;
 }
 
+bool vmirq_lapic_held_by_tpr(const struct lapic *l)
+{
+	uint32_t tpr = lapic_get(l, LAPIC_TPR) & 0xf0;
+	int irr = tpr ? highest(l, LAPIC_IRR) : -1, isr;
+
+	if (irr < 0 || ((uint32_t)irr & 0xf0) > tpr)
+		return false;
+	isr = highest(l, LAPIC_ISR);
+	return isr < 0 || (irr & 0xf0) > (isr & 0xf0);
+}
+
 void vmirq_lapic_ack(struct lapic *l, uint8_t vector)
 {
 	lapic_assign(l, LAPIC_IRR, vector, false);

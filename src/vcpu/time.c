@@ -8,6 +8,7 @@
 #include "chip/deliver.h"
 #include "vcpu/vcpu.h"
 
+#define LOOK_AT_TPR_NS	   1000000u
 #define MSR_TSC		   0x10u
 #define KHZ_OF_NANOSECONDS 1000000u
 
@@ -31,7 +32,16 @@ void vmirq_vcpu_arm_timer(struct vmirq_vcpu *vcpu)
 {
 	uint64_t deadline = lapic_timer_deadline(&vcpu->lapic.timer);
 
-	if (likely(deadline == vcpu->armed_deadline) || vcpu->vm->own_clock)
+	if (vcpu->vm->own_clock)
+		return;
+	/* A KVM that emulates the guest has no KVM_EXIT_SET_TPR: look now and then whether CR8 still
+	 * holds it back. */
+	if (unlikely(vcpu->kvm_run && vmirq_lapic_held_by_tpr(&vcpu->lapic))) {
+		uint64_t look = vcpu->vm->clock.now(vcpu->vm->clock.opaque) + LOOK_AT_TPR_NS;
+
+		deadline = look < deadline ? look : deadline;
+	}
+	if (likely(deadline == vcpu->armed_deadline))
 		return;
 	if (!vcpu->timer.pump &&
 	    vmirq_timer_create(&vcpu->timer, vcpu->vm->pump, deadline_passed, vcpu))

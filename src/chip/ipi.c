@@ -32,6 +32,9 @@ void vmirq_lapic_send_ipi(struct lapic *l, uint32_t low, uint32_t dest)
 	    (irq.mode == DELIVERY_FIXED || irq.mode == DELIVERY_LOWEST ||
 	     irq.mode == DELIVERY_INIT))
 		return;
+	/* With a shorthand the destination mode means nothing. */
+	if (bits32(low, 19, 18) != TO_DEST)
+		irq.logical = false;
 	switch (bits32(low, 19, 18)) {
 	case TO_SELF:
 		vmirq_dest_map_all(&chip->map, &to, &enabled);

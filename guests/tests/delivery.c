@@ -99,6 +99,23 @@ static void init(uint32_t cpu)
 	check_stopped_then_start(cpu);
 }
 
+/* Vectors below 16 are none: that is an error, told at the next write of ESR (11.5.3). */
+static void illegal_vector(void)
+{
+	apic_write(APIC_ESR, 0);
+	apic_write(APIC_ESR, 0);
+	CHECK_EQ(apic_read(APIC_ESR), 0);
+	apic_write(APIC_LVT_ERROR, VECTOR);
+	apic_icr(ICR_FIXED | ICR_ASSERT | 5, 0);
+	expect(0, 1, 0);
+	CHECK_EQ(apic_read(APIC_ESR), 0);
+	apic_write(APIC_ESR, 0);
+	CHECK(apic_read(APIC_ESR) & ESR_SEND_ILLEGAL);
+	apic_write(APIC_ESR, 0);
+	CHECK_EQ(apic_read(APIC_ESR), 0);
+	apic_write(APIC_LVT_ERROR, LVT_MASKED);
+}
+
 static void handle_extint(struct frame *frame)
 {
 	count_interrupt(frame);
@@ -137,4 +154,7 @@ void test_main(void)
 	for (uint32_t cpu = 1; cpu < cpu_count; cpu++)
 		init(cpu);
 	extint();
+	/* Neither QEMU's nor KVM's APIC has errors. */
+	if (!has_arg("qemu") && !has_arg("kvm"))
+		illegal_vector();
 }

@@ -9,6 +9,7 @@
 #define CPUID_1_APIC   (1u << 9)
 #define X2APIC(offset) (0x800 + ((offset) >> 4))
 #define MMIO(offset)   (*(volatile uint32_t *)(APIC_PAGE + (offset)))
+#define ELSEWHERE      0xfed40000ull
 #define ENABLED	       (APIC_PAGE | APIC_BASE_EN)
 
 const char test_name[] = "modes";
@@ -118,6 +119,38 @@ static void illegal_transitions(void)
 	apic_enable();
 }
 
+static uint64_t first_reserved_bit(void)
+{
+	uint32_t out[4];
+
+	cpuid(0x80000008, 0, out);
+	return 1ull << (out[0] & 0xff);
+}
+
+/* Bits that have to be 0 (figure 11-5). */
+static void reserved_bits(void)
+{
+	check_gp(ENABLED | who | 1);
+	check_gp(ENABLED | who | 1u << 9);
+	check_gp(ENABLED | who | first_reserved_bit());
+	CHECK_EQ(MMIO(APIC_ID) >> 24, this_cpu()->index);
+}
+
+/* The page goes where the base says (11.4.5). */
+static void moved(void)
+{
+	uint32_t version = MMIO(APIC_VERSION);
+
+	wrmsr(MSR_APIC_BASE, ELSEWHERE | who | APIC_BASE_EN);
+	CHECK_EQ(*(volatile uint32_t *)(ELSEWHERE + APIC_VERSION), version);
+	CHECK_EQ(MMIO(APIC_VERSION), ~0u);
+	*(volatile uint32_t *)(ELSEWHERE + APIC_TPR) = 0x30;
+	CHECK_EQ(read_cr8(), 3);
+	*(volatile uint32_t *)(ELSEWHERE + APIC_TPR) = 0;
+	base(APIC_BASE_EN);
+	CHECK_EQ(MMIO(APIC_VERSION), version);
+}
+
 static void x2apic_registers(void)
 {
 	uint32_t index = this_cpu()->index;
@@ -186,6 +219,8 @@ static void all(void *arg)
 		return;
 	disabled_in_passing();
 	illegal_transitions();
+	reserved_bits();
+	moved();
 	x2apic_registers();
 	kept_into_x2apic();
 }

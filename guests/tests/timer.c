@@ -181,17 +181,17 @@ static void deadline(void)
 	at = rdtsc() + 1000 * tsc_per_ms;
 	wrmsr(MSR_TSC_DEADLINE, at);
 	CHECK_EQ(rdmsr(MSR_TSC_DEADLINE), at);
-	wrmsr(MSR_TSC_DEADLINE, rdtsc() + 10 * tsc_per_ms);
+	wrmsr(MSR_TSC_DEADLINE, rdtsc() + 30 * tsc_per_ms);
 	wrmsr(MSR_TSC_DEADLINE, 0);
-	wait_us(15000);
+	wait_us(35000);
 	CHECK_EQ(mine(), 1);
 	/* In the past: at once. */
 	wrmsr(MSR_TSC_DEADLINE, rdtsc() - 1);
 	CHECK_COMES(mine() == 2);
 	/* Leaving the mode disarms (11.5.4.1). */
-	wrmsr(MSR_TSC_DEADLINE, rdtsc() + 5 * tsc_per_ms);
+	wrmsr(MSR_TSC_DEADLINE, rdtsc() + 30 * tsc_per_ms);
 	apic_write(APIC_LVT_TIMER, LVT_TIMER_ONE_SHOT | VECTOR);
-	wait_us(10000);
+	wait_us(35000);
 	CHECK_EQ(mine(), 2);
 	/* And outside of it nothing arms. */
 	wrmsr(MSR_TSC_DEADLINE, rdtsc() + tsc_per_ms);

@@ -31,6 +31,8 @@
 #define APIC_DIVIDE	   0x3e0
 #define APIC_SELF_IPI	   0x3f0 /* x2APIC only */
 
+#define ESR_SEND_ILLEGAL   (1u << 5)
+
 #define APIC_BASE_BSP	   (1u << 8)
 #define APIC_BASE_EXTD	   (1u << 10)
 #define APIC_BASE_EN	   (1u << 11)

@@ -109,25 +109,21 @@ static void write_addressing(struct lapic *l, uint32_t reg, uint32_t value)
 /* Registers that are only written in one mode; false: not in this one. */
 static bool write_of_mode(struct lapic *l, uint32_t reg, uint32_t value, bool x2apic)
 {
+	if (x2apic != (reg == LAPIC_SELF_IPI))
+		return false;
 	switch (reg) {
 	case LAPIC_ID:
-		if (!x2apic)
-			write_addressing(l, reg, value & 0xff000000u);
-		return !x2apic;
 	case LAPIC_LDR:
-		if (!x2apic)
-			write_addressing(l, reg, value & 0xff000000u);
-		return !x2apic;
+		write_addressing(l, reg, value & 0xff000000u);
+		return true;
 	case LAPIC_DFR:
-		if (!x2apic)
-			write_addressing(l, reg, value | 0x0fffffffu);
-		return !x2apic;
+		write_addressing(l, reg, value | 0x0fffffffu);
+		return true;
 	case LAPIC_ICR2:
-		if (!x2apic)
-			lapic_put(l, reg, value & 0xff000000u);
-		return !x2apic;
+		lapic_put(l, reg, value & 0xff000000u);
+		return true;
 	case LAPIC_SELF_IPI:
-		if (!x2apic || (value & ~0xffu))
+		if (value & ~0xffu)
 			return false;
 		vmirq_lapic_send_ipi(l, value | 1u << 18, 0);
 		return true;

@@ -155,9 +155,12 @@ static void a_missing_image_is_told_in_the_daemons_words(void **state)
 static void a_missing_program_is_enoent(void **state)
 {
 	struct storage_daemon *daemon;
-	char *path = strdup(getenv("PATH"));
+	const char *there = getenv("PATH");
+	char *path;
 
 	(void)state;
+	assert_non_null(there);
+	path = strdup(there);
 	setenv("PATH", "/nonexistent", 1);
 	assert_int_equal(storage_daemon_available(), -ENOENT);
 	assert_int_equal(storage_daemon_start(image, &daemon), -ENOENT);

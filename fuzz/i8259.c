@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The pair of 8259s: ports, lines, acknowledges and saved states, also from inside its callbacks. */
+/* The 8259s: ports, lines, acknowledges and saved states, also from inside their callbacks. */
 #include <string.h>
 
 #include "check.h"

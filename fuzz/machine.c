@@ -27,7 +27,7 @@ static void kicked(void *opaque)
 	cpu->kicks++;
 }
 
-/* Once for each time that it parked, or while it is in vmirq_vcpu_park(), which here never sleeps. */
+/* At most once for each time that it parked; vmirq_vcpu_park() here never sleeps. */
 static void woken(void *opaque)
 {
 	struct cpu *cpu = opaque;
@@ -142,8 +142,8 @@ struct kvm_msi take_msi(struct stream *s)
 	return msi;
 }
 
-/* Whoever posts to a vCPU that is in the guest kicks it, and wakes one that is parked: where neither
- * has been done nothing is posted. */
+/* Whoever posts to a vCPU that is in the guest kicks it, and wakes one that is parked: where
+ * neither has been done nothing is posted. */
 static void check_nothing_missed(const struct cpu *cpu)
 {
 	const struct vmirq_vcpu *vcpu = cpu->vcpu;
@@ -179,8 +179,8 @@ void machine_validate(struct machine *m)
 		check(vmirq_pit_validate(&lines->pit));
 }
 
-/* Differences are gathered and looked at once: libFuzzer's look at each comparison costs more than all
- * the rest. */
+/* Differences are gathered and looked at once: libFuzzer's look at each comparison costs more than
+ * all the rest. */
 static void check_cpu_laws(const struct cpu *cpu)
 {
 	uint64_t unaccounted = 0, not_taken = 0, left_pending = 0;

@@ -2,8 +2,8 @@
 /*
  * An input taken apart: a stream of operations, each a byte that names it and the bytes it wants.
  *
- * Every read of an ended stream is 0, so that no cut of an input is invalid, and each operation takes
- * at least the byte that names it, so that an input's length bounds its work.
+ * Every read of an ended stream is 0, so that no cut of an input is invalid, and each operation
+ * takes at least the byte that names it, so that an input's length bounds its work.
  */
 #ifndef FUZZ_STREAM_H
 #define FUZZ_STREAM_H

@@ -5,6 +5,7 @@
 
 #include "base/vm.h"
 #include "check.h"
+#include "chip/ioapic_pin.h"
 #include "line/line.h"
 #include "vm.h"
 
@@ -115,13 +116,35 @@ static void program_pit(struct world *w)
 	out(w, 0x40 + counter, (uint8_t)(count >> 8));
 }
 
+/* Pins whose throttle is over, and whose level one vCPU would take: a bit for each. */
+static uint32_t throttled_till_now(const struct machine *m)
+{
+	struct line_ioapic *io = m->vm->lines->ioapic[0];
+	uint32_t pins = 0;
+
+	for (uint32_t n = 0; n < 24; n++) {
+		uint64_t at = atomic_load(&io->retry_at[n]);
+		struct interrupt irq;
+
+		if (!at || at > m->now || !pin_wants(&io->pin[n]))
+			continue;
+		vmirq_ioapic_decode(&io->ioapic, io->pin[n].rte, &irq);
+		if (vmirq_resolve(m->vm->chip, &irq).kind == TARGET_POST)
+			pins |= 1u << n;
+	}
+	return pins;
+}
+
 /* Once, and nothing is due any more. */
 static void expire(struct world *w)
 {
 	struct machine *m = &w->machine;
+	uint32_t pins = throttled_till_now(m);
 
 	vmirq_vm_expire(m->vm);
 	check(vmirq_vm_deadline(m->vm) > m->now || m->now >= UINT64_MAX - 1);
+	for (uint32_t n = 0; n < 24; n++)
+		check(!(pins & 1u << n) || !pin_wants(&m->vm->lines->ioapic[0]->pin[n]));
 }
 
 static void expire_when_due(struct world *w)

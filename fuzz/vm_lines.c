@@ -5,7 +5,8 @@
 #include "check.h"
 #include "vm.h"
 
-#define SOURCES 64u
+/* Those above are the library's own. */
+#define SOURCES 61u
 
 /* What a source counts: its own 0 -> 1, and each assertion where that sends a message. */
 static void count_line(struct world *w, uint32_t gsi, uint32_t source, bool level)

@@ -73,7 +73,7 @@ static int run_area(struct diff_run *run, size_t index, uint64_t ops)
 	while (tally->ops < ops && ret >= 0 && tally->mismatches < MISMATCHES_MAX) {
 		uint64_t left = ops - tally->ops;
 		struct script script = { .area = NULL };
-		struct difference difference;
+		struct difference difference = { .op = 0 };
 
 		run->why[0] = '\0';
 		ret = area_throw(areas[index], dice_roll(&dice),

@@ -28,11 +28,12 @@ bool dice_one_in(struct dice *dice, uint32_t n);
 struct thrower {
 	struct dice dice;
 	struct script *script;
-	bool x2apic[3];	  /* as far as the thrower knows */
-	uint32_t vcpu;	  /* whose turn it is */
-	uint64_t memory;  /* of the area's own */
-	uint32_t rte[24]; /* ioapic: the lower halves, as written */
-	bool no_memory;	  /* out of memory: nothing more is added */
+	bool x2apic[3];		 /* as far as the thrower knows */
+	uint32_t vcpu;		 /* whose turn it is */
+	uint64_t memory;	 /* of the area's own */
+	uint32_t rte[24];	 /* ioapic: the lower halves, as written */
+	uint32_t pin_gsi[4][26]; /* routing: by chip and pin, who has it in this table; plus one */
+	bool no_memory;		 /* out of memory: nothing more is added */
 };
 
 struct area {

@@ -37,11 +37,18 @@ bool is_directed_eoi(const struct session *s, const struct difference *d)
 
 bool is_lagging_ppr(const struct session *s, const struct difference *d)
 {
-	return d->object == OBJ_LAPIC && d->reg == LAPIC_PPR && !s->ran[d->vcpu];
+	return d->object == OBJ_LAPIC && d->reg == LAPIC_PPR &&
+	       (!s->ran[d->vcpu] || s->lags[d->vcpu]);
 }
 
 bool is_disabled(const struct session *s, const struct difference *d)
 {
+	const struct op *op = op_of(s, d);
+
+	/* The deadline is not in the saved state: it stays different until it is written. */
+	if (d->object == OBJ_VALUE)
+		return op->kind == OP_RDMSR && op->arg[ARG_AT] == MSR_TSC_DEADLINE && !d->soft &&
+		       s->ever_disabled[d->vcpu];
 	return d->object == OBJ_LAPIC && !(s->kernel.vcpu[d->vcpu].apic_base & APIC_ENABLED);
 }
 
@@ -64,6 +71,12 @@ bool is_illegal_vector(const struct session *s, const struct difference *d)
 	       (reg == LAPIC_IRR || reg == LAPIC_TMR) && !(changed(d) & ~UINT64_C(0xffff));
 }
 
+bool is_stale_icr(const struct session *s, const struct difference *d)
+{
+	return d->object == OBJ_LAPIC && d->reg == LAPIC_ICR2 && !d->soft &&
+	       d->kernel == s->lapic[d->vcpu][LAPIC_ICR / 4 + 1];
+}
+
 bool is_icr_high(const struct session *s, const struct difference *d)
 {
 	(void)s;
@@ -74,8 +87,10 @@ bool is_lvt_read_only(const struct session *s, const struct difference *d)
 {
 	uint64_t reg = d->object == OBJ_LAPIC ? d->reg : op_lapic_register(op_of(s, d));
 
+	/* A guest may have read only some of its bytes. */
 	return (d->object == OBJ_LAPIC || d->object == OBJ_VALUE) && reg >= LAPIC_LVTT &&
-	       reg <= LAPIC_LVT_ERROR + 3 && !(changed(d) & ~(uint64_t)LVT_READ_ONLY);
+	       reg <= LAPIC_LVT_ERROR + 3 &&
+	       !(changed(d) & ~(uint64_t)(LVT_READ_ONLY >> 8 * (reg & 3)));
 }
 
 bool is_nobody(const struct session *s, const struct difference *d)
@@ -125,7 +140,7 @@ bool is_hinted(const struct session *s, const struct difference *d)
 
 bool is_logical_disabled(const struct session *s, const struct difference *d)
 {
-	bool disabled = false;
+	bool disabled = done(s, op_changes_enable);
 
 	for (uint32_t i = 0; i < SIDE_VCPUS; i++)
 		if (d->object == OBJ_RETURN || d->vcpu == i)
@@ -141,7 +156,8 @@ bool is_mixed_logical(const struct session *s, const struct difference *d)
 		all &= s->kernel.vcpu[i].apic_base;
 		any |= s->kernel.vcpu[i].apic_base;
 	}
-	return ((any & ~all) & APIC_X2APIC) && done(s, op_is_logical) &&
+	return (((any & ~all) & APIC_X2APIC) || done(s, op_changes_mode)) &&
+	       done(s, op_is_logical) &&
 	       (is_arrival(s, d) ||
 		(d->object == OBJ_VALUE && reg >= LAPIC_TMR && reg < LAPIC_ESR));
 }
@@ -225,12 +241,12 @@ bool is_null_count(const struct session *s, const struct difference *d)
 }
 
 /* The vector of the timer, as it is or was before: what differs is whether it came (again). */
-static bool is_timer_vector(const struct session *s, const struct difference *d)
+static bool is_timer_vector(const struct session *s, const struct difference *d, uint64_t reg)
 {
 	for (int i = 0; i < 2; i++) {
 		uint32_t vector = s->lvtt[i][d->vcpu] & 0xff, word = vector / 32 * 0x10;
 
-		if ((d->reg == LAPIC_IRR + word || d->reg == LAPIC_TMR + word) &&
+		if ((reg == LAPIC_IRR + word || reg == LAPIC_TMR + word) &&
 		    changed(d) == 1u << vector % 32)
 			return true;
 	}
@@ -239,11 +255,14 @@ static bool is_timer_vector(const struct session *s, const struct difference *d)
 
 bool is_stale_timer(const struct session *s, const struct difference *d)
 {
-	if (d->object == OBJ_VALUE)
-		return op_of(s, d)->kind == OP_RDMSR &&
-		       op_of(s, d)->arg[ARG_AT] == MSR_TSC_DEADLINE && !d->soft &&
-		       d->kernel < LONG_DEADLINE;
-	return d->object == OBJ_LAPIC && s->short_timer[d->vcpu] && is_timer_vector(s, d);
+	const struct op *op = op_of(s, d);
+
+	if (d->object == OBJ_VALUE && op->kind == OP_RDMSR && op->arg[ARG_AT] == MSR_TSC_DEADLINE)
+		return !d->soft && d->kernel < LONG_DEADLINE;
+	if (d->object != OBJ_VALUE && d->object != OBJ_LAPIC)
+		return false;
+	return s->short_timer[d->vcpu] &&
+	       is_timer_vector(s, d, d->object == OBJ_LAPIC ? d->reg : op_lapic_register(op));
 }
 
 bool is_undrained(const struct session *s, const struct difference *d)
@@ -258,13 +277,22 @@ bool is_same_class(const struct session *s, const struct difference *d)
 {
 	uint64_t reg = d->object == OBJ_LAPIC ? d->reg : op_lapic_register(op_of(s, d));
 
-	return (d->object == OBJ_LAPIC || d->object == OBJ_VALUE) &&
+	return (d->object == OBJ_LAPIC || d->object == OBJ_VALUE) && done(s, op_is_cr8_write) &&
 	       (reg == LAPIC_TPR || reg == LAPIC_PPR) && !(changed(d) & ~UINT64_C(0xf));
+}
+
+static bool is_aliased(const struct session *s, uint32_t vcpu)
+{
+	return s->script->apic_id[vcpu] > 255 && !(s->kernel.vcpu[vcpu].apic_base & APIC_X2APIC);
 }
 
 bool is_aliased_id(const struct session *s, const struct difference *d)
 {
-	return (d->object == OBJ_LAPIC || d->object == OBJ_EVENTS) &&
-	       s->script->apic_id[d->vcpu] > 255 &&
-	       !(s->kernel.vcpu[d->vcpu].apic_base & APIC_X2APIC);
+	bool any = false;
+
+	for (uint32_t i = 0; i < SIDE_VCPUS; i++)
+		any |= is_aliased(s, i);
+	if (d->object == OBJ_RETURN)
+		return any && (op_of(s, d)->kind == OP_MSI || op_of(s, d)->kind == OP_LINE);
+	return (d->object == OBJ_LAPIC || d->object == OBJ_EVENTS) && is_aliased(s, d->vcpu);
 }

@@ -23,6 +23,8 @@ const struct known known_differences[] = {
 	{ "icr-high",
 	  "the kernel keeps an x2APIC's ICR as 64 bits and shows its upper half at 0x304 too",
 	  is_icr_high, true },
+	{ "stale-icr", "in x2APIC mode anew, the kernel's ICR has the upper half of the last time",
+	  is_stale_icr, false },
 	{ "lvt-read-only",
 	  "delivery status and Remote-IRR of an LVT entry are read-only (SDM vol. 3A 11.5.1); the "
 	  "kernel stores what is written",

@@ -11,6 +11,7 @@ bool is_directed_eoi(const struct session *s, const struct difference *d);
 bool is_lagging_ppr(const struct session *s, const struct difference *d);
 bool is_disabled(const struct session *s, const struct difference *d);
 bool is_illegal_vector(const struct session *s, const struct difference *d);
+bool is_stale_icr(const struct session *s, const struct difference *d);
 bool is_icr_high(const struct session *s, const struct difference *d);
 bool is_lvt_read_only(const struct session *s, const struct difference *d);
 bool is_same_class(const struct session *s, const struct difference *d);
@@ -50,6 +51,10 @@ bool op_is_hashed(const struct op *op);
 bool op_is_hinted_broadcast(const struct op *op);
 /* A message to an address that is none of a message. */
 bool op_is_strange_address(const struct op *op);
+/* What the CPU was before it, and what it is after, may both matter. */
+bool op_changes_mode(const struct op *op);
+bool op_changes_enable(const struct op *op);
+bool op_is_cr8_write(const struct op *op);
 /* Programs a counter of the PIT. */
 bool op_is_control_word(const struct op *op);
 

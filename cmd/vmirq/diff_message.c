@@ -30,8 +30,12 @@ bool op_is_init(const struct op *op)
 
 bool op_is_logical(const struct op *op)
 {
-	return op_mode(op) != ~UINT64_C(0) &&
-	       (op->kind == OP_MSI ? op->arg[0] & 4 : op->arg[ARG_VALUE] & 1u << 11);
+	uint64_t icr = op->arg[ARG_VALUE];
+
+	if (op->kind == OP_MSI)
+		return op->arg[0] & 4;
+	/* With a shorthand the destination's mode means nothing. */
+	return op_mode(op) != ~UINT64_C(0) && (icr & 1u << 11) && !(icr >> 18 & 3);
 }
 
 bool op_is_logical_event(const struct op *op)
@@ -58,6 +62,21 @@ bool op_is_hinted_broadcast(const struct op *op)
 bool op_is_strange_address(const struct op *op)
 {
 	return op->kind == OP_MSI && op->arg[0] >> 20 != LAPIC_GPA >> 20;
+}
+
+bool op_changes_mode(const struct op *op)
+{
+	return op->kind == OP_WRMSR && op->arg[ARG_AT] == MSR_APIC_BASE;
+}
+
+bool op_changes_enable(const struct op *op)
+{
+	return (op->kind == OP_WRITE || op->kind == OP_WRMSR) && op_lapic_register(op) == LAPIC_SVR;
+}
+
+bool op_is_cr8_write(const struct op *op)
+{
+	return op->kind == OP_WRITE_CR8;
 }
 
 bool op_is_control_word(const struct op *op)

@@ -154,6 +154,7 @@ static void run_batch(struct session *s)
 		return;
 	}
 	/* A disabled local APIC is looked at by nobody, whether its CPU runs or not. */
+	s->lags[s->batch_vcpu] |= !s->ran[s->batch_vcpu] && !s->was_enabled[s->batch_vcpu];
 	s->ran[s->batch_vcpu] |= s->was_enabled[s->batch_vcpu];
 	s->was_enabled[s->batch_vcpu] = s->kernel.vcpu[s->batch_vcpu].apic_base & APIC_ENABLED;
 	compare_results(s);
@@ -187,8 +188,8 @@ static int flush(struct session *s)
 	if (!s->batched)
 		return 0;
 	s->last_op = s->batch[s->batched - 1];
-	run_batch(s);
 	s->last_batch = s->batched;
+	run_batch(s);
 	s->batched = 0;
 	if (!s->found && op_starts_short_timer(&s->script->op[s->last_op])) {
 		s->short_timer[s->batch_vcpu] = true;

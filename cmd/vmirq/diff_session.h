@@ -73,15 +73,17 @@ struct session {
 	uint32_t last_batch;	      /* how many of `batch` ran last; 0: last_op is a call */
 	uint32_t nmis[2][SIDE_VCPUS]; /* soft's and kernel's puppets', as of the last look */
 	bool was_enabled[SIDE_VCPUS]; /* by IA32_APIC_BASE, when it last ran */
+	bool lags[SIDE_VCPUS];	      /* loaded while disabled, and its PPR not right since */
 	bool ran[SIDE_VCPUS];	      /* since its saved state was last written */
 	/* What some known differences depend on: of the kernel's CPUs, as of the last look. */
 	uint32_t lvtt[2][SIDE_VCPUS]; /* and the one before */
 	uint32_t lapic[SIDE_VCPUS][KVM_APIC_REG_SIZE / 4];
-	uint32_t svr[SIDE_VCPUS];     /* as of the look before */
-	bool short_timer[SIDE_VCPUS]; /* was ever started */
-	bool chips_loaded;	      /* since the start */
-	bool unread;		      /* by an irqfd that was then deassigned */
-	bool undrained[DIFF_FDS];     /* readable when it was bound, and not written to since */
+	uint32_t svr[SIDE_VCPUS];	/* as of the look before */
+	bool ever_disabled[SIDE_VCPUS]; /* by IA32_APIC_BASE */
+	bool short_timer[SIDE_VCPUS];	/* was ever started */
+	bool chips_loaded;		/* since the start */
+	bool unread;			/* by an irqfd that was then deassigned */
+	bool undrained[DIFF_FDS];	/* readable when it was bound, and not written to since */
 	/* Objects to load from the kernel after a known difference: bit per CPU. */
 	uint32_t heal_lapics;
 	bool heal_chips;

@@ -61,6 +61,16 @@ static void close_fds(struct session *s)
 				close(s->fd[side][i]);
 }
 
+static void add_route(struct kvm_irq_routing *table, uint32_t gsi, uint32_t chip, uint32_t pin)
+{
+	struct kvm_irq_routing_entry *e = &table->entries[table->nr++];
+
+	e->gsi = gsi;
+	e->type = KVM_IRQ_ROUTING_IRQCHIP;
+	e->u.irqchip.irqchip = chip;
+	e->u.irqchip.pin = pin;
+}
+
 /* The PC's table: the kernel's own default has GSI 0 on pin 0 of the IOAPIC. */
 static int set_pc_routes(struct session *s)
 {
@@ -68,19 +78,13 @@ static int set_pc_routes(struct session *s)
 	int error;
 
 	for (uint32_t gsi = 0; gsi < KVM_IOAPIC_NUM_PINS; gsi++) {
-		struct kvm_irq_routing_entry *e = &table->entries[table->nr++];
-
-		e->gsi = gsi;
-		e->type = KVM_IRQ_ROUTING_IRQCHIP;
-		e->u.irqchip.irqchip = KVM_IRQCHIP_IOAPIC;
-		e->u.irqchip.pin = gsi ? gsi : 2;
-		if (gsi >= 16)
-			continue;
-		e = &table->entries[table->nr++];
-		e->gsi = gsi;
-		e->type = KVM_IRQ_ROUTING_IRQCHIP;
-		e->u.irqchip.irqchip = gsi / 8 ? KVM_IRQCHIP_PIC_SLAVE : KVM_IRQCHIP_PIC_MASTER;
-		e->u.irqchip.pin = gsi % 8;
+		/* Pin 2 is GSI 0's, and GSI 2 the slave 8259's way to the master. */
+		if (gsi != 2)
+			add_route(table, gsi, KVM_IRQCHIP_IOAPIC, gsi ? gsi : 2);
+		if (gsi < 16)
+			add_route(table, gsi,
+				  gsi / 8 ? KVM_IRQCHIP_PIC_SLAVE : KVM_IRQCHIP_PIC_MASTER,
+				  gsi % 8);
 	}
 	error = s->soft.ops->routes(&s->soft, table);
 	if (!error)

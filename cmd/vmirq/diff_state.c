@@ -42,6 +42,8 @@ static int compare_lapic(struct session *s, uint32_t vcpu)
 		s->lvtt[0][vcpu] = word_at(&theirs, LAPIC_LVTT);
 	}
 	memcpy(s->lapic[vcpu], theirs.regs, sizeof(s->lapic[vcpu]));
+	s->ever_disabled[vcpu] |= !(s->kernel.vcpu[vcpu].apic_base & APIC_ENABLED);
+	s->lags[vcpu] &= word_at(&ours, LAPIC_PPR) != word_at(&theirs, LAPIC_PPR);
 	if (memcmp(&ours, &theirs, sizeof(ours)) == 0) {
 		s->svr[vcpu] = word_at(&theirs, LAPIC_SVR);
 		return 0;

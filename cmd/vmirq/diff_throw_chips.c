@@ -46,7 +46,7 @@ static void throw_rte(struct thrower *t)
 
 #define RTC_GSI 8u
 
-/* t->memory: this script is about GSI 8 too, and loads no chips: the kernel then finds out anew who
+/* t->memory: this script is about GSI 8 too, and loads no state: the kernel then finds out anew who
  * has its vector, and soft does not. */
 static void throw_ioapic_line(struct thrower *t)
 {
@@ -124,7 +124,7 @@ static void throw_ioapic(struct thrower *t)
 		throw_rte(t);
 	else if (what < 65)
 		throw_ioapic_line(t);
-	else if (what < 75)
+	else if (what < 75 && !t->memory)
 		throw_service(t);
 	else if (what < 95)
 		throw_ioapic_access(t);
@@ -144,9 +144,8 @@ static void begin_ioapic(struct thrower *t)
 		return;
 	}
 	/* One bit each: the kernel's map of destinations stays on, and no pin gets stuck. */
+	t->script->apic_id[SIDE_VCPUS - 1] &= 0xff;
 	for (t->vcpu = 0; t->vcpu < SIDE_VCPUS; t->vcpu++) {
-		if (t->script->apic_id[t->vcpu] > 255)
-			continue;
 		throw_lapic_write(t, LAPIC_LDR, 1u << (24 + t->vcpu));
 		throw_lapic_write(t, LAPIC_SVR, 0x1ff);
 	}

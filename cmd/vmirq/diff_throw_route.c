@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* routing and irqfd: tables good and bad, lines and eventfds that go by them. */
+#include <string.h>
+
 #include "diff_area.h"
 #include "diff_lapic.h"
 #include "diff_op.h"
@@ -35,6 +37,17 @@ static void throw_msi_fields(struct thrower *t, struct op *op)
 		     (dice_one_in(&t->dice, 2) ? 1u << 14 : 0);
 }
 
+/* By another GSI of this table. In the kernel the last one to speak has the pin; soft holds it while
+ * any of them is high. */
+static bool is_taken(struct thrower *t, const struct op *op)
+{
+	uint32_t *gsi = &t->pin_gsi[op->arg[3] % 4][op->arg[4] % 26];
+	bool taken = *gsi && *gsi != op->arg[0] + 1;
+
+	*gsi = (uint32_t)op->arg[0] + 1;
+	return taken;
+}
+
 static void throw_entry(struct thrower *t, bool hostile)
 {
 	struct dice *dice = &t->dice;
@@ -49,7 +62,10 @@ static void throw_entry(struct thrower *t, bool hostile)
 		op.arg[4] = dice_below(dice, hostile ? 26 : 24);
 		if (!hostile && op.arg[3] < 2)
 			op.arg[4] %= 8;
-	} else {
+	}
+	if (op.arg[1] == 1 && is_taken(t, &op))
+		op.arg[1] = 2;
+	if (op.arg[1] != 1) {
 		throw_msi_fields(t, &op);
 		if (hostile && dice_one_in(dice, 6))
 			op.arg[4] = dice_roll(dice) & 0xffffffff;
@@ -73,6 +89,7 @@ static void throw_table(struct thrower *t)
 	bool hostile = dice_one_in(&t->dice, 3);
 
 	lower_lines(t);
+	memset(t->pin_gsi, 0, sizeof(t->pin_gsi));
 	for (uint32_t i = 0; i < n; i++)
 		throw_entry(t, hostile && dice_one_in(&t->dice, 3));
 	throw_op(t, &(struct op){ .kind = OP_COMMIT });

@@ -112,7 +112,7 @@ static int open_vcpu(struct side *side, uint32_t index)
 	int error;
 
 	v->apic_id = side->config.apic_id[index];
-	v->page = (struct puppet_page *)(side->memory + PUPPET_PAGES_GPA + index * 4096u);
+	v->page = (struct puppet_page *)(void *)(side->memory + PUPPET_PAGES_GPA + index * 4096u);
 	v->fd = ioctl(side->vm_fd, KVM_CREATE_VCPU, (unsigned long)v->apic_id);
 	if (v->fd < 0)
 		return fail(side, -errno, "KVM_CREATE_VCPU");

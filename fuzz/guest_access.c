@@ -9,6 +9,9 @@
 #define APIC_PAGE UINT64_C(0xfee00000)
 #define ENABLED	  (1u << 11)
 #define X2APIC	  (1u << 10)
+#define TMR	  0x180u
+#define IRR	  0x200u
+#define LVT_TIMER 0x320u
 #define TMCCT	  0x390u
 
 static bool in_x2apic(const struct cpu *cpu)
@@ -116,11 +119,19 @@ void guest_msi(struct machine *m, struct stream *s)
 	m->messages++;
 }
 
-/* Not what is left to count: below a whole count of a periodic timer a load starts it anew. */
-static bool same_state(const struct kvm_lapic_state *a, const struct kvm_lapic_state *b)
+/* A one-shot that has run out comes again where it is loaded, as in the kernel. */
+static void forget_timer(struct kvm_lapic_state *state)
 {
-	return !memcmp(a->regs, b->regs, TMCCT) &&
-	       !memcmp(a->regs + TMCCT + 4, b->regs + TMCCT + 4, sizeof(a->regs) - TMCCT - 4);
+	static const uint32_t sets[] = { TMR, IRR };
+	uint8_t vector = (uint8_t)state->regs[LVT_TIMER];
+
+	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+		char *byte = &state->regs[sets[i] + vector / 32u * 16 + vector / 8u % 4];
+
+		*byte = (char)(*byte & ~(1u << vector % 8u));
+	}
+	/* Below a whole count of a periodic timer a load starts it anew. */
+	memset(state->regs + TMCCT, 0, 4);
 }
 
 void guest_save_load(struct cpu *cpu)
@@ -130,7 +141,9 @@ void guest_save_load(struct cpu *cpu)
 	check(!vmirq_vcpu_get_lapic(cpu->vcpu, &saved));
 	check(!vmirq_vcpu_set_lapic(cpu->vcpu, &saved));
 	check(!vmirq_vcpu_get_lapic(cpu->vcpu, &again));
-	check(same_state(&saved, &again));
+	forget_timer(&saved);
+	forget_timer(&again);
+	check(!memcmp(&saved, &again, sizeof(saved)));
 }
 
 void guest_set_lapic(struct cpu *cpu, struct stream *s)

@@ -45,7 +45,10 @@ static int open_vm(struct side *side)
 		fail(side, -errno, "/dev/kvm");
 		return -ENODEV;
 	}
-	side->vm_fd = ioctl(side->kvm_fd, KVM_CREATE_VM, 0);
+	/* The watchdog's signal may come in the middle of it. */
+	do
+		side->vm_fd = ioctl(side->kvm_fd, KVM_CREATE_VM, 0);
+	while (side->vm_fd < 0 && errno == EINTR);
 	if (side->vm_fd < 0)
 		return fail(side, -errno, "KVM_CREATE_VM");
 	side->run_size = ioctl(side->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);

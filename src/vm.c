@@ -18,7 +18,7 @@
 #include "vcpu/vcpu.h"
 
 /* vmirq_vm_config as it was in the first release. */
-#define CONFIG_LEAST  sizeof(struct vmirq_vm_config)
+#define CONFIG_LEAST  offsetof(struct vmirq_vm_config, without)
 
 #define DEFAULT_VCPUS 256u
 #define DEFAULT_GSIS  (1u << 20)
@@ -26,6 +26,9 @@
 #define ALL_FLAGS                                                                               \
 	(VMIRQ_VM_MSI_32BIT_IDS | VMIRQ_VM_MSI_EXT_DEST_ID | VMIRQ_VM_PC_CHIPS | VMIRQ_VM_PIT | \
 	 VMIRQ_VM_PIT_DISCARD | VMIRQ_VM_PROFILE_SPEC)
+
+#define ALL_CAPS \
+	(VMIRQ_CAP_SIGNAL_MSI | VMIRQ_CAP_IRQFD | VMIRQ_CAP_IRQFD_RESAMPLE | VMIRQ_CAP_IOEVENTFD)
 
 /* All that is of one VM and not in a part of its own. */
 struct whole_vm {
@@ -113,7 +116,7 @@ static bool flags_agree(uint32_t flags)
 /* There, and of a number that there is room for; each is checked when it is made. */
 static bool ioapics_agree(const struct vmirq_vm_config *config)
 {
-	return !config->unused && config->n_ioapics <= MAX_IOAPICS &&
+	return config->n_ioapics <= MAX_IOAPICS &&
 	       (!config->n_ioapics || (config->ioapics && (config->flags & VMIRQ_VM_PC_CHIPS)));
 }
 
@@ -139,7 +142,8 @@ static int check_config(struct vmirq_vm_config *config)
 		config->max_gsis = DEFAULT_GSIS;
 	if (config->irqchip != VMIRQ_IRQCHIP_SOFT || config->max_vcpus > MAX_VCPUS ||
 	    (config->flags & ~ALL_FLAGS) || !flags_agree(config->flags) || !ioapics_agree(config) ||
-	    (config->clock && !config->clock->now))
+	    (config->clock && !config->clock->now) || config->kvm_vm_fd < 0 ||
+	    (config->without & ~ALL_CAPS))
 		return -EINVAL;
 	return 0;
 }
@@ -164,6 +168,8 @@ int vmirq_vm_create(const struct vmirq_vm_config *caller, struct vmirq_vm **out)
 	pthread_mutex_init(&whole->map_mutex, NULL);
 	lines = line_config(&config);
 	whole->vm.msi = &whole->msi;
+	whole->vm.kvm_fd = config.kvm_vm_fd ? config.kvm_vm_fd : -1;
+	whole->vm.without = config.without;
 	whole->vm.own_clock = config.clock != NULL;
 	whole->vm.clock = config.clock ? *config.clock
 				       : (struct vmirq_clock){ .now = monotonic_now };

@@ -27,6 +27,10 @@ struct vmirq_vcpu;
 enum vmirq_irqchip {
 	/** All of it here, in user space: any CPU back end, no kernel help. */
 	VMIRQ_IRQCHIP_SOFT = 0,
+	/** All of it in the kernel (KVM_CREATE_IRQCHIP). */
+	VMIRQ_IRQCHIP_KVM,
+	/** Local APICs in the kernel, IOAPICs, 8259s and PIT here (KVM_CAP_SPLIT_IRQCHIP). */
+	VMIRQ_IRQCHIP_SPLIT,
 };
 
 /** Time, as nanoseconds of a clock that never goes back. Both functions may be called from any
@@ -66,8 +70,23 @@ struct vmirq_vm_config {
 	const struct vmirq_ioapic_config *ioapics;
 	/** How many; 0 = the PC's one. */
 	uint32_t n_ioapics;
-	uint32_t unused;
+	/** The KVM VM's descriptor, which the caller keeps open until destroy; 0 = none. KVM and SPLIT need
+	 *  one, before its first vCPU. With SOFT, ioeventfds are the kernel's where there is one. */
+	int kvm_vm_fd;
+	/** VMIRQ_CAP_*: capabilities of the kernel's to do without, as if it had not got them. */
+	uint32_t without;
+	/** With KVM and SPLIT: use the kernel's GSIs below this one only; 0 = all it has. */
+	uint32_t kernel_gsis;
 };
+
+/** KVM_CAP_SIGNAL_MSI: messages go by dynamic routes instead. */
+#define VMIRQ_CAP_SIGNAL_MSI (1u << 0)
+/** KVM_CAP_IRQFD: eventfds are read by the pump instead. */
+#define VMIRQ_CAP_IRQFD (1u << 1)
+/** KVM_CAP_IRQFD_RESAMPLE: on KVM a resample irqfd is then -EINVAL. */
+#define VMIRQ_CAP_IRQFD_RESAMPLE (1u << 2)
+/** KVM_CAP_IOEVENTFD: vmirq_vm_mmio() and _pio() match doorbells instead. */
+#define VMIRQ_CAP_IOEVENTFD (1u << 3)
 
 /** MSI messages carry bits 31:8 of a destination id in address_hi (as KVM_X2APIC_API_USE_32BIT_IDS). */
 #define VMIRQ_VM_MSI_32BIT_IDS (1u << 0)

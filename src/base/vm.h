@@ -24,7 +24,9 @@ struct vmirq_vm {
 	struct vmirq_pump *pump;
 	struct counts *msi; /* messages sent directly */
 	struct vmirq_clock clock;
-	bool own_clock; /* the VMM's: nothing here can sleep by it */
+	bool own_clock;	  /* the VMM's: nothing here can sleep by it */
+	int kvm_fd;	  /* the KVM VM, or -1 */
+	uint32_t without; /* VMIRQ_CAP_* */
 };
 
 #endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+#include "pump/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/reader.h"
+
+#define STACK_BYTES (64u * 1024)
+/* Turns of vmirq_back_off() that the thread is given to end by itself: some milliseconds. */
+#define PATIENCE 200
+
+enum { AWAKE, SLEEPS, ENDS };
+
+struct fd_writer {
+	_Atomic uint64_t rings; /* not taken yet */
+	_Atomic uint32_t state; /* also the futex */
+	_Atomic bool ended;
+	uint64_t taken; /* by the thread, and not written yet */
+	int fd;
+	pthread_t thread;
+};
+
+/* The only places where the thread may be cancelled. */
+static ssize_t write_cancellably(int fd, uint64_t n)
+{
+	ssize_t done;
+	int old, error;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &old);
+	done = write(fd, &n, sizeof(n));
+	error = done < 0 ? errno : EINVAL; /* a short write: no eventfd */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
+	errno = error;
+	return done;
+}
+
+static void wait_for_room(int fd)
+{
+	struct pollfd room = { .fd = fd, .events = POLLOUT };
+	int old;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &old);
+	poll(&room, 1, -1);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
+}
+
+/* False: this descriptor takes nothing. */
+static bool write_taken(struct fd_writer *writer)
+{
+	uint64_t part = writer->taken;
+
+	while (writer->taken) {
+		if (write_cancellably(writer->fd, part) == (ssize_t)sizeof(part)) {
+			writer->taken -= part;
+			part = writer->taken;
+		} else if (errno == EAGAIN && part > 1) {
+			/* POLLOUT says that there is room for one. */
+			part = 1;
+		} else if (errno == EAGAIN) {
+			wait_for_room(writer->fd);
+			part = writer->taken;
+		} else if (errno != EINTR) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void sleep_until_rung(struct fd_writer *writer)
+{
+	uint32_t state = AWAKE;
+
+	/* C and D in writer.h. */
+	if (!atomic_compare_exchange_strong(&writer->state, &state, SLEEPS))
+		return;
+	if (!atomic_load(&writer->rings))
+		syscall(SYS_futex, &writer->state, FUTEX_WAIT_PRIVATE, SLEEPS, NULL, NULL, 0);
+	state = SLEEPS;
+	atomic_compare_exchange_strong(&writer->state, &state, AWAKE);
+}
+
+static void *run_thread(void *argument)
+{
+	struct fd_writer *writer = argument;
+	bool last;
+	int old;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
+	do {
+		/* Pairs with the exchange in vmirq_writer_destroy(): what was rung before is seen. */
+		last = atomic_load(&writer->state) == ENDS;
+		writer->taken += atomic_exchange(&writer->rings, 0);
+		if (!write_taken(writer))
+			break; /* what is rung from now on is only counted */
+		if (!last)
+			sleep_until_rung(writer);
+	} while (!last);
+	/* Release: pairs with the acquire in vmirq_writer_destroy(). */
+	atomic_store_explicit(&writer->ended, true, memory_order_release);
+	return NULL;
+}
+
+static int start_thread(struct fd_writer *writer)
+{
+	pthread_attr_t how;
+	sigset_t all, old;
+	int error;
+
+	error = pthread_attr_init(&how);
+	if (error)
+		return -error;
+	pthread_attr_setstacksize(&how, STACK_BYTES);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	error = pthread_create(&writer->thread, &how, run_thread, writer);
+	/* The program's own thread-local variables are taken from the stack, too. */
+	if (error == EINVAL)
+		error = pthread_create(&writer->thread, NULL, run_thread, writer);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&how);
+	return -error;
+}
+
+int vmirq_writer_create(int fd, struct fd_writer **out)
+{
+	struct fd_writer *writer = calloc(1, sizeof(*writer));
+	int error;
+
+	if (!writer)
+		return -ENOMEM;
+	writer->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (writer->fd < 0) {
+		error = -errno;
+		free(writer);
+		return error;
+	}
+	error = start_thread(writer);
+	if (error) {
+		close(writer->fd);
+		free(writer);
+		return error;
+	}
+	*out = writer;
+	return 0;
+}
+
+static void wake(struct fd_writer *writer)
+{
+	int saved = errno;
+
+	syscall(SYS_futex, &writer->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	errno = saved;
+}
+
+void vmirq_writer_ring(struct fd_writer *writer)
+{
+	uint32_t state = SLEEPS;
+
+	atomic_fetch_add(&writer->rings, 1);
+	/* B in writer.h. */
+	if (atomic_load(&writer->state) == SLEEPS &&
+	    atomic_compare_exchange_strong(&writer->state, &state, AWAKE))
+		wake(writer);
+}
+
+uint64_t vmirq_writer_destroy(struct fd_writer *writer)
+{
+	uint64_t unwritten;
+
+	if (!writer)
+		return 0;
+	/* Pairs with the load in run_thread(). */
+	atomic_exchange(&writer->state, ENDS);
+	wake(writer);
+	/* Acquire: pairs with the release in run_thread(). */
+	for (unsigned int turn = 0;
+	     turn < PATIENCE && !atomic_load_explicit(&writer->ended, memory_order_acquire); turn++)
+		vmirq_back_off(turn);
+	if (!atomic_load_explicit(&writer->ended, memory_order_acquire))
+		pthread_cancel(writer->thread);
+	pthread_join(writer->thread, NULL);
+	unwritten = writer->taken + atomic_load_explicit(&writer->rings, memory_order_relaxed);
+	close(writer->fd);
+	free(writer);
+	return unwritten;
+}

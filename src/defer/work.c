@@ -28,7 +28,7 @@ static void append(struct defer_work *work)
 	struct defer_worker *worker = atomic_load_explicit(&work->home, memory_order_acquire);
 	struct defer_link *head = atomic_load_explicit(&worker->pushed, memory_order_relaxed);
 
-	/* Release: pairs with the acquire in try_unlink(). */
+	/* Release: pairs with the acquire in lock_unlinked(). */
 	atomic_store_explicit(&work->at, worker, memory_order_release);
 	/* A in defer.h; as a release it pairs with the exchange in vmirq_worker_gather(). */
 	do
@@ -176,9 +176,7 @@ int vmirq_defer_flush(struct defer_work *work)
 		/* Raised after the call, or by its own run. */
 		if (has_reached(state, goal) && (state & (DEFER_SCHED | DEFER_RUN)))
 			break;
-		if (state & DEFER_RUN)
-			vmirq_back_off(turn);
-		else if (take_here(work))
+		if (!(state & DEFER_RUN) && take_here(work))
 			vmirq_work_run(work);
 		else
 			vmirq_back_off(turn);

@@ -15,19 +15,20 @@
 #define DEFER_ENDED (1u << 3)
 
 struct defer_worker {
-	/* What raisers write. */
+	/* What raisers use: they take no lock. */
 	struct defer_link *_Atomic pushed; /* a stack by `next`, newest first */
-	_Atomic uint32_t awake;		   /* has been woken and has not yet gone to sleep again */
+	void (*wake)(void *opaque);
+	void *opaque;
+	_Atomic uint32_t awake; /* has been woken and has not yet gone to sleep again */
+	uint32_t servers;	/* threads in vmirq_worker_run(); mutex */
+	uint64_t unused_[4];
 
-	/* The list's lock: of all below, and of being popped. Sleeps, because a VMM's signal handler
-	 * may freeze a thread anywhere. Raisers do not take it. */
+	/* The list's lock: of what follows, and of taking what was pushed. Sleeps, because a VMM's signal
+	 * handler may freeze a thread anywhere. */
 	pthread_mutex_t mutex __attribute__((aligned(CACHE_LINE)));
 	struct defer_link ready; /* what was gathered, oldest first */
 	struct defer_link items; /* all whose home this is */
-	uint32_t servers;	 /* threads in vmirq_worker_run() */
-
-	void (*wake)(void *opaque);
-	void *opaque;
+	uint64_t unused_too_[7];
 };
 
 static inline struct defer_work *work_of(struct defer_link *link)

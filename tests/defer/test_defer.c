@@ -22,9 +22,9 @@ struct item {
 	_Atomic uint32_t raise_again; /* so many times from inside run() */
 	struct item *raises;	      /* from inside run() */
 	sem_t *entered, *go;	      /* run() posts and waits */
-	_Atomic bool left;
-	int from_inside; /* what flush and cancel said in run() */
+	int from_inside;	      /* what flush and cancel said in run() */
 	bool try_inside;
+	_Atomic bool left;
 };
 
 static struct item *order[64];
@@ -311,6 +311,12 @@ static void *serve_once(void *unused)
 	return NULL;
 }
 
+static void *flush_once(void *work)
+{
+	vmirq_defer_flush(work);
+	return NULL;
+}
+
 /* An item that is in the middle of its run on another thread, and raised again. */
 static void meet_running(struct other *other, bool raise_again, bool served_too)
 {
@@ -397,6 +403,39 @@ static void cancel_after_a_second_server_met_the_run(void **state)
 	meet_running(&other, true, true);
 	assert_int_equal(other.said, 1);
 	assert_int_equal(other.runs, 1);
+}
+
+/* Nobody flushes it: the end of the run appends it and wakes the worker that has gone to sleep. */
+static void the_end_of_a_run_appends_what_was_raised(void **state)
+{
+	sem_t entered, go;
+	pthread_t server;
+	bool more;
+
+	(void)state;
+	sem_init(&entered, 0, 0);
+	sem_init(&go, 0, 0);
+	items[0].entered = &entered;
+	items[0].go = &go;
+	vmirq_defer_raise(&items[0].work);
+	assert_int_equal(pthread_create(&server, NULL, flush_once, &items[0].work), 0);
+	sem_wait(&entered);
+	assert_int_equal(wakes, 1);
+	assert_int_equal(vmirq_worker_run(worker, 100, &more), 0);
+	assert_true(vmirq_defer_raise(&items[0].work));
+	assert_int_equal(wakes, 2);
+	assert_int_equal(vmirq_worker_run(worker, 100, &more), 0);
+	assert_false(more);
+	assert_int_equal(wakes, 2);
+	sem_post(&go);
+	sem_post(&go);
+	pthread_join(server, NULL);
+	assert_int_equal(wakes, 3);
+	assert_int_equal(items[0].runs, 1);
+	serve(1);
+	assert_int_equal(items[0].runs, 2);
+	sem_destroy(&entered);
+	sem_destroy(&go);
 }
 
 static void the_heir_gets_what_is_queued(void **state)
@@ -531,6 +570,7 @@ int main(void)
 		TEST(flush_after_a_second_server_met_the_run),
 		TEST(cancel_waits_for_a_run),
 		TEST(cancel_after_a_second_server_met_the_run),
+		TEST(the_end_of_a_run_appends_what_was_raised),
 		TEST(the_heir_gets_what_is_queued),
 		TEST(what_the_heir_has_comes_first),
 		TEST(a_handler_interrupts_raise_and_run),

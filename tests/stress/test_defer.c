@@ -180,6 +180,18 @@ static void come_and_go(struct raiser *raiser, uint32_t *seed)
 	free(item);
 }
 
+/* A second server, so that an item is popped while it runs. */
+static void serve_beside(struct slot *slot)
+{
+	bool more;
+
+	pthread_mutex_lock(&placement);
+	vmirq_worker_run(slot->worker, 1, &more);
+	pthread_mutex_unlock(&placement);
+	if (more)
+		sem_post(&slot->asked);
+}
+
 static void *raise_often(void *argument)
 {
 	struct raiser *raiser = argument;
@@ -205,6 +217,9 @@ static void *raise_often(void *argument)
 			sched_yield();
 			break;
 		case 4:
+			serve_beside(&slots[next_random(&seed) % SLOTS]);
+			break;
+		case 5:
 			/* Nobody flushes it here: its server must have been woken. */
 			for (int turn = 0;
 			     which >= CANCELLED && round % 64 == 0 && !seen_all(raiser, item);

@@ -171,8 +171,12 @@ static void come_and_go(struct raiser *raiser, uint32_t *seed)
 		raise_one(raiser, item);
 		if (next_random(seed) % 4 == 0)
 			sched_yield();
-		if (next_random(seed) % 4 == 0)
+		if (next_random(seed) % 4 == 0) {
 			check_flush(raiser, item, false);
+			/* Nobody is in it now, and its end is seen. */
+			if (!item->runs)
+				atomic_fetch_add(&wrong, 1);
+		}
 	}
 	thrown = vmirq_defer_fini(&item->work);
 	raiser->thrown += (uint64_t)thrown;

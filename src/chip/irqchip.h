@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What an irqchip with the kernel's local APICs does in place of ours: `kvm` (all of it) and `split`.
+ * A VM whose irqchip is `soft` has none of this.
+ *
+ * Every function may be called from any thread, beside all others, and takes no lock under which
+ * another of ours is taken. All but commit, bind and unbind are lock-free on our side, or nearly: see
+ * kvm/irqchip.c. -errno unless said otherwise.
+ */
+#ifndef CHIP_IRQCHIP_H
+#define CHIP_IRQCHIP_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "msi/message.h"
+
+/* A pin of each chip: two 8259s and the IOAPIC. */
+#define ENTRIES_PER_GSI 3u
+
+/* What the kernel's table has, or is to have, for one GSI. n = 0: nothing. */
+struct kernel_route {
+	uint32_t gsi;
+	uint32_t n;
+	struct kvm_irq_routing_entry entry[ENTRIES_PER_GSI];
+};
+
+struct irqchip;
+
+struct irqchip_ops {
+	/* Send a message: how many local APICs took it. Async-signal-safe where the kernel has
+	 * KVM_CAP_SIGNAL_MSI. */
+	int (*send)(struct irqchip *irqchip, const struct msi_message *msg);
+	/* Set the level of a GSI that goes to the kernel's pins; *status is KVM_IRQ_LINE_STATUS's. */
+	int (*set_line)(struct irqchip *irqchip, uint32_t gsi, bool level, int *status);
+	/* Give the kernel these GSIs' routes: all of them or, on error, none. */
+	int (*commit)(struct irqchip *irqchip, const struct kernel_route *changes, size_t n);
+	/* split: what its IOAPICs' pins send, `gsi` counting the pins of all. */
+	int (*commit_pins)(struct irqchip *irqchip, const struct kernel_route *changes, size_t n);
+	/* Bind an eventfd in the kernel: args as KVM_IRQFD's, `route` its GSI's. -ENOSPC: the kernel
+	 * has no GSI for it, so that it must be read here. */
+	int (*bind)(struct irqchip *irqchip, const struct kernel_route *route,
+		    const struct kvm_irqfd *args);
+	void (*unbind)(struct irqchip *irqchip, const struct kvm_irqfd *args);
+	void (*destroy)(struct irqchip *irqchip);
+};
+
+struct irqchip {
+	const struct irqchip_ops *ops;
+	bool full;	     /* the IOAPIC, the 8259s and the PIT are the kernel's too */
+	bool takes_eventfds; /* KVM_CAP_IRQFD */
+	bool resamples;	     /* KVM_CAP_IRQFD_RESAMPLE, and full */
+};
+
+#endif

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/* Dynamic routes: a message finds its own by a hash, or is given one; and which go when all
+ * numbers are taken. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+#include "kvm/slots.h"
+
+/* splitmix64's finaliser. */
+static uint64_t mix(uint64_t x)
+{
+	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return x ^ (x >> 31);
+}
+
+/* The kernel has put 16 random bytes into every process: no system call for them. */
+static void make_keys(struct kernel_table *t)
+{
+	const void *random =
+		(const void *)getauxval(AT_RANDOM); /* NOLINT(performance-no-int-to-ptr) */
+	uint64_t seed[2] = { (uintptr_t)t, 0 };
+
+	if (random)
+		memcpy(seed, random, sizeof(seed));
+	for (uint64_t i = 0; i < 4; i++)
+		t->key[i] = mix(seed[i % 2] + (i + 1) * UINT64_C(0x9e3779b97f4a7c15));
+}
+
+int vmirq_dynamic_create(struct kernel_table *t)
+{
+	uint32_t bits = 1;
+
+	while (bits < 31 && UINT32_C(1) << bits < t->config.limit)
+		bits++;
+	t->bucket = malloc((size_t)1 << bits << 2);
+	if (!t->bucket)
+		return -ENOMEM;
+	memset(t->bucket, 0xff, (size_t)1 << bits << 2); /* NO_GSI */
+	t->bucket_shift = 64 - bits;
+	make_keys(t);
+	return 0;
+}
+
+/* Multiply-shift over a vector (Dietzfelbinger): two messages share a bucket by chance of the
+ * keys only. */
+static uint32_t *bucket_of(struct kernel_table *t, uint32_t address_lo, uint32_t address_hi,
+			   uint32_t data)
+{
+	uint64_t h = t->key[0] + t->key[1] * address_lo + t->key[2] * address_hi + t->key[3] * data;
+
+	return &t->bucket[h >> t->bucket_shift];
+}
+
+static uint32_t *bucket_of_gsi(struct kernel_table *t, uint32_t gsi)
+{
+	const struct kvm_irq_routing_entry *entry = &t->slot[gsi].entry[0];
+
+	return bucket_of(t, entry->u.msi.address_lo, entry->u.msi.address_hi, entry->u.msi.data);
+}
+
+void vmirq_dynamic_link(struct kernel_table *t, uint32_t gsi)
+{
+	uint32_t *bucket = bucket_of_gsi(t, gsi);
+
+	t->slot[gsi].chain = *bucket;
+	*bucket = gsi;
+}
+
+void vmirq_dynamic_unlink(struct kernel_table *t, uint32_t gsi)
+{
+	uint32_t *link = bucket_of_gsi(t, gsi);
+
+	while (*link != gsi)
+		link = &t->slot[*link].chain;
+	*link = t->slot[gsi].chain;
+}
+
+/* Either lock is held. */
+static uint32_t find(struct kernel_table *t, const struct msi_message *msg)
+{
+	uint32_t gsi = *bucket_of(t, msg->address_lo, msg->address_hi, msg->data);
+
+	for (; gsi != NO_GSI; gsi = t->slot[gsi].chain) {
+		const struct kvm_irq_routing_entry *entry = &t->slot[gsi].entry[0];
+
+		if (entry->u.msi.address_lo == msg->address_lo &&
+		    entry->u.msi.address_hi == msg->address_hi && entry->u.msi.data == msg->data)
+			break;
+	}
+	return gsi;
+}
+
+/* The library's message that no irqfd is on. Staged or not: one that is about to come may stay
+ * away. */
+static bool is_idle(const struct kernel_table *t, uint32_t gsi)
+{
+	const struct kernel_route *next = t->staged[gsi];
+	const struct kernel_slot *slot = &t->slot[gsi];
+
+	if (slot->users)
+		return false;
+	return next ? is_message(next->entry, next->n)
+		    : !slot->dynamic && is_message(slot->entry, slot->n);
+}
+
+static bool is_dynamic(const struct kernel_table *t, uint32_t gsi)
+{
+	return t->slot[gsi].dynamic && !t->staged[gsi];
+}
+
+static void evict_idle(struct kernel_table *t, uint32_t n)
+{
+	for (uint32_t gsi = t->config.limit; n && gsi-- > t->config.reserved;)
+		if (is_idle(t, gsi)) {
+			vmirq_kernel_table_stage(t, gsi, &vmirq_kernel_route_none);
+			n--;
+		}
+}
+
+/* Second chance. Messages may be hit meanwhile, so that a turn does not suffice; in the third
+ * turn none is spared. */
+static void evict_cold(struct kernel_table *t, uint32_t n)
+{
+	uint32_t first = t->config.reserved, span = t->config.limit - first;
+
+	for (uint64_t step = 0; n && step < 3 * (uint64_t)span; step++) {
+		uint32_t gsi = first + t->hand;
+		struct kernel_slot *slot = &t->slot[gsi];
+
+		t->hand = t->hand ? t->hand - 1 : span - 1;
+		if (!is_dynamic(t, gsi))
+			continue;
+		if (atomic_exchange_explicit(&slot->hit, false, memory_order_relaxed) &&
+		    step < 2 * (uint64_t)span)
+			continue;
+		vmirq_kernel_table_stage(t, gsi, &vmirq_kernel_route_none);
+		n--;
+	}
+}
+
+/* Half of the cold ones. The library's messages without an irqfd go first while they are more, or
+ * a few dynamic routes would have to evict each other beside many that nobody needs. */
+bool vmirq_kernel_table_evict(struct kernel_table *t)
+{
+	uint32_t dynamic = 0, cold = 0, idle = 0;
+
+	for (uint32_t gsi = t->config.reserved; gsi < t->config.limit; gsi++) {
+		idle += is_idle(t, gsi);
+		if (is_dynamic(t, gsi)) {
+			dynamic++;
+			cold += !atomic_load_explicit(&t->slot[gsi].hit, memory_order_relaxed);
+		}
+	}
+	if (idle > dynamic)
+		evict_idle(t, (idle + 1) / 2);
+	else
+		evict_cold(t, ((cold ? cold : dynamic) + 1) / 2);
+	return idle || dynamic;
+}
+
+/* From the top down: the library takes its own from below. */
+static uint32_t free_gsi(const struct kernel_table *t)
+{
+	for (uint32_t gsi = t->config.limit; gsi-- > t->config.reserved;)
+		if (!(t->staged[gsi] ? t->staged[gsi]->n : t->slot[gsi].n) && !t->slot[gsi].users)
+			return gsi;
+	return NO_GSI;
+}
+
+/* The mutex is held. */
+static int make(struct kernel_table *t, const struct msi_message *msg, uint32_t *gsi)
+{
+	struct kernel_route route = { .n = 1, .entry = { { .type = KVM_IRQ_ROUTING_MSI } } };
+	int error;
+
+	route.entry[0].u.msi.address_lo = msg->address_lo;
+	route.entry[0].u.msi.address_hi = msg->address_hi;
+	route.entry[0].u.msi.data = msg->data;
+	*gsi = free_gsi(t);
+	if (*gsi == NO_GSI || t->n_entries >= t->config.entries) {
+		if (!vmirq_kernel_table_evict(t))
+			return -ENOSPC;
+		*gsi = free_gsi(t);
+	}
+	vmirq_kernel_table_stage(t, *gsi, &route);
+	error = vmirq_kernel_table_transact(t, *gsi);
+	if (!error)
+		atomic_store_explicit(&t->slot[*gsi].hit, false, memory_order_relaxed);
+	return error;
+}
+
+/* Leaves with the hash_lock held for reading, unless there is an error. With the mutex held no
+ * one writes or waits to write, so this does not wait. */
+static int find_or_make(struct kernel_table *t, const struct msi_message *msg, uint32_t *gsi)
+{
+	int error = 0;
+
+	pthread_mutex_lock(&t->mutex);
+	*gsi = find(t, msg);
+	if (*gsi == NO_GSI)
+		error = make(t, msg, gsi);
+	if (!error)
+		pthread_rwlock_rdlock(&t->hash_lock);
+	pthread_mutex_unlock(&t->mutex);
+	return error;
+}
+
+int vmirq_kernel_table_send(struct kernel_table *t, const struct msi_message *msg)
+{
+	uint32_t gsi;
+	int result;
+
+	pthread_rwlock_rdlock(&t->hash_lock);
+	gsi = find(t, msg);
+	if (gsi == NO_GSI) {
+		pthread_rwlock_unlock(&t->hash_lock);
+		result = find_or_make(t, msg, &gsi);
+		if (result)
+			return result;
+	} else if (!atomic_load_explicit(&t->slot[gsi].hit, memory_order_relaxed)) {
+		/* Only once a round of the hand: the line stays shared. */
+		atomic_store_explicit(&t->slot[gsi].hit, true, memory_order_relaxed);
+	}
+	result = t->config.raise(t->config.opaque, gsi);
+	pthread_rwlock_unlock(&t->hash_lock);
+	return result;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside the kernel's routing table, for table.c and dynamic.c. */
+#ifndef KVM_SLOTS_H
+#define KVM_SLOTS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "kvm/table.h"
+
+#define NO_GSI UINT32_MAX
+
+/* What the kernel has for a GSI. A dynamic route's message and chain are written under both
+ * locks; all else under the mutex. */
+struct kernel_slot {
+	struct kvm_irq_routing_entry entry[ENTRIES_PER_GSI];
+	uint32_t n;
+	uint32_t users; /* irqfds */
+	uint32_t chain; /* the next dynamic one of its bucket, or NO_GSI */
+	bool dynamic;
+	_Atomic bool hit; /* since the hand last went by */
+};
+
+struct kernel_table {
+	struct kernel_table_config config;
+	/* Of whoever changes the table; `set` is called under it. */
+	pthread_mutex_t mutex;
+	/* Of the buckets: read by a send, which raises under it, so that the route stays meanwhile;
+	 * written only with the mutex too, and never over a `set`. */
+	pthread_rwlock_t hash_lock;
+	struct kernel_slot *slot;
+
+	/* Dynamic routes by message. The keys are random: a guest chooses its messages. */
+	uint32_t *bucket;
+	uint32_t bucket_shift;
+	uint64_t key[4];
+	uint32_t hand; /* second chance goes down from here */
+
+	/* The change under way: what each GSI is to have, NULL where it stays as it is. */
+	const struct kernel_route **staged;
+	uint32_t *changed; /* the GSIs that are staged */
+	uint32_t n_changed;
+	uint32_t n_entries; /* in the kernel's table, with what is staged */
+	struct kvm_irq_routing *flat;
+
+	struct kernel_table_counts counts;
+};
+
+/* Nothing: what an evicted GSI is to have. */
+extern const struct kernel_route vmirq_kernel_route_none;
+
+static inline bool is_message(const struct kvm_irq_routing_entry *entry, uint32_t n)
+{
+	return n == 1 && entry->type == KVM_IRQ_ROUTING_MSI;
+}
+
+/* The mutex is held for all of these. Stage a GSI's route, which must stay where it is until the
+ * transaction's end; a GSI may be staged again. */
+void vmirq_kernel_table_stage(struct kernel_table *t, uint32_t gsi,
+			      const struct kernel_route *route);
+/* Have the kernel take what is staged; `dynamic` (or NO_GSI) is the GSI that is staged a dynamic
+ * route. On error all is as it was. Nothing is staged afterwards. */
+int vmirq_kernel_table_transact(struct kernel_table *t, uint32_t dynamic);
+/* Forget what is staged. */
+void vmirq_kernel_table_unstage(struct kernel_table *t);
+/* Stage the eviction of a batch: false if there was nothing to evict. */
+bool vmirq_kernel_table_evict(struct kernel_table *t);
+
+int vmirq_dynamic_create(struct kernel_table *t);
+/* The hash_lock is held for writing. */
+void vmirq_dynamic_link(struct kernel_table *t, uint32_t gsi);
+void vmirq_dynamic_unlink(struct kernel_table *t, uint32_t gsi);
+
+#endif

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/* The kernel's routing table and its transactions: what is to change is staged, the table that
+ * comes of it is built and given to the kernel, and only then is it ours. */
+#include "kvm/table.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kvm/slots.h"
+
+const struct kernel_route vmirq_kernel_route_none;
+
+/* A new commit must not wait for ever while messages keep coming. */
+static int init_locks(struct kernel_table *t)
+{
+	pthread_rwlockattr_t attr;
+	int error = pthread_mutex_init(&t->mutex, NULL);
+
+	if (error)
+		return -error;
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	error = pthread_rwlock_init(&t->hash_lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+	if (error)
+		pthread_mutex_destroy(&t->mutex);
+	return -error;
+}
+
+static void free_memory(struct kernel_table *t)
+{
+	free(t->slot);
+	free(t->bucket);
+	free(t->staged);
+	free(t->changed);
+	free(t->flat);
+	free(t);
+}
+
+/* All there will ever be. One more than none, so that NULL is always a failure. */
+static int allocate(struct kernel_table *t)
+{
+	size_t n = (size_t)t->config.limit + 1;
+
+	t->slot = calloc(n, sizeof(*t->slot));
+	t->staged = calloc(n, sizeof(*t->staged));
+	t->changed = calloc(n, sizeof(*t->changed));
+	t->flat = calloc(1, sizeof(*t->flat) +
+				    (size_t)t->config.entries * sizeof(t->flat->entries[0]));
+	return t->slot && t->staged && t->changed && t->flat ? vmirq_dynamic_create(t) : -ENOMEM;
+}
+
+int vmirq_kernel_table_create(const struct kernel_table_config *config, struct kernel_table **out)
+{
+	struct kernel_table *t;
+	int error;
+
+	if (config->reserved > config->limit)
+		return -EINVAL;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	t->config = *config;
+	if (!config->entries)
+		t->config.entries = config->limit;
+	error = allocate(t);
+	if (!error)
+		error = init_locks(t);
+	if (error)
+		free_memory(t);
+	else
+		*out = t;
+	return error;
+}
+
+void vmirq_kernel_table_destroy(struct kernel_table *t)
+{
+	if (!t)
+		return;
+	pthread_rwlock_destroy(&t->hash_lock);
+	pthread_mutex_destroy(&t->mutex);
+	free_memory(t);
+}
+
+void vmirq_kernel_table_stage(struct kernel_table *t, uint32_t gsi,
+			      const struct kernel_route *route)
+{
+	t->n_entries -= t->staged[gsi] ? t->staged[gsi]->n : t->slot[gsi].n;
+	t->n_entries += route->n;
+	if (!t->staged[gsi])
+		t->changed[t->n_changed++] = gsi;
+	t->staged[gsi] = route;
+}
+
+void vmirq_kernel_table_unstage(struct kernel_table *t)
+{
+	while (t->n_changed)
+		t->staged[t->changed[--t->n_changed]] = NULL;
+	t->n_entries = t->counts.entries;
+}
+
+static bool same_entry(const struct kvm_irq_routing_entry *a, const struct kvm_irq_routing_entry *b)
+{
+	if (a->type != b->type || a->flags != b->flags)
+		return false;
+	switch (a->type) {
+	case KVM_IRQ_ROUTING_IRQCHIP:
+		return a->u.irqchip.irqchip == b->u.irqchip.irqchip &&
+		       a->u.irqchip.pin == b->u.irqchip.pin;
+	case KVM_IRQ_ROUTING_MSI:
+		return a->u.msi.address_lo == b->u.msi.address_lo &&
+		       a->u.msi.address_hi == b->u.msi.address_hi &&
+		       a->u.msi.data == b->u.msi.data &&
+		       (!(a->flags & KVM_MSI_VALID_DEVID) || a->u.msi.devid == b->u.msi.devid);
+	default:
+		return memcmp(&a->u, &b->u, sizeof(a->u)) == 0;
+	}
+}
+
+static bool same_route(const struct kernel_slot *slot, const struct kernel_route *route)
+{
+	if (slot->dynamic || slot->n != route->n)
+		return false;
+	for (uint32_t i = 0; i < route->n; i++)
+		if (!same_entry(&slot->entry[i], &route->entry[i]))
+			return false;
+	return true;
+}
+
+static bool changes_anything(const struct kernel_table *t)
+{
+	for (uint32_t i = 0; i < t->n_changed; i++)
+		if (!same_route(&t->slot[t->changed[i]], t->staged[t->changed[i]]))
+			return true;
+	return false;
+}
+
+static void build(struct kernel_table *t)
+{
+	struct kvm_irq_routing *flat = t->flat;
+
+	flat->nr = 0;
+	for (uint32_t gsi = 0; gsi < t->config.limit; gsi++) {
+		const struct kernel_route *next = t->staged[gsi];
+		const struct kernel_slot *slot = &t->slot[gsi];
+		const struct kvm_irq_routing_entry *entry = next ? next->entry : slot->entry;
+		uint32_t n = next ? next->n : slot->n;
+
+		for (uint32_t i = 0; i < n; i++) {
+			flat->entries[flat->nr] = entry[i];
+			flat->entries[flat->nr++].gsi = gsi;
+		}
+	}
+}
+
+/* Take out of the hash, or put back, what is being evicted. It must not be found any more when
+ * the kernel gets its table, and whoever has found it must be done. */
+static void hide(struct kernel_table *t, bool hidden)
+{
+	bool locked = false;
+
+	for (uint32_t i = 0; i < t->n_changed; i++) {
+		uint32_t gsi = t->changed[i];
+
+		if (!t->slot[gsi].dynamic)
+			continue;
+		if (!locked)
+			pthread_rwlock_wrlock(&t->hash_lock);
+		locked = true;
+		if (hidden)
+			vmirq_dynamic_unlink(t, gsi);
+		else
+			vmirq_dynamic_link(t, gsi);
+	}
+	if (locked)
+		pthread_rwlock_unlock(&t->hash_lock);
+}
+
+static bool was_set_back(const struct kernel_slot *slot, const struct kernel_route *next,
+			 bool becomes_dynamic)
+{
+	return is_message(slot->entry, slot->n) &&
+	       (becomes_dynamic || next == &vmirq_kernel_route_none);
+}
+
+static void take_over(struct kernel_table *t, uint32_t gsi, bool dynamic)
+{
+	const struct kernel_route *next = t->staged[gsi];
+	struct kernel_slot *slot = &t->slot[gsi];
+
+	if (slot->dynamic) {
+		t->counts.evicted++;
+		t->counts.dynamic--;
+	} else if (was_set_back(slot, next, dynamic)) {
+		t->counts.set_back++;
+	}
+	if (dynamic)
+		pthread_rwlock_wrlock(&t->hash_lock);
+	slot->n = next->n;
+	memcpy(slot->entry, next->entry, next->n * sizeof(slot->entry[0]));
+	slot->dynamic = dynamic;
+	if (dynamic) {
+		t->counts.dynamic++;
+		vmirq_dynamic_link(t, gsi);
+		pthread_rwlock_unlock(&t->hash_lock);
+	}
+}
+
+int vmirq_kernel_table_transact(struct kernel_table *t, uint32_t dynamic)
+{
+	int error = 0;
+
+	while (t->n_entries > t->config.entries && !error)
+		if (!vmirq_kernel_table_evict(t))
+			error = -ENOSPC;
+	if (!error && changes_anything(t)) {
+		build(t);
+		hide(t, true);
+		error = t->config.set(t->config.opaque, t->flat);
+		if (error) {
+			hide(t, false);
+		} else {
+			for (uint32_t i = 0; i < t->n_changed; i++)
+				take_over(t, t->changed[i], t->changed[i] == dynamic);
+			t->counts.commits++;
+			t->counts.entries = t->n_entries;
+		}
+	}
+	vmirq_kernel_table_unstage(t);
+	return error;
+}
+
+/* A dynamic route's number is wanted back only for what the kernel itself will look up there. */
+static bool passed_over(const struct kernel_slot *slot, const struct kernel_route *route)
+{
+	return slot->dynamic && (!route->n || is_message(route->entry, route->n));
+}
+
+static int commit(struct kernel_table *t, const struct kernel_route *changes, size_t n,
+		  uint32_t from, uint32_t to)
+{
+	int error;
+
+	pthread_mutex_lock(&t->mutex);
+	for (size_t i = 0; i < n; i++) {
+		uint32_t gsi = changes[i].gsi;
+
+		if (gsi < from || gsi >= to)
+			continue;
+		if (t->staged[gsi] || !passed_over(&t->slot[gsi], &changes[i]))
+			vmirq_kernel_table_stage(t, gsi, &changes[i]);
+	}
+	error = vmirq_kernel_table_transact(t, NO_GSI);
+	pthread_mutex_unlock(&t->mutex);
+	return error;
+}
+
+int vmirq_kernel_table_commit(struct kernel_table *t, const struct kernel_route *changes, size_t n)
+{
+	return commit(t, changes, n, t->config.reserved, t->config.limit);
+}
+
+int vmirq_kernel_table_commit_pins(struct kernel_table *t, const struct kernel_route *changes,
+				   size_t n)
+{
+	return commit(t, changes, n, 0, t->config.reserved);
+}
+
+int vmirq_kernel_table_use(struct kernel_table *t, const struct kernel_route *route)
+{
+	uint32_t gsi = route->gsi;
+	int error;
+
+	if (gsi < t->config.reserved || gsi >= t->config.limit)
+		return -ENOSPC;
+	pthread_mutex_lock(&t->mutex);
+	/* Counted first: it must not be evicted to make room for itself. */
+	t->slot[gsi].users++;
+	vmirq_kernel_table_stage(t, gsi, route);
+	error = vmirq_kernel_table_transact(t, NO_GSI);
+	if (error)
+		t->slot[gsi].users--;
+	pthread_mutex_unlock(&t->mutex);
+	return error;
+}
+
+void vmirq_kernel_table_unuse(struct kernel_table *t, uint32_t gsi)
+{
+	if (gsi >= t->config.limit)
+		return;
+	pthread_mutex_lock(&t->mutex);
+	if (t->slot[gsi].users)
+		t->slot[gsi].users--;
+	pthread_mutex_unlock(&t->mutex);
+}
+
+struct kernel_table_counts vmirq_kernel_table_counts(struct kernel_table *t)
+{
+	struct kernel_table_counts counts;
+
+	pthread_mutex_lock(&t->mutex);
+	counts = t->counts;
+	pthread_mutex_unlock(&t->mutex);
+	return counts;
+}

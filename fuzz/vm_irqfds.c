@@ -65,11 +65,17 @@ static void signal_once(struct world *w, struct irqfd_slot *slot)
 		return;
 	check(!vmirq_irqfd_counts(slot->irqfd, &c));
 	verdict = vmirq_irqfd_signal(slot->irqfd);
+	w->raised[slot->gsi]++;
+	if (verdict == VMIRQ_HELD) {
+		before = c.raised;
+		check(!vmirq_irqfd_counts(slot->irqfd, &c));
+		check(c.held == 1 && c.raised == before + 1);
+		return;
+	}
 	check(verdict < VMIRQ_VERDICTS && verdict != VMIRQ_DEASSIGNED);
 	before = c.verdict[verdict];
 	check(!vmirq_irqfd_counts(slot->irqfd, &c));
 	check(c.verdict[verdict] == before + 1);
-	w->raised[slot->gsi]++;
 }
 
 static void write_eventfd(struct irqfd_slot *slot, uint64_t n)

@@ -13,12 +13,13 @@
 #include "base/vm.h"
 #include "chip/chip.h"
 #include "irqfd/irqfd.h"
+#include "kvm/irqchip.h"
 #include "line/line.h"
 #include "route/table.h"
 #include "vcpu/vcpu.h"
 
 /* vmirq_vm_config as it was in the first release. */
-#define CONFIG_LEAST  offsetof(struct vmirq_vm_config, without)
+#define CONFIG_LEAST  sizeof(struct vmirq_vm_config)
 
 #define DEFAULT_VCPUS 256u
 #define DEFAULT_GSIS  (1u << 20)
@@ -100,6 +101,8 @@ static void free_vm(struct whole_vm *whole)
 	vmirq_vcpu_table_free(whole->vm.vcpus);
 	vmirq_pump_destroy(whole->vm.pump);
 	vmirq_route_table_destroy(whole->vm.routes);
+	if (whole->vm.irqchip)
+		whole->vm.irqchip->ops->destroy(whole->vm.irqchip);
 	if (whole->vm.chip)
 		free(whole->chip.posted);
 	pthread_mutex_destroy(&whole->map_mutex);
@@ -134,13 +137,57 @@ static struct line_config line_config(const struct vmirq_vm_config *config)
 	};
 }
 
+/* What the irqchip is, and for the kernel's the VM that it is in. */
+static bool irqchip_agrees(const struct vmirq_vm_config *config)
+{
+	switch (config->irqchip) {
+	case VMIRQ_IRQCHIP_SOFT:
+		return !config->kernel_gsis;
+	case VMIRQ_IRQCHIP_KVM:
+	case VMIRQ_IRQCHIP_SPLIT:
+		/* Its local APICs do as the kernel does. */
+		return config->kvm_vm_fd && !(config->flags & VMIRQ_VM_PROFILE_SPEC);
+	default:
+		return false;
+	}
+}
+
+static uint32_t ioapic_pins(const struct vmirq_vm_config *config)
+{
+	uint32_t pins = 0;
+
+	if (!(config->flags & VMIRQ_VM_PC_CHIPS))
+		return 0;
+	for (uint32_t i = 0; i < config->n_ioapics; i++)
+		pins += config->ioapics[i].pins;
+	return config->n_ioapics ? pins : IOAPIC_MIN_PINS;
+}
+
+static int create_irqchip(const struct vmirq_vm_config *config, struct irqchip **out)
+{
+	if (config->irqchip == VMIRQ_IRQCHIP_SOFT)
+		return 0;
+	return vmirq_kernel_irqchip_create(
+		&(struct kernel_irqchip_config){
+			.vm_fd = config->kvm_vm_fd,
+			.full = config->irqchip == VMIRQ_IRQCHIP_KVM,
+			.pit = config->flags & VMIRQ_VM_PIT,
+			.pit_discard = config->flags & VMIRQ_VM_PIT_DISCARD,
+			.ids_32bit = config->flags & VMIRQ_VM_MSI_32BIT_IDS,
+			.ioapic_pins = ioapic_pins(config),
+			.limit = config->kernel_gsis,
+			.without = config->without,
+		},
+		out);
+}
+
 static int check_config(struct vmirq_vm_config *config)
 {
 	if (!config->max_vcpus)
 		config->max_vcpus = DEFAULT_VCPUS;
 	if (!config->max_gsis)
 		config->max_gsis = DEFAULT_GSIS;
-	if (config->irqchip != VMIRQ_IRQCHIP_SOFT || config->max_vcpus > MAX_VCPUS ||
+	if (!irqchip_agrees(config) || config->max_vcpus > MAX_VCPUS ||
 	    (config->flags & ~ALL_FLAGS) || !flags_agree(config->flags) || !ioapics_agree(config) ||
 	    (config->clock && !config->clock->now) || config->kvm_vm_fd < 0 ||
 	    (config->without & ~ALL_CAPS))
@@ -179,6 +226,8 @@ int vmirq_vm_create(const struct vmirq_vm_config *caller, struct vmirq_vm **out)
 	if (!error)
 		error = vmirq_route_table_create(config.max_gsis, &whole->vm.routes);
 	if (!error)
+		error = create_irqchip(&config, &whole->vm.irqchip);
+	if (!error)
 		error = vmirq_pump_create(&whole->vm.pump);
 	if (!error)
 		error = vmirq_lines_create(&whole->vm, &lines, &whole->vm.lines);
@@ -209,16 +258,14 @@ int vmirq_vm_destroy(struct vmirq_vm *vm)
 
 int vmirq_vm_reset(struct vmirq_vm *vm)
 {
-	int error = 0;
+	int error;
 
 	if (!vm)
 		return -EINVAL;
 	if (reader_inside())
 		return -EDEADLK;
 	error = vmirq_vcpu_table_reset_all(vm->vcpus);
-	if (!error)
-		vmirq_lines_reset(vm->lines);
-	return error;
+	return error ? error : vmirq_lines_reset(vm->lines);
 }
 
 int vmirq_vm_quiesce(struct vmirq_vm *vm)

@@ -32,7 +32,7 @@ struct vmirq_irqfd_config {
 	size_t size;
 	/** The GSI to raise. Need not have a route yet. */
 	uint32_t gsi;
-	/** 0. */
+	/** VMIRQ_IRQFD_*. */
 	uint32_t flags;
 	/** An eventfd, or -1 (not 0, which is a descriptor) for an irqfd that is only signalled by
 	 *  vmirq_irqfd_signal(). The library
@@ -43,12 +43,30 @@ struct vmirq_irqfd_config {
 	/** What tells this eventfd from others in the process; 0 = ask /proc/self/fdinfo (4 us). A
 	 *  caller without /proc passes its own number, 1 to 2^63-1, the same for every duplicate of the eventfd. */
 	uint64_t token;
+	/** With VMIRQ_IRQFD_RESAMPLE: an eventfd that is signalled when the guest is done. Duplicated. */
+	int resamplefd;
+	uint32_t unused;
+	/** With VMIRQ_IRQFD_RESAMPLE, in place of resamplefd where it is not NULL: called when the guest is
+	 *  done, on the vCPU's thread that did it, with no lock held; may signal this and other irqfds, must
+	 *  not wait, and must not deassign. SOFT and SPLIT. */
+	void (*resample)(void *opaque);
+	void *resample_opaque;
 };
+
+/**
+ * A level (KVM_IRQFD_FLAG_RESAMPLE; KVM API 4.75). A signal asserts the GSI and leaves it. When the guest ends
+ * the interrupt, or unmasks the pin while it is still asserted, the line is lowered and every resamplefd of
+ * the GSI is signalled: who still wants service signals its eventfd again. The last such irqfd that leaves a
+ * GSI lowers its line. A signal while it is asserted is `coalesced`. On an MSI route it is an edge, and nothing
+ * is resampled. The resamplefd is written by a thread of the irqfd's own: its other holders may fill it.
+ */
+#define VMIRQ_IRQFD_RESAMPLE (1u << 0)
 
 /**
  * Bind. An eventfd that is readable already raises once (its whole count is one signal, the rest
  * `eventfd_merged`), by the pump.
- * -EINVAL: size, unknown flag, GSI past the VM's limit, not an eventfd; -EBADF: not a descriptor;
+ * -EINVAL: size, unknown flag, GSI past the VM's limit, not an eventfd, RESAMPLE where the VM has no chips with
+ * pins; -EBADF: not a descriptor;
  * -EBUSY: this eventfd is bound already, in any VM of this process; -ENOSYS: there is no /proc to tell
  * an eventfd by, and no token; -E2BIG; -EMFILE; -ENOMEM.
  * Thread safety: any thread, beside everything. May block on a change of the same GSI.
@@ -68,17 +86,17 @@ VMIRQ_API int vmirq_irqfd_deassign(struct vmirq_irqfd *irqfd);
 /**
  * KVM_IRQFD in the kernel's own words (KVM API 4.75): assign, or with KVM_IRQFD_FLAG_DEASSIGN
  * deassign what matches eventfd *and* GSI; finding nothing is success.
- * -EINVAL: unknown flags (before the descriptors are looked at), and, in this release, RESAMPLE. The rest
- * as above.
+ * -EINVAL: unknown flags (before the descriptors are looked at). The rest as above.
  */
 VMIRQ_API int vmirq_irqfd(struct vmirq_vm *vm, const struct kvm_irqfd *args);
 
 /**
  * Raise, from this process, without the eventfd. Returns what became of it.
- * Any number of threads at once. On an MSI route, and where there is none: lock-free;
- * async-signal-safe; a system call only to wake a parked vCPU or to kick one in the guest. On a route
- * to a chip's pin it is an edge (assert and de-assert), takes that chip's lock, and is not for signal
- * handlers.
+ * Any number of threads at once; lock-free; async-signal-safe. On an MSI route a system call only to wake
+ * a parked vCPU or to kick one in the guest (KVM, SPLIT: KVM_SIGNAL_MSI; without that capability it takes a
+ * lock and is not for signal handlers). A route to a chip's pin wants that chip's lock: the signal
+ * is queued for the VM's pump, once however often it is repeated meanwhile, and the result is VMIRQ_HELD, or
+ * `coalesced` where it was queued already; a system call only to wake the pump.
  */
 VMIRQ_API enum vmirq_verdict vmirq_irqfd_signal(struct vmirq_irqfd *irqfd);
 

@@ -71,7 +71,8 @@ struct vmirq_notifier_config {
 	void *opaque;
 };
 
-/** -EINVAL (size, GSI, notice, no fn), -E2BIG, -ENOMEM. */
+/** -EINVAL (size, GSI, notice, no fn), -E2BIG, -ENOMEM. -EOPNOTSUPP: on KVM the chips are the kernel's, which
+ *  tells by resamplefds only (irqfd.h). */
 VMIRQ_API int vmirq_notifier_add(struct vmirq_vm *vm, const struct vmirq_notifier_config *config,
 				 struct vmirq_notifier **out);
 

@@ -58,10 +58,13 @@ enum vmirq_verdict {
 	VMIRQ_PIC_MASKED,
 	/** A level is being serviced: Remote-IRR is set. */
 	VMIRQ_REMOTE_IRR,
-	VMIRQ_VERDICTS
+	VMIRQ_VERDICTS,
+	/** No outcome yet: it waits for a chip's lock (and is in vmirq_route_counts.held), or was written to an
+	 *  eventfd that the kernel reads. */
+	VMIRQ_HELD = 255
 };
 
-/** The verdict's name in lower case ("no_route"), or NULL for a value that is none. */
+/** The verdict's name in lower case ("no_route"; "held"), or NULL for a value that is none. */
 VMIRQ_API const char *vmirq_verdict_name(enum vmirq_verdict verdict);
 
 /** Counters of one route, one irqfd or one kind of direct message. Set `size` before the call. */
@@ -73,6 +76,9 @@ struct vmirq_route_counts {
 	uint64_t held;
 	/** By outcome; verdict[VMIRQ_DELIVERED] is "delivered". */
 	uint64_t verdict[VMIRQ_VERDICTS];
+	/** Eventfds bound here that the kernel reads by itself (KVM, SPLIT): what is written to them is in no
+	 *  count. */
+	uint64_t unobserved;
 };
 
 /** Counters of one vector on one vCPU. Set `size` before the call. */
@@ -103,7 +109,8 @@ VMIRQ_API int vmirq_msi_counts(struct vmirq_vm *vm, struct vmirq_route_counts *o
 /** IPIs the guest sent through its ICRs (one unit per write). -EINVAL as above. */
 VMIRQ_API int vmirq_ipi_counts(struct vmirq_vm *vm, struct vmirq_route_counts *out);
 
-/** One vector of one vCPU. -EINVAL: unknown size, or vector > 255. */
+/** One vector of one vCPU. -EINVAL: unknown size, or vector > 255. -EOPNOTSUPP: the local APIC is the
+ *  kernel's (KVM, SPLIT), which does not count. */
 VMIRQ_API int vmirq_vector_counts(struct vmirq_vcpu *vcpu, uint32_t vector,
 				  struct vmirq_vector_counts *out);
 

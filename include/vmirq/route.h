@@ -6,8 +6,12 @@
  * A slot per GSI: changing one route touches that slot and the irqfds bound to it, nothing else, and
  * returns at once. A signal already begun may still take the old way until vmirq_vm_quiesce().
  *
+ * On KVM and SPLIT the kernel's table follows: a change is one KVM_SET_GSI_ROUTING, a transaction's
+ * changes together are. The kernel's errors are passed on, and then nothing has changed.
+ *
  * Thread safety: every call from any thread, beside every other and beside signals. Progress: may
- * block on another change of a GSI nearby; no system call but for memory the first time.
+ * block on another change of a GSI nearby (KVM and SPLIT: of any GSI); no system call but for memory the
+ * first time, and the kernel's.
  */
 #ifndef VMIRQ_ROUTE_H
 #define VMIRQ_ROUTE_H
@@ -50,6 +54,26 @@ VMIRQ_API int vmirq_route_set_all(struct vmirq_vm *vm, const struct kvm_irq_rout
 /** The PC's routes (see VMIRQ_VM_PC_CHIPS) on GSIs 0..23; others stay. -EOPNOTSUPP: the VM has not got
  *  the chips. */
 VMIRQ_API int vmirq_route_pc_default(struct vmirq_vm *vm);
+
+/**
+ * Group changes. From here to commit, or abort, what the calling thread changes by vmirq_route_set(), _set_msi(),
+ * _clear() and vmirq_gsi_free() is checked and kept, and changes nothing yet: vmirq_route_get() and signals
+ * see the old routes. Changes by other threads are made at once as ever. vmirq_route_set_all() and
+ * _pc_default() are -EBUSY meanwhile.
+ * -EBUSY: a transaction is open already, by this thread (they do not nest) or another. -ENOMEM.
+ */
+VMIRQ_API int vmirq_route_begin(struct vmirq_vm *vm);
+
+/**
+ * Make the changes, of each GSI the last; on KVM and SPLIT with at most one KVM_SET_GSI_ROUTING, and
+ * none if nothing changes there. On error nothing is changed. Either way the transaction is over.
+ * Signals may see some of the routes changed and others not yet.
+ * -EINVAL: this thread has none open. -ENOMEM, or KVM_SET_GSI_ROUTING's error.
+ */
+VMIRQ_API int vmirq_route_commit(struct vmirq_vm *vm);
+
+/** End it and change nothing. -EINVAL: this thread has none open. */
+VMIRQ_API int vmirq_route_abort(struct vmirq_vm *vm);
 
 /** Read a GSI's route: returns how many entries it has and stores at most `max` of them.
  *  -EINVAL: GSI past the limit. */

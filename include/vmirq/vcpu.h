@@ -125,6 +125,7 @@ enum vmirq_park {
 /**
  * Create a vCPU in an empty slot. Its local APIC starts as at power-up: software-disabled, so that signals
  * are `apic_disabled` until the guest (or vmirq_vcpu_mmio() at 0xfee000f0) sets SVR bit 8.
+ * With KVM and SPLIT the APIC id is the KVM vCPU's, which apic_id repeats, and kvm_run must be given.
  * -EINVAL: size, slot or flag out of range, apic_id 0xffffffff; -E2BIG: unknown non-zero field; -EEXIST: slot or APIC id
  * in use; -ENOMEM. Thread safety: any thread; beside signals and guests that run.
  */
@@ -147,6 +148,7 @@ VMIRQ_API int vmirq_vcpu_unbind_thread(struct vmirq_vcpu *vcpu);
 
 /**
  * What to do next; see the contract above. Returns enum vmirq_step, -ECANCELED or -EINTR.
+ * -EOPNOTSUPP: the local APIC is the kernel's (KVM, SPLIT), which vmirq_kvm_run() is for.
  * `vector` is set for INJECT (the vector) and SIPI (the start page), and may not be NULL.
  * Lock-free, but for a stop being seen (a mutex), INIT (the destination map's) and a line that the
  * 8259s raise (theirs). System calls: timerfd_settime when the timer's deadline has changed since the

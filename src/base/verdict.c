@@ -12,5 +12,7 @@ static const char *const names[VMIRQ_VERDICTS] = {
 
 const char *vmirq_verdict_name(enum vmirq_verdict verdict)
 {
+	if (verdict == VMIRQ_HELD)
+		return "held";
 	return (unsigned int)verdict < VMIRQ_VERDICTS ? names[verdict] : NULL;
 }

@@ -14,9 +14,11 @@ struct route_table;
 struct irqfd_table;
 struct line_domain;
 struct counts;
+struct irqchip;
 
 struct vmirq_vm {
 	struct chip *chip;
+	struct irqchip *irqchip; /* the kernel's; NULL: soft */
 	struct vcpu_table *vcpus;
 	struct route_table *routes;
 	struct line_domain *lines;

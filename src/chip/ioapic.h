@@ -110,6 +110,10 @@ bool vmirq_ioapic_claims(const struct ioapic *ioapic, uint64_t gpa, uint32_t len
 uint64_t vmirq_ioapic_read(struct ioapic *ioapic, uint64_t gpa, uint32_t len);
 void vmirq_ioapic_write(struct ioapic *ioapic, uint64_t gpa, uint32_t len, uint64_t value);
 
+/* The pin whose RTE this write would change, and what it would then send; IOAPIC_NO_PIN: none. */
+uint32_t vmirq_ioapic_foresee(struct ioapic *ioapic, uint64_t gpa, uint32_t len, uint64_t value,
+			      struct interrupt *irq);
+
 /*
  * Lines.
  */

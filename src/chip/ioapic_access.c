@@ -39,13 +39,11 @@ static uint32_t read_register(const struct ioapic *a)
 	}
 }
 
-/* Half of an RTE; lock held, and let go of for the callbacks. /dev/kvm 6.18: all bits but the two
- * read-only ones are kept as they are written, reserved ones too. */
-static void write_rte(struct ioapic *a, uint32_t n, bool high, uint32_t value)
+/* What a write to half of an RTE makes of it. /dev/kvm 6.18: all bits but the two read-only ones are
+ * kept as they are written, reserved ones too. */
+static uint64_t rte_after(uint64_t old, bool high, uint32_t value)
 {
-	const struct ioapic_calls *calls = &a->config.calls;
-	struct ioapic_pin *p = &a->config.pins[n];
-	uint64_t old = p->rte, rte;
+	uint64_t rte;
 
 	if (high)
 		rte = (old & UINT32_MAX) | (uint64_t)value << 32;
@@ -53,8 +51,16 @@ static void write_rte(struct ioapic *a, uint32_t n, bool high, uint32_t value)
 		rte = (old & ~(uint64_t)UINT32_MAX) | (value & ~RTE_READ_ONLY) |
 		      (old & RTE_READ_ONLY);
 	/* Linux and Xen rely on it to unstick a pin whose EOI they never got through. */
-	if (!(rte & RTE_LEVEL))
-		rte &= ~RTE_REMOTE_IRR;
+	return rte & RTE_LEVEL ? rte : rte & ~RTE_REMOTE_IRR;
+}
+
+/* Lock held, and let go of for the callbacks. */
+static void write_rte(struct ioapic *a, uint32_t n, bool high, uint32_t value)
+{
+	const struct ioapic_calls *calls = &a->config.calls;
+	struct ioapic_pin *p = &a->config.pins[n];
+	uint64_t old = p->rte, rte = rte_after(old, high, value);
+
 	p->rte = rte;
 	p->generation++;
 	vmirq_ioapic_update_vectors(a);
@@ -120,25 +126,51 @@ uint64_t vmirq_ioapic_read(struct ioapic *a, uint64_t gpa, uint32_t len)
 	}
 }
 
-/* /dev/kvm 6.18: a narrow write is zero-extended, of a wide one the low four bytes count. */
+/* /dev/kvm 6.18: a narrow write is zero-extended, of a wide one the low four bytes count. False: it is
+ * no write at all. */
+static bool write_value(uint32_t len, uint64_t wide, uint32_t *value)
+{
+	switch (len) {
+	case 1:
+		*value = wide & 0xff;
+		return true;
+	case 2:
+		*value = wide & 0xffff;
+		return true;
+	case 4:
+	case 8:
+		*value = (uint32_t)wide;
+		return true;
+	default:
+		return false;
+	}
+}
+
+uint32_t vmirq_ioapic_foresee(struct ioapic *a, uint64_t gpa, uint32_t len, uint64_t wide,
+			      struct interrupt *irq)
+{
+	uint32_t value, n = UINT32_MAX;
+	uint64_t rte = 0;
+
+	if (gpa % IOAPIC_MMIO_SIZE != WINDOW_DATA || !write_value(len, wide, &value))
+		return IOAPIC_NO_PIN;
+	ioapic_lock(a);
+	n = selected_pin(a);
+	if (n < a->config.count)
+		rte = rte_after(a->config.pins[n].rte, a->ioregsel & 1, value);
+	ioapic_unlock(a);
+	if (n >= a->config.count)
+		return IOAPIC_NO_PIN;
+	vmirq_ioapic_decode(a, rte, irq);
+	return n;
+}
+
 void vmirq_ioapic_write(struct ioapic *a, uint64_t gpa, uint32_t len, uint64_t wide)
 {
 	uint32_t value;
 
-	switch (len) {
-	case 1:
-		value = wide & 0xff;
-		break;
-	case 2:
-		value = wide & 0xffff;
-		break;
-	case 4:
-	case 8:
-		value = (uint32_t)wide;
-		break;
-	default:
+	if (!write_value(len, wide, &value))
 		return;
-	}
 	switch (gpa % IOAPIC_MMIO_SIZE) {
 	case WINDOW_SELECT:
 		ioapic_lock(a);

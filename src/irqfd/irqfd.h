@@ -30,8 +30,16 @@
 #include <vmirq/irqfd.h>
 
 struct irqfd_table;
+struct resample;
+struct resampler;
+struct deferred;
+struct irqfd_worker;
+
+/* Who reads its eventfd. */
+enum irqfd_place { IRQFD_NOWHERE, IRQFD_IN_PUMP, IRQFD_IN_KERNEL };
 
 /* Beside enum target_kind, in an irqfd's copy. */
+#define TARGET_KERNEL  0xfcu /* a message that the kernel's irqchip delivers */
 #define TARGET_PINS    0xfdu /* pins of a chip: its lock must be taken */
 #define TARGET_UNKNOWN 0xfeu /* to be resolved by the next signal */
 #define TARGET_GONE    0xffu /* deassigned */
@@ -57,9 +65,13 @@ struct vmirq_irqfd {
 	struct counts rest __attribute__((aligned(CACHE_LINE)));
 	struct route_watcher watcher;
 	struct irqfd_table *table;
-	struct vmirq_pump *pump; /* NULL: no eventfd */
+	struct vmirq_pump *pump; /* that reads the eventfd, if the kernel does not */
 	uint32_t pump_entry;
-	int eventfd; /* our own duplicate, or -1 */
+	_Atomic uint8_t place;		   /* enum irqfd_place; written under hold_places() */
+	bool replaced;			   /* see place.c */
+	struct resample *resample;	   /* NULL: an edge */
+	struct deferred *_Atomic deferred; /* NULL: it never went to pins */
+	int eventfd;			   /* our own duplicate, or -1 */
 	uint64_t token;
 	bool callers_token;		  /* not the kernel's number for it */
 	bool leaving;			  /* somebody deassigns it; under the slot's lock */
@@ -74,7 +86,17 @@ struct irqfd_table {
 	pthread_cond_t unbound;
 	struct vmirq_irqfd *used, *unused;
 	struct irqfd_block *blocks;
+	pthread_mutex_t resample_mutex; /* see resample.h */
+	struct resampler *resamplers;
+	struct irqfd_worker *worker; /* see deferred.h */
 };
+
+_Static_assert(sizeof(struct vmirq_irqfd) <= 256, "a million of them fit");
+
+static inline struct vmirq_irqfd *irqfd_of(struct route_watcher *watcher)
+{
+	return (struct vmirq_irqfd *)((char *)watcher - offsetof(struct vmirq_irqfd, watcher));
+}
 
 int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct irqfd_table **out);
 /* Deassigns whatever is left. */
@@ -84,7 +106,25 @@ void vmirq_irqfd_table_destroy(struct irqfd_table *table);
 struct vmirq_irqfd *vmirq_irqfd_take(struct irqfd_table *table);
 void vmirq_irqfd_put(struct vmirq_irqfd *irqfd);
 
-/* signal.c: raise once; inside a read section. */
+/* place.c: our own duplicate of the caller's eventfd, known to be one and bound by nobody else. */
+int vmirq_irqfd_adopt(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_config *config);
+void vmirq_irqfd_drop(struct vmirq_irqfd *irqfd);
+/* place.c: have the eventfd read by whom this route wants; or by nobody. Between hold and release. */
+int vmirq_irqfd_start_source(struct vmirq_irqfd *irqfd, const struct route *route);
+void vmirq_irqfd_stop_source(struct vmirq_irqfd *irqfd);
+void vmirq_irqfd_deliver_unread(struct vmirq_irqfd *irqfd);
+/* place.c: with an irqchip in the kernel, nobody else moves irqfds between it and the pump, nor changes
+ * a route. Not inside a read section, nor under a slot's lock. */
+void vmirq_irqfd_hold_places(struct irqfd_table *table);
+void vmirq_irqfd_release_places(struct irqfd_table *table);
+/* place.c: route_table.replacing and .replaced. */
+void vmirq_irqfds_leave_kernel(void *opaque, struct route_slot *slot, const struct route *next);
+void vmirq_irqfds_follow(void *opaque, struct route_slot *slot);
+
+/* deassign.c: in KVM_IRQFD's terms. */
+int vmirq_irqfd_deassign_matching(struct vmirq_vm *vm, int fd, uint32_t gsi);
+
+/* signal.c: raise once, by whom may take locks; inside a read section. */
 enum vmirq_verdict vmirq_irqfd_raise(struct vmirq_irqfd *irqfd);
 /* The route has changed or gone: resolve now. The slot's lock is held. */
 void vmirq_irqfd_resolve(struct vmirq_irqfd *irqfd);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* A signal: by the copied target where it is good, else by the route itself. */
-#include "irqfd/irqfd.h"
+#include "irqfd/deferred.h"
 
 #include "base/reader.h"
 #include "base/vm.h"
+#include "irqfd/resample.h"
 #include "line/line.h"
 
 static bool map_moved_on(const struct vmirq_irqfd *irqfd, uint64_t generation)
@@ -32,6 +33,9 @@ static struct target resolve_route(const struct vmirq_irqfd *irqfd, struct inter
 	if (route.kind == ROUTE_PINS)
 		return (struct target){ .kind = (enum target_kind)TARGET_PINS,
 					.generation = dest_map_generation(&irqfd->chip->map) };
+	if (irqfd->table->vm->irqchip)
+		return (struct target){ .kind = (enum target_kind)TARGET_KERNEL,
+					.generation = dest_map_generation(&irqfd->chip->map) };
 	vmirq_msi_decode(&route.msi, irqfd->chip->format, irq);
 	return vmirq_resolve(irqfd->chip, irq);
 }
@@ -56,6 +60,8 @@ void vmirq_irqfd_resolve(struct vmirq_irqfd *irqfd)
 	struct interrupt irq;
 	struct target t = resolve_route(irqfd, &irq);
 
+	if ((unsigned int)t.kind == TARGET_PINS)
+		vmirq_irqfd_make_deferred(irqfd);
 	lock_copy(irqfd);
 	if (atomic_load_explicit(&irqfd->target, memory_order_relaxed) != TARGET_GONE)
 		put_target(irqfd, &t);
@@ -80,8 +86,43 @@ static enum vmirq_verdict count_outcome(struct vmirq_irqfd *irqfd, enum vmirq_ve
 	return verdict;
 }
 
+static enum vmirq_verdict raise_pins(struct vmirq_irqfd *irqfd)
+{
+	struct vmirq_vm *vm = irqfd->table->vm;
+
+	if (irqfd->resample)
+		return vmirq_line_assert_slot(vm->lines, irqfd->slot);
+	return vmirq_line_pulse_slot(vm->lines, irqfd->slot);
+}
+
+/* For a signaller, who may not take a chip's lock; false: it must, after all. */
+static bool put_off(struct vmirq_irqfd *irqfd, enum vmirq_verdict *verdict)
+{
+	/* Acquire: pairs with the release in vmirq_irqfd_make_deferred(). */
+	struct deferred *d = atomic_load_explicit(&irqfd->deferred, memory_order_acquire);
+
+	if (irqfd->resample && vmirq_line_in_kernel(irqfd->table->vm)) {
+		/* Its level is the kernel's irqfd's to raise. */
+		vmirq_writer_ring(irqfd->resample->writer);
+		*verdict = VMIRQ_HELD;
+		return true;
+	}
+	if (d)
+		*verdict = vmirq_irqfd_defer(irqfd, d);
+	return d != NULL;
+}
+
+static enum vmirq_verdict send_by_kernel(struct vmirq_irqfd *irqfd)
+{
+	struct route route = vmirq_route_read(irqfd->slot);
+
+	return route.kind == ROUTE_MSI ? vmirq_route_send(irqfd->table->vm, &route.msi).verdict
+				       : VMIRQ_NO_ROUTE;
+}
+
 /* The copy is stale, being written, or no plain post: go by the route, and keep what it came to. */
-static __attribute__((noinline)) enum vmirq_verdict raise_slowly(struct vmirq_irqfd *irqfd)
+static __attribute__((noinline)) enum vmirq_verdict raise_slowly(struct vmirq_irqfd *irqfd,
+								 bool may_lock)
 {
 	enum vmirq_verdict verdict;
 	struct interrupt irq;
@@ -101,7 +142,12 @@ static __attribute__((noinline)) enum vmirq_verdict raise_slowly(struct vmirq_ir
 	}
 	switch ((unsigned int)t.kind) {
 	case TARGET_PINS:
-		verdict = vmirq_line_pulse_slot(irqfd->table->vm->lines, irqfd->slot);
+		if (!may_lock && put_off(irqfd, &verdict))
+			return verdict;
+		verdict = raise_pins(irqfd);
+		break;
+	case TARGET_KERNEL:
+		verdict = send_by_kernel(irqfd);
 		break;
 	case TARGET_POST:
 		verdict = post_vector(irqfd->chip, t.posted, t.vector, t.level);
@@ -127,14 +173,15 @@ static __attribute__((noinline)) enum vmirq_verdict mend_count(struct vmirq_irqf
 }
 
 static __attribute__((noinline)) enum vmirq_verdict raise_again(struct vmirq_irqfd *irqfd,
-								bool guess_coalesced)
+								bool guess_coalesced, bool may_lock)
 {
 	atomic_fetch_sub_explicit(guess_coalesced ? &irqfd->coalesced : &irqfd->delivered, 1,
 				  memory_order_relaxed);
-	return raise_slowly(irqfd);
+	return raise_slowly(irqfd, may_lock);
 }
 
-static inline __attribute__((always_inline)) enum vmirq_verdict raise(struct vmirq_irqfd *irqfd)
+static inline __attribute__((always_inline)) enum vmirq_verdict raise(struct vmirq_irqfd *irqfd,
+								      bool may_lock)
 {
 	uint32_t seq = seq_peek(&irqfd->seq);
 	uint32_t word = atomic_load_explicit(&irqfd->target, memory_order_relaxed);
@@ -146,7 +193,7 @@ static inline __attribute__((always_inline)) enum vmirq_verdict raise(struct vmi
 
 	/* Torn, or being written (odd): `posted` must not be followed. */
 	if (unlikely((word & 0xff) != TARGET_POST || (seq & 1) || seq_read_retry(&irqfd->seq, seq)))
-		return raise_slowly(irqfd);
+		return raise_slowly(irqfd, may_lock);
 	/* Count first, by what it looks like, and mend the count if it was not so: the locked add is
 	 * then the fence that makes the section visible before the looks that follow. */
 	coalesced = vecset_test(&posted->vectors, vector);
@@ -154,7 +201,7 @@ static inline __attribute__((always_inline)) enum vmirq_verdict raise(struct vmi
 				  memory_order_relaxed);
 	fence_after_rmw();
 	if (unlikely(seq_read_retry(&irqfd->seq, seq) || map_moved_on(irqfd, generation)))
-		return raise_again(irqfd, coalesced);
+		return raise_again(irqfd, coalesced, may_lock);
 	verdict = post_vector(irqfd->chip, posted, vector, word >> 24);
 	if (unlikely(verdict != (coalesced ? VMIRQ_COALESCED : VMIRQ_DELIVERED)))
 		return mend_count(irqfd, coalesced, verdict);
@@ -163,13 +210,13 @@ static inline __attribute__((always_inline)) enum vmirq_verdict raise(struct vmi
 
 enum vmirq_verdict vmirq_irqfd_raise(struct vmirq_irqfd *irqfd)
 {
-	return raise(irqfd);
+	return raise(irqfd, true);
 }
 
 enum vmirq_verdict vmirq_irqfd_signal(struct vmirq_irqfd *irqfd)
 {
 	struct reader *section = reader_enter_unfenced();
-	enum vmirq_verdict verdict = raise(irqfd);
+	enum vmirq_verdict verdict = raise(irqfd, false);
 
 	reader_exit(section);
 	return verdict;

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "irqfd/irqfd.h"
+#include "base/vm.h"
+#include "irqfd/deferred.h"
 
 #define BLOCK_IRQFDS 16u
 
@@ -38,8 +39,13 @@ int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct irqfd_table **out)
 	table->vm = vm;
 	pthread_mutex_init(&table->mutex, NULL);
 	pthread_cond_init(&table->unbound, NULL);
+	pthread_mutex_init(&table->resample_mutex, NULL);
+	vm->routes->replacing = vmirq_irqfds_leave_kernel;
+	vm->routes->replaced = vmirq_irqfds_follow;
+	vm->routes->replace_opaque = vm;
+	/* Known to the VM before it can fail: it is taken apart with it. */
 	*out = table;
-	return 0;
+	return vmirq_irqfd_worker_create(vm, &table->worker);
 }
 
 void vmirq_irqfd_table_destroy(struct irqfd_table *table)
@@ -48,12 +54,14 @@ void vmirq_irqfd_table_destroy(struct irqfd_table *table)
 		return;
 	while (table->used)
 		vmirq_irqfd_deassign(table->used);
+	vmirq_irqfd_worker_destroy(table->worker);
 	while (table->blocks) {
 		struct irqfd_block *next = table->blocks->next;
 
 		free(table->blocks);
 		table->blocks = next;
 	}
+	pthread_mutex_destroy(&table->resample_mutex);
 	pthread_cond_destroy(&table->unbound);
 	pthread_mutex_destroy(&table->mutex);
 	free(table);

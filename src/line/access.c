@@ -32,7 +32,8 @@ int vmirq_vm_mmio(struct vmirq_vm *vm, uint64_t gpa, void *data, uint32_t len, b
 		if (!vmirq_ioapic_claims(ioapic, gpa, len))
 			continue;
 		if (is_write)
-			vmirq_ioapic_write(ioapic, gpa, len, load_bytes(data, len));
+			vmirq_line_write_ioapic(lines, lines->ioapic[i], gpa, len,
+						load_bytes(data, len));
 		else
 			store_bytes(data, len, vmirq_ioapic_read(ioapic, gpa, len));
 		return 0;
@@ -61,6 +62,8 @@ int vmirq_vm_get_irqchip(struct vmirq_vm *vm, struct kvm_irqchip *state)
 
 	if (!vm || !state || state->chip_id > KVM_IRQCHIP_IOAPIC)
 		return -EINVAL;
+	if (vmirq_line_in_kernel(vm))
+		return vmirq_kernel_get_irqchip(vm, state);
 	lines = vm->lines;
 	if (state->chip_id == KVM_IRQCHIP_IOAPIC) {
 		if (!lines->ioapics)
@@ -81,12 +84,15 @@ int vmirq_vm_set_irqchip(struct vmirq_vm *vm, const struct kvm_irqchip *state)
 
 	if (!vm || !state || state->chip_id > KVM_IRQCHIP_IOAPIC)
 		return -EINVAL;
+	if (vmirq_line_in_kernel(vm))
+		return vmirq_kernel_set_irqchip(vm, state);
 	lines = vm->lines;
 	if (state->chip_id == KVM_IRQCHIP_IOAPIC ? !lines->ioapics : !lines->has_pic)
 		return -ENXIO;
 	loaded = state->chip_id == KVM_IRQCHIP_IOAPIC
 			 ? vmirq_ioapic_load(&lines->ioapic[0]->ioapic, &state->chip.ioapic)
 			 : vmirq_i8259_load(&lines->pic, state->chip_id, &state->chip.pic);
+	vmirq_line_commit_ioapics(lines);
 	return loaded ? 0 : -EINVAL;
 }
 
@@ -94,6 +100,8 @@ int vmirq_vm_get_pit2(struct vmirq_vm *vm, struct kvm_pit_state2 *state)
 {
 	if (!vm || !state)
 		return -EINVAL;
+	if (vmirq_line_in_kernel(vm))
+		return vmirq_kernel_get_pit2(vm, state);
 	if (!vm->lines->has_pit)
 		return -ENXIO;
 	vmirq_pit_save(&vm->lines->pit, state, NULL);
@@ -104,6 +112,8 @@ int vmirq_vm_set_pit2(struct vmirq_vm *vm, const struct kvm_pit_state2 *state)
 {
 	if (!vm || !state)
 		return -EINVAL;
+	if (vmirq_line_in_kernel(vm))
+		return vmirq_kernel_set_pit2(vm, state);
 	if (!vm->lines->has_pit)
 		return -ENXIO;
 	return vmirq_pit_load(&vm->lines->pit, state, NULL) ? 0 : -EINVAL;

@@ -21,10 +21,18 @@ static const struct vmirq_ioapic_config pc_ioapic = {
 static struct delivery ioapic_deliver(void *opaque, const struct interrupt *irq)
 {
 	struct line_ioapic *io = opaque;
-	struct chip *chip = io->lines->vm->chip;
+	struct vmirq_vm *vm = io->lines->vm;
+	struct chip *chip = vm->chip;
 	struct reader *section = reader_enter();
-	struct delivery d = vmirq_deliver(chip, irq);
+	struct msi_message msg;
+	struct delivery d;
 
+	if (vm->irqchip) {
+		vmirq_msi_encode(irq, chip->format, &msg);
+		d = vmirq_route_send(vm, &msg);
+	} else {
+		d = vmirq_deliver(chip, irq);
+	}
 	reader_exit(section);
 	/* As /dev/kvm: nobody accepts one from an IOAPIC, so Remote-IRR is not set. */
 	if (irq->mode == DELIVERY_EXTINT)
@@ -74,9 +82,14 @@ static void ioapic_throttled(void *opaque, uint32_t pin, uint64_t deadline)
 static void pic_output_changed(void *opaque)
 {
 	struct line_domain *lines = opaque;
+	struct chip *chip = lines->vm->chip;
 	struct reader *section = reader_enter();
 
-	vmirq_chip_pic_output(lines->vm->chip);
+	if (!lines->vm->irqchip)
+		vmirq_chip_pic_output(chip);
+	else if (vmirq_i8259_output(&lines->pic))
+		/* Who has the kernel's local APIC asks it: see kvm/kernel_run.c. */
+		vmirq_post_event(chip, &chip->posted[0], EVENT_EXTINT);
 	reader_exit(section);
 }
 
@@ -198,6 +211,19 @@ static void add_pit(struct line_domain *lines, bool discard)
 	lines->has_pit = true;
 }
 
+/* The kernel has made them. */
+static int use_kernels_chips(struct line_domain *lines, const struct line_config *config)
+{
+	struct route_table *routes = lines->vm->routes;
+
+	if (config->n_ioapics)
+		return -EINVAL;
+	routes->pic_pins = I8259_PINS;
+	routes->ioapics = 1;
+	routes->ioapic_pins[0] = IOAPIC_MIN_PINS;
+	return config->pc_chips ? vmirq_route_pc_default(lines->vm) : 0;
+}
+
 static int add_chips(struct line_domain *lines, const struct line_config *config)
 {
 	const struct vmirq_ioapic_config *ioapics = config->n_ioapics ? config->ioapics
@@ -230,17 +256,22 @@ int vmirq_lines_create(struct vmirq_vm *vm, const struct line_config *config,
 	pthread_mutex_init(&lines->pit_mutex, NULL);
 	pthread_mutex_init(&lines->notifier_mutex, NULL);
 	pthread_cond_init(&lines->notifier_idle, NULL);
+	pthread_mutex_init(&lines->split_mutex, NULL);
 	pthread_mutex_init(&lines->source_mutex, NULL);
 	pthread_mutex_init(&lines->timer_mutex, NULL);
 	vm->routes->moved = vmirq_line_moved;
 	vm->routes->moved_opaque = lines;
 	/* Known to the VM before it can fail: what was made is taken apart with it. */
 	*out = lines;
+	if (vmirq_line_in_kernel(vm))
+		return use_kernels_chips(lines, config);
 	return config->pc_chips ? add_chips(lines, config) : 0;
 }
 
-void vmirq_lines_reset(struct line_domain *lines)
+int vmirq_lines_reset(struct line_domain *lines)
 {
+	if (vmirq_line_in_kernel(lines->vm))
+		return vmirq_kernel_reset_chips(lines->vm);
 	/* First: the 8259s' reset acknowledges what was in service, and a tick still owed would follow. */
 	if (lines->has_pit)
 		vmirq_pit_reset(&lines->pit);
@@ -248,8 +279,10 @@ void vmirq_lines_reset(struct line_domain *lines)
 		vmirq_ioapic_reset(&lines->ioapic[i]->ioapic);
 		vmirq_line_forget_retries(lines->ioapic[i]);
 	}
+	vmirq_line_commit_ioapics(lines);
 	if (lines->has_pic)
 		vmirq_i8259_reset(&lines->pic);
+	return 0;
 }
 
 void vmirq_lines_destroy(struct line_domain *lines)
@@ -267,6 +300,7 @@ void vmirq_lines_destroy(struct line_domain *lines)
 	pthread_mutex_destroy(&lines->pit_mutex);
 	pthread_mutex_destroy(&lines->notifier_mutex);
 	pthread_cond_destroy(&lines->notifier_idle);
+	pthread_mutex_destroy(&lines->split_mutex);
 	pthread_mutex_destroy(&lines->source_mutex);
 	pthread_mutex_destroy(&lines->timer_mutex);
 	free(lines);

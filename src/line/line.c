@@ -41,6 +41,20 @@ static enum vmirq_verdict better(enum vmirq_verdict a, enum vmirq_verdict b)
 	return b;
 }
 
+/* The pins are the kernel's, which ors its own sources of the GSI with this one. */
+static struct line_result set_in_kernel(struct line_domain *lines, uint32_t gsi, bool level)
+{
+	struct irqchip *irqchip = lines->vm->irqchip;
+	int status = VMIRQ_LINE_NOBODY;
+
+	if (irqchip->ops->set_line(irqchip, gsi, level, &status))
+		return none(VMIRQ_NO_ROUTE);
+	return (struct line_result){ .status = status,
+				     .verdict = status > 0    ? VMIRQ_DELIVERED
+						: status == 0 ? VMIRQ_COALESCED
+							      : VMIRQ_NO_TARGET };
+}
+
 /* The kernel's sum: what is not negative adds up (SEMANTICS: KVM_IRQ_LINE_STATUS). */
 static struct line_result set_pins(struct line_domain *lines, const struct route *route,
 				   enum pin_change change)
@@ -63,36 +77,46 @@ static struct line_result set_pins(struct line_domain *lines, const struct route
 static struct line_result send_message(struct line_domain *lines, const struct route *route)
 {
 	struct reader *section = reader_enter();
-	struct interrupt irq;
-	struct delivery d;
+	struct delivery d = vmirq_route_send(lines->vm, &route->msi);
 
-	vmirq_msi_decode(&route->msi, lines->vm->chip->format, &irq);
-	d = vmirq_deliver(lines->vm->chip, &irq);
 	reader_exit(section);
 	return (struct line_result){ .verdict = d.verdict, .status = (int)d.accepted };
 }
 
-/* One source's level; the slot's lock is held. Counts an assertion. */
+/* One source's level; the slot's lock is held, and its route is `route`. */
+static struct line_result change_source(struct line_domain *lines, struct route_slot *slot,
+					const struct route *route, uint32_t source, bool level)
+{
+	struct route_more *more = atomic_load_explicit(&slot->more, memory_order_relaxed);
+	uint64_t before = more->sources, bit = UINT64_C(1) << source;
+
+	more->sources = level ? before | bit : before & ~bit;
+	if (route->kind == ROUTE_MSI)
+		return level ? send_message(lines, route) : none(VMIRQ_DELIVERED);
+	if (route->kind == ROUTE_NONE)
+		return none(VMIRQ_NO_ROUTE);
+	if (slot->moving)
+		/* To where the route goes next, with all its sources; see vmirq_route_write(). */
+		return (struct line_result){ .verdict = VMIRQ_COALESCED, .status = 0 };
+	if (vmirq_line_in_kernel(lines->vm))
+		return set_in_kernel(lines, slot->gsi, more->sources != 0);
+	/* Where another source holds it high, or it was low, nothing changes at the pins. */
+	return set_pins(lines, route,
+			!before == !more->sources ? PIN_SAME
+			: level			  ? PIN_HIGH
+						  : PIN_LOW);
+}
+
+/* The same, and an assertion is counted. */
 static struct line_result set_source(struct line_domain *lines, struct route_slot *slot,
 				     uint32_t source, bool level)
 {
 	struct route route = vmirq_route_read(slot);
 	struct route_more *more = atomic_load_explicit(&slot->more, memory_order_relaxed);
-	uint64_t before = more->sources, bit = UINT64_C(1) << source;
-	struct line_result result;
+	bool asserted = more->sources >> source & 1;
+	struct line_result result = change_source(lines, slot, &route, source, level);
 
-	more->sources = level ? before | bit : before & ~bit;
-	if (route.kind == ROUTE_MSI)
-		result = level ? send_message(lines, &route) : none(VMIRQ_DELIVERED);
-	else if (route.kind == ROUTE_NONE)
-		result = none(VMIRQ_NO_ROUTE);
-	else
-		/* Where another source holds it high, or it was low, nothing changes at the pins. */
-		result = set_pins(lines, &route,
-				  !before == !more->sources ? PIN_SAME
-				  : level		    ? PIN_HIGH
-							    : PIN_LOW);
-	if (level && (!(before & bit) || route.kind == ROUTE_MSI))
+	if (level && (!asserted || route.kind == ROUTE_MSI))
 		counts_add(&more->counts, result.verdict, 1);
 	return result;
 }
@@ -159,7 +183,12 @@ enum vmirq_verdict vmirq_line_pulse_slot(struct line_domain *lines, struct route
 	route = vmirq_route_read(slot);
 	if (route.kind != ROUTE_PINS) {
 		verdict = VMIRQ_NO_ROUTE;
-	} else if (!route_sources(slot)) {
+	} else if (slot->moving || route_sources(slot)) {
+		/* High already, or about to be. */
+	} else if (vmirq_line_in_kernel(lines->vm)) {
+		verdict = set_in_kernel(lines, slot->gsi, true).verdict;
+		set_in_kernel(lines, slot->gsi, false);
+	} else {
 		verdict = set_pins(lines, &route, PIN_HIGH).verdict;
 		set_pins(lines, &route, PIN_LOW);
 	}
@@ -167,12 +196,50 @@ enum vmirq_verdict vmirq_line_pulse_slot(struct line_domain *lines, struct route
 	return verdict;
 }
 
+enum vmirq_verdict vmirq_line_assert_slot(struct line_domain *lines, struct route_slot *slot)
+{
+	const uint64_t bit = UINT64_C(1) << SOURCE_RESAMPLE;
+	enum vmirq_verdict verdict = VMIRQ_COALESCED;
+	struct line_result result;
+	struct route route;
+
+	vmirq_route_lock(lines->vm->routes, slot);
+	route = vmirq_route_read(slot);
+	if (route.kind != ROUTE_PINS) {
+		/* Nobody would lower it. */
+		verdict = VMIRQ_NO_ROUTE;
+	} else if (!(route_sources(slot) & bit)) {
+		result = change_source(lines, slot, &route, SOURCE_RESAMPLE, true);
+		verdict = result.verdict;
+	}
+	vmirq_route_unlock(lines->vm->routes, slot);
+	return verdict;
+}
+
+bool vmirq_line_asserted_by(struct vmirq_vm *vm, uint32_t gsi, uint32_t source)
+{
+	struct route_slot *slot = vmirq_route_find(vm->routes, gsi);
+	bool asserted = false;
+
+	if (slot) {
+		vmirq_route_lock(vm->routes, slot);
+		asserted = route_sources(slot) >> source & 1;
+		vmirq_route_unlock(vm->routes, slot);
+	}
+	return asserted;
+}
+
 void vmirq_line_moved(void *opaque, const struct route_slot *slot, const struct route *route,
 		      bool on)
 {
-	(void)slot;
-	if (route->kind == ROUTE_PINS)
-		set_pins(opaque, route, on ? PIN_HIGH : PIN_LOW);
+	struct line_domain *lines = opaque;
+
+	if (route->kind != ROUTE_PINS)
+		return;
+	if (vmirq_line_in_kernel(lines->vm))
+		set_in_kernel(lines, slot->gsi, on);
+	else
+		set_pins(lines, route, on ? PIN_HIGH : PIN_LOW);
 }
 
 int vmirq_line_level(struct vmirq_vm *vm, uint32_t gsi)

@@ -29,6 +29,7 @@
 #define LINE_SOURCES 64u
 /* From here on they are the library's own, and not handed out. */
 #define FIRST_OWN_SOURCE 61u
+#define SOURCE_RESAMPLE	 61u
 #define SOURCE_PIT	 62u
 
 struct line_ioapic {
@@ -64,6 +65,8 @@ struct line_domain {
 	struct vmirq_notifier *notifiers;
 	_Atomic uint32_t notifier_count;
 
+	/* The kernel's table is to follow the RTEs; a leaf but for chips' locks and that table's. */
+	pthread_mutex_t split_mutex;
 	pthread_mutex_t source_mutex;
 	uint64_t sources; /* allocated */
 
@@ -81,21 +84,39 @@ struct line_config {
 int vmirq_lines_create(struct vmirq_vm *vm, const struct line_config *config,
 		       struct line_domain **out);
 void vmirq_lines_destroy(struct line_domain *lines);
-void vmirq_lines_reset(struct line_domain *lines);
+int vmirq_lines_reset(struct line_domain *lines);
 
 /* line.c. vmirq_line_set() for the library's own sources too. */
 int vmirq_line_set_any(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool level, int *error);
 /* line.c. Raise an edge on a slot whose route goes to pins: assert and de-assert. */
 enum vmirq_verdict vmirq_line_pulse_slot(struct line_domain *lines, struct route_slot *slot);
+/* line.c. Raise a level on it for SOURCE_RESAMPLE. */
+enum vmirq_verdict vmirq_line_assert_slot(struct line_domain *lines, struct route_slot *slot);
+/* line.c. Is the line held by this source? */
+bool vmirq_line_asserted_by(struct vmirq_vm *vm, uint32_t gsi, uint32_t source);
 /* A route with pins is left or entered while its line is high; route_table.moved. */
 void vmirq_line_moved(void *opaque, const struct route_slot *slot, const struct route *route,
 		      bool on);
+
+/* split.c. A guest's write, with the kernel's table kept in step. */
+void vmirq_line_write_ioapic(struct line_domain *lines, struct line_ioapic *io, uint64_t gpa,
+			     uint32_t len, uint64_t value);
+/* split.c. RTEs have changed otherwise. */
+void vmirq_line_commit_ioapics(struct line_domain *lines);
 
 /* notifier.c. Tell those whose GSI goes to this pin of this chip. */
 void vmirq_line_notify(struct line_domain *lines, enum vmirq_notice notice, enum pin_of chip,
 		       uint32_t pin, uint32_t value);
 /* Does this GSI go there? */
 bool vmirq_line_goes_to(struct line_domain *lines, uint32_t gsi, enum pin_of chip, uint32_t pin);
+
+/* kernel.c. The chips are the kernel's; and their state there. */
+bool vmirq_line_in_kernel(const struct vmirq_vm *vm);
+int vmirq_kernel_get_irqchip(const struct vmirq_vm *vm, struct kvm_irqchip *state);
+int vmirq_kernel_set_irqchip(const struct vmirq_vm *vm, const struct kvm_irqchip *state);
+int vmirq_kernel_get_pit2(const struct vmirq_vm *vm, struct kvm_pit_state2 *state);
+int vmirq_kernel_set_pit2(const struct vmirq_vm *vm, const struct kvm_pit_state2 *state);
+int vmirq_kernel_reset_chips(const struct vmirq_vm *vm);
 
 /* timer.c. No pin of it is throttled any more. */
 void vmirq_line_forget_retries(struct line_ioapic *io);

@@ -63,6 +63,8 @@ int vmirq_notifier_add(struct vmirq_vm *vm, const struct vmirq_notifier_config *
 		return error;
 	if (config.gsi >= vm->routes->max_gsis || config.notice > VMIRQ_NOTICE_MASK || !config.fn)
 		return -EINVAL;
+	if (vmirq_line_in_kernel(vm))
+		return -EOPNOTSUPP;
 	n = calloc(1, sizeof(*n));
 	if (!n)
 		return -ENOMEM;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/vm.h"
-#include "irqfd/irqfd.h"
+#include "irqfd/deferred.h"
 #include "vcpu/vcpu.h"
 
 /* Clear what the caller's release knows; what is longer than ours stays as it is. */
@@ -24,11 +24,19 @@ static void add(struct vmirq_route_counts *out, enum vmirq_verdict verdict, uint
 	out->raised += n;
 }
 
+/* The slot's lock keeps it from being deassigned, or the caller does. */
 static void add_irqfd(const struct vmirq_irqfd *irqfd, struct vmirq_route_counts *out)
 {
+	/* Acquire: pairs with the release in vmirq_irqfd_make_deferred(). */
+	const struct deferred *d = atomic_load_explicit(&irqfd->deferred, memory_order_acquire);
+	uint64_t held = d ? atomic_load_explicit(&d->held, memory_order_relaxed) : 0;
+
+	out->held += held;
+	out->raised += held;
 	add(out, VMIRQ_DELIVERED, atomic_load_explicit(&irqfd->delivered, memory_order_relaxed));
 	add(out, VMIRQ_COALESCED, atomic_load_explicit(&irqfd->coalesced, memory_order_relaxed));
 	counts_read(&irqfd->rest, out);
+	out->unobserved += irqfd->place == IRQFD_IN_KERNEL;
 }
 
 int vmirq_irqfd_counts(struct vmirq_irqfd *irqfd, struct vmirq_route_counts *out)
@@ -84,6 +92,8 @@ int vmirq_vector_counts(struct vmirq_vcpu *vcpu, uint32_t vector, struct vmirq_v
 
 	if (!vcpu || vector > 255 || !out || start(out, sizeof(*out), out->size))
 		return -EINVAL;
+	if (vcpu->vm->irqchip)
+		return -EOPNOTSUPP;
 	count = &vcpu->lapic.count[vector];
 	unfolded = vecset_test(&vcpu->posted->vectors, (uint8_t)vector);
 	out->posted = atomic_load_explicit(&count->posted, memory_order_relaxed) + unfolded;

@@ -29,6 +29,7 @@ int vmirq_route_table_create(uint32_t max_gsis, struct route_table **out)
 	table->max_gsis = max_gsis;
 	pthread_mutex_init(&table->whole_mutex, NULL);
 	pthread_mutex_init(&table->alloc_mutex, NULL);
+	pthread_mutex_init(&table->transaction_mutex, NULL);
 	for (uint32_t i = 0; i < SLOT_LOCKS; i++)
 		pthread_mutex_init(&table->slot_mutex[i], NULL);
 	*out = table;
@@ -56,6 +57,8 @@ void vmirq_route_table_destroy(struct route_table *table)
 	}
 	for (uint32_t i = 0; i < SLOT_LOCKS; i++)
 		pthread_mutex_destroy(&table->slot_mutex[i]);
+	vmirq_route_drop_transaction(table);
+	pthread_mutex_destroy(&table->transaction_mutex);
 	pthread_mutex_destroy(&table->alloc_mutex);
 	pthread_mutex_destroy(&table->whole_mutex);
 	free(table);
@@ -236,10 +239,11 @@ void vmirq_route_write(struct route_table *table, struct route_slot *slot,
 {
 	struct route old;
 
-	if (route_sources(slot) && table->moved) {
+	if (route_sources(slot) && table->moved && !slot->moving) {
 		old = vmirq_route_read(slot);
 		table->moved(table->moved_opaque, slot, &old, false);
 	}
+	slot->moving = false;
 	put_copies(slot, route);
 	if (route_sources(slot) && table->moved)
 		table->moved(table->moved_opaque, slot, route, true);

@@ -5,7 +5,7 @@
  * does not cost the memory of all below it. Readers copy a slot under its latch; writers hold the
  * slot's lock, one of a few that GSIs share.
  *
- * Lock order: whole_mutex, alloc_mutex, then a slot's lock. No signal takes either.
+ * Lock order: transaction_mutex or whole_mutex, alloc_mutex, then a slot's lock. No signal takes either.
  */
 #ifndef ROUTE_TABLE_H
 #define ROUTE_TABLE_H
@@ -17,6 +17,8 @@
 
 #include "base/counts.h"
 #include "base/seqcount.h"
+#include "chip/deliver.h"
+#include "chip/irqchip.h"
 #include "msi/message.h"
 
 #define PAGE_SLOTS  64u
@@ -69,6 +71,7 @@ struct route_slot {
 	/* Taken by vmirq_gsi_alloc(). */
 	_Atomic uint8_t allocated;
 	/* Under the slot's lock. */
+	bool moving; /* its line is off the kernel's pins while the kernel changes its route */
 	bool devid_valid;
 	uint32_t devid;
 	struct route_watcher *watchers;
@@ -77,6 +80,9 @@ struct route_slot {
 
 /* A page of slots, or NULL. */
 typedef struct route_slot *_Atomic route_page;
+
+struct vmirq_vm;
+struct route_transaction;
 
 struct route_table {
 	uint32_t max_gsis;
@@ -95,6 +101,15 @@ struct route_table {
 	void (*moved)(void *opaque, const struct route_slot *slot, const struct route *route,
 		      bool on);
 	void *moved_opaque;
+	/* With the kernel's irqchips, under whole_mutex and no slot's lock: the slot is about to get
+	 * this route; and it has got one. */
+	void (*replacing)(void *opaque, struct route_slot *slot, const struct route *next);
+	void (*replaced)(void *opaque, struct route_slot *slot);
+	void *replace_opaque;
+	/* The open transaction, and whose it is; under transaction_mutex. */
+	pthread_mutex_t transaction_mutex;
+	struct route_transaction *transaction;
+	_Atomic bool in_transaction; /* somebody has one */
 };
 
 int vmirq_route_table_create(uint32_t max_gsis, struct route_table **out);
@@ -134,6 +149,32 @@ struct route vmirq_route_read(const struct route_slot *slot);
 /* The slot's lock is held; tells the watchers. */
 void vmirq_route_write(struct route_table *table, struct route_slot *slot,
 		       const struct route *route);
+
+/* msi_send.c: by the kernel's local APICs or by ours. Inside a read section. */
+struct delivery vmirq_route_send(struct vmirq_vm *vm, const struct msi_message *msg);
+
+/* One route of a change. */
+struct route_change {
+	struct route_slot *slot;
+	struct route route;
+};
+
+/* commit.c: make these changes, of slots that are all different: all or, on error, none. */
+int vmirq_route_make_changes(struct vmirq_vm *vm, const struct route_change *changes, size_t n);
+/* commit.c: one change: joins the calling thread's transaction, or is made at once. */
+int vmirq_route_change(struct vmirq_vm *vm, const struct route_change *change);
+/* commit.c: has the calling thread one open? */
+bool vmirq_route_in_transaction(struct route_table *table);
+void vmirq_route_drop_transaction(struct route_table *table);
+/* route.c: the entries of one GSI, as a route: -EINVAL, -EOPNOTSUPP. */
+int vmirq_route_from_entries(const struct vmirq_vm *vm, const struct kvm_irq_routing_entry *entries,
+			     size_t n, struct route *route);
+/* route.c: the kernel's words for a route; returns how many entries. */
+uint32_t vmirq_route_describe(const struct route *route, uint32_t gsi,
+			      struct kvm_irq_routing_entry entries[ENTRIES_PER_GSI]);
+/* What the kernel is to have of it: in split, only messages. */
+struct kernel_route vmirq_route_for_kernel(const struct irqchip *irqchip, const struct route *route,
+					   uint32_t gsi);
 
 /* This GSI became free: vmirq_gsi_alloc() looks from here again. */
 void vmirq_route_lower_hint(struct route_table *table, uint32_t gsi);

@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "base/reader.h"
-#include "vcpu/vcpu.h"
+#include "vcpu/kernel.h"
 
 /* What has happened by now, before the access: a timer that is over was so under the registers as they
  * were. A read shows what was posted; a write of TPR or EOI decides on all there is. */
@@ -17,7 +17,7 @@ int vmirq_vcpu_mmio(struct vmirq_vcpu *vcpu, uint64_t gpa, void *data, uint32_t 
 {
 	struct reader *section;
 
-	if (!vmirq_lapic_claims(&vcpu->lapic, gpa))
+	if (vcpu_in_kernel(vcpu) || !vmirq_lapic_claims(&vcpu->lapic, gpa))
 		return -ENOENT;
 	section = reader_enter();
 	catch_up(vcpu);
@@ -34,15 +34,20 @@ static int msr_error(enum lapic_msr result)
 
 int vmirq_vcpu_rdmsr(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
+	if (vcpu_in_kernel(vcpu))
+		return -ENOENT;
 	catch_up(vcpu);
 	return msr_error(vmirq_lapic_rdmsr(&vcpu->lapic, msr, value));
 }
 
 int vmirq_vcpu_wrmsr(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t value)
 {
-	struct reader *section = reader_enter();
+	struct reader *section;
 	enum lapic_msr result;
 
+	if (vcpu_in_kernel(vcpu))
+		return -ENOENT;
+	section = reader_enter();
 	catch_up(vcpu);
 	result = vmirq_lapic_wrmsr(&vcpu->lapic, msr, value);
 	reader_exit(section);

@@ -6,7 +6,7 @@
 
 #include "base/reader.h"
 #include "chip/deliver.h"
-#include "vcpu/vcpu.h"
+#include "vcpu/kernel.h"
 
 int vmirq_vcpu_bind_thread(struct vmirq_vcpu *vcpu)
 {
@@ -118,6 +118,8 @@ int vmirq_vcpu_reset(struct vmirq_vcpu *vcpu)
 		error = -EBUSY;
 	else
 		reset(vcpu);
+	if (!error && vcpu_in_kernel(vcpu))
+		error = vmirq_kernel_reset(vcpu);
 	pthread_mutex_unlock(&vcpu->run_mutex);
 	return error;
 }

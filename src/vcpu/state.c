@@ -7,7 +7,7 @@
 
 #include "base/reader.h"
 #include "chip/lapic_state.h"
-#include "vcpu/vcpu.h"
+#include "vcpu/kernel.h"
 
 /* Hold the vCPU still; -EBUSY: its thread runs. */
 static int hold(struct vmirq_vcpu *vcpu)
@@ -19,10 +19,15 @@ static int hold(struct vmirq_vcpu *vcpu)
 	return -EBUSY;
 }
 
-static int let_go(struct vmirq_vcpu *vcpu, bool done)
+static int let_go_error(struct vmirq_vcpu *vcpu, int error)
 {
 	pthread_mutex_unlock(&vcpu->run_mutex);
-	return done ? 0 : -EINVAL;
+	return error;
+}
+
+static int let_go(struct vmirq_vcpu *vcpu, bool done)
+{
+	return let_go_error(vcpu, done ? 0 : -EINVAL);
 }
 
 int vmirq_vcpu_get_lapic(struct vmirq_vcpu *vcpu, struct kvm_lapic_state *state)
@@ -36,6 +41,8 @@ int vmirq_vcpu_get_lapic(struct vmirq_vcpu *vcpu, struct kvm_lapic_state *state)
 	error = hold(vcpu);
 	if (error)
 		return error;
+	if (vcpu_in_kernel(vcpu))
+		return let_go_error(vcpu, vmirq_kernel_get_lapic(vcpu, state));
 	/* A timer that has run out unseen: its interrupt belongs to the state, which shows only that
 	 * nothing is left to count. */
 	section = reader_enter();
@@ -56,6 +63,8 @@ int vmirq_vcpu_set_lapic(struct vmirq_vcpu *vcpu, const struct kvm_lapic_state *
 	error = hold(vcpu);
 	if (error)
 		return error;
+	if (vcpu_in_kernel(vcpu))
+		return let_go_error(vcpu, vmirq_kernel_set_lapic(vcpu, state));
 	memcpy(words, state->regs, sizeof(words));
 	return let_go(vcpu, vmirq_lapic_load(&vcpu->lapic, words));
 }
@@ -67,7 +76,11 @@ int vmirq_vcpu_set_apic_base_state(struct vmirq_vcpu *vcpu, uint64_t value)
 	if (!vcpu)
 		return -EINVAL;
 	error = hold(vcpu);
-	return error ? error : let_go(vcpu, vmirq_lapic_load_base(&vcpu->lapic, value));
+	if (error)
+		return error;
+	if (vcpu_in_kernel(vcpu))
+		return let_go_error(vcpu, vmirq_kernel_set_apic_base(vcpu, value));
+	return let_go(vcpu, vmirq_lapic_load_base(&vcpu->lapic, value));
 }
 
 int vmirq_vcpu_get_mp_state(struct vmirq_vcpu *vcpu, struct kvm_mp_state *state)
@@ -79,6 +92,8 @@ int vmirq_vcpu_get_mp_state(struct vmirq_vcpu *vcpu, struct kvm_mp_state *state)
 	error = hold(vcpu);
 	if (error)
 		return error;
+	if (vcpu_in_kernel(vcpu))
+		return let_go_error(vcpu, vmirq_kernel_get_mp_state(vcpu, state));
 	state->mp_state = vcpu->wait_for_sipi ? KVM_MP_STATE_UNINITIALIZED
 			  : vcpu->kvm_halted  ? KVM_MP_STATE_HALTED
 					      : KVM_MP_STATE_RUNNABLE;
@@ -94,6 +109,8 @@ int vmirq_vcpu_set_mp_state(struct vmirq_vcpu *vcpu, const struct kvm_mp_state *
 	error = hold(vcpu);
 	if (error)
 		return error;
+	if (vcpu_in_kernel(vcpu))
+		return let_go_error(vcpu, vmirq_kernel_set_mp_state(vcpu, state));
 	if (state->mp_state > KVM_MP_STATE_HALTED)
 		return let_go(vcpu, false);
 	vcpu->kvm_halted = state->mp_state == KVM_MP_STATE_HALTED;

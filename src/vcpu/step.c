@@ -5,7 +5,7 @@
 
 #include "base/reader.h"
 #include "chip/i8259.h"
-#include "vcpu/vcpu.h"
+#include "vcpu/kernel.h"
 
 #define REQUESTS     (bit32(EVENT_STOP) | bit32(EVENT_INTERRUPT))
 #define START_EVENTS (bit32(EVENT_INIT) | bit32(EVENT_SIPI))
@@ -109,6 +109,8 @@ static bool park_elsewhere(struct vmirq_vcpu *vcpu)
 
 int vmirq_vcpu_step(struct vmirq_vcpu *vcpu, unsigned int flags, uint32_t *vector)
 {
+	if (vcpu_in_kernel(vcpu))
+		return -EOPNOTSUPP;
 	for (;;) {
 		uint32_t events;
 		int step;

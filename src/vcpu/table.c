@@ -7,7 +7,7 @@
 #include "base/options.h"
 #include "base/reader.h"
 #include "base/vm.h"
-#include "vcpu/vcpu.h"
+#include "vcpu/kernel.h"
 
 /* vmirq_vcpu_config as it was in the first release. */
 #define CONFIG_LEAST sizeof(struct vmirq_vcpu_config)
@@ -75,7 +75,7 @@ static bool id_in_use(const struct vcpu_table *table, uint32_t id)
 	return false;
 }
 
-static void start_up(struct vmirq_vcpu *vcpu, const struct vmirq_vcpu_config *config)
+static int start_up(struct vmirq_vcpu *vcpu, const struct vmirq_vcpu_config *config)
 {
 	vcpu->kick = config->kick;
 	vcpu->wake = config->wake;
@@ -85,6 +85,12 @@ static void start_up(struct vmirq_vcpu *vcpu, const struct vmirq_vcpu_config *co
 	vcpu->tsc_khz = vmirq_vcpu_find_tsc_khz(vcpu);
 	vcpu->starts_waiting = config->flags & VMIRQ_VCPU_WAIT_FOR_SIPI;
 	vcpu->wait_for_sipi = vcpu->starts_waiting;
+	if (vcpu_in_kernel(vcpu)) {
+		int error = vmirq_kernel_start(vcpu);
+
+		if (error)
+			return error;
+	}
 	vcpu->wanted_events = UINT32_MAX;
 	vcpu->kvm_halted = vcpu->kvm_incomplete = false;
 	vcpu->armed_deadline = TIMER_NEVER;
@@ -97,6 +103,7 @@ static void start_up(struct vmirq_vcpu *vcpu, const struct vmirq_vcpu_config *co
 			 config->flags & VMIRQ_VCPU_X2APIC);
 	/* Release: who sees it used sees all of it. */
 	atomic_store_explicit(&vcpu->used, true, memory_order_release);
+	return 0;
 }
 
 int vmirq_vcpu_create(struct vmirq_vm *vm, const struct vmirq_vcpu_config *caller,
@@ -114,7 +121,8 @@ int vmirq_vcpu_create(struct vmirq_vm *vm, const struct vmirq_vcpu_config *calle
 		return error;
 	table = vm->vcpus;
 	if (config.index >= table->max || config.apic_id == UINT32_MAX || config.kick_signal < 0 ||
-	    (config.flags & ~(VMIRQ_VCPU_WAIT_FOR_SIPI | VMIRQ_VCPU_X2APIC)))
+	    (config.flags & ~(VMIRQ_VCPU_WAIT_FOR_SIPI | VMIRQ_VCPU_X2APIC)) ||
+	    (vm->irqchip && !config.kvm_run))
 		return -EINVAL;
 	pthread_mutex_lock(&table->mutex);
 	vcpu = object(vm, config.index);
@@ -123,7 +131,7 @@ int vmirq_vcpu_create(struct vmirq_vm *vm, const struct vmirq_vcpu_config *calle
 	else if (vcpu->used || id_in_use(table, config.apic_id))
 		error = -EEXIST;
 	else
-		start_up(vcpu, &config);
+		error = start_up(vcpu, &config);
 	pthread_mutex_unlock(&table->mutex);
 	if (!error)
 		*out = vcpu;

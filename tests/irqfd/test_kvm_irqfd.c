@@ -115,7 +115,7 @@ static void descriptors(void **state)
 	soft_free(s);
 }
 
-/* No chip here can do levels. */
+/* No chip here can do levels, which is said before the resamplefd is looked at. */
 static void resample_is_einval(void **state)
 {
 	struct soft *s = soft_new(1);

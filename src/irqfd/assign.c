@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* Bind. */
+#include <errno.h>
+
+#include "base/options.h"
+#include "base/vm.h"
+#include "irqfd/eventfd.h"
+#include "irqfd/irqfd.h"
+#include "irqfd/resample.h"
+#include "line/line.h"
+
+/* vmirq_irqfd_config as it was in the first release. */
+#define CONFIG_LEAST sizeof(struct vmirq_irqfd_config)
+
+static void route_changed(struct route_watcher *watcher)
+{
+	vmirq_irqfd_resolve(irqfd_of(watcher));
+}
+
+/* Follow the slot's route, and be fed, in one hold of the slot's lock: who finds the irqfd on the slot
+ * finds all of it. Whoever signals first, or the pump, finds it resolved. */
+static int attach_locked(struct vmirq_irqfd *irqfd)
+{
+	struct route route;
+	/* Where its counts go when it is gone, so that deassign cannot fail. */
+	int error = vmirq_route_make_more(irqfd->slot);
+
+	if (!error) {
+		vmirq_irqfd_set_unknown(irqfd);
+		vmirq_irqfd_resolve(irqfd);
+		route = vmirq_route_read(irqfd->slot);
+		error = vmirq_irqfd_start_source(irqfd, &route);
+	}
+	if (error)
+		vmirq_irqfd_set_gone(irqfd);
+	else
+		vmirq_route_watch(irqfd->slot, &irqfd->watcher);
+	return error;
+}
+
+static int attach(struct vmirq_irqfd *irqfd)
+{
+	struct route_table *routes = irqfd->table->vm->routes;
+	int error;
+
+	vmirq_irqfd_hold_places(irqfd->table);
+	vmirq_route_lock(routes, irqfd->slot);
+	error = attach_locked(irqfd);
+	vmirq_route_unlock(routes, irqfd->slot);
+	vmirq_irqfd_release_places(irqfd->table);
+	return error;
+}
+
+/* Everything that deassign takes back. */
+static int set_up(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_config *config)
+{
+	int error = 0;
+
+	if (config->eventfd >= 0)
+		error = vmirq_irqfd_adopt(irqfd, config);
+	if (!error && (config->flags & VMIRQ_IRQFD_RESAMPLE))
+		error = vmirq_resample_join(irqfd, config);
+	if (!error)
+		error = attach(irqfd);
+	if (error) {
+		vmirq_resample_leave(irqfd);
+		vmirq_irqfd_drop(irqfd);
+	}
+	return error;
+}
+
+static bool can_resample(const struct vmirq_vm *vm)
+{
+	return vmirq_line_in_kernel(vm) ? vm->irqchip->resamples
+					: vm->lines->ioapics || vm->lines->has_pic;
+}
+
+/* In the kernel's order: what cannot be is said before the descriptors are looked at. */
+static int check_config(const struct vmirq_vm *vm, const struct vmirq_irqfd_config *config)
+{
+	bool resample = config->flags & VMIRQ_IRQFD_RESAMPLE;
+
+	if ((config->flags & ~VMIRQ_IRQFD_RESAMPLE) || (config->token & KERNELS_TOKEN) ||
+	    config->unused || (config->resample && !resample) || (resample && !can_resample(vm)))
+		return -EINVAL;
+	if (config->eventfd < -1 || (resample && !config->resample && config->resamplefd < 0))
+		return -EBADF;
+	/* The kernel's resample source can be raised by the kernel's irqfds only. */
+	if (resample && vmirq_line_in_kernel(vm) && (config->eventfd < 0 || config->resample))
+		return -EINVAL;
+	return 0;
+}
+
+int vmirq_irqfd_assign(struct vmirq_vm *vm, const struct vmirq_irqfd_config *caller,
+		       struct vmirq_irqfd **out)
+{
+	struct vmirq_irqfd_config config;
+	struct vmirq_irqfd *irqfd;
+	struct route_slot *slot;
+	int error;
+
+	if (!vm || !caller || !out)
+		return -EINVAL;
+	error = options_copy(&config, sizeof(config), CONFIG_LEAST, caller, caller->size);
+	if (!error)
+		error = check_config(vm, &config);
+	if (!error)
+		error = vmirq_route_slot(vm->routes, config.gsi, &slot);
+	if (error)
+		return error;
+	irqfd = vmirq_irqfd_take(vm->irqfds);
+	if (!irqfd)
+		return -ENOMEM;
+	irqfd->table = vm->irqfds;
+	irqfd->chip = vm->chip;
+	irqfd->slot = slot;
+	irqfd->watcher.changed = route_changed;
+	irqfd->leaving = false;
+	irqfd->pump = config.pump ? config.pump : vm->pump;
+	irqfd->place = IRQFD_NOWHERE;
+	irqfd->resample = NULL;
+	irqfd->eventfd = -1;
+	atomic_store_explicit(&irqfd->deferred, NULL, memory_order_relaxed);
+	error = set_up(irqfd, &config);
+	if (error)
+		vmirq_irqfd_put(irqfd);
+	else
+		*out = irqfd;
+	return error;
+}

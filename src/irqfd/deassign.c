@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* Unbind. */
+#include <errno.h>
+
+#include "base/reader.h"
+#include "base/vm.h"
+#include "irqfd/deferred.h"
+#include "irqfd/eventfd.h"
+#include "irqfd/resample.h"
+
+/* The slot's lock is held. */
+static bool claim_locked(struct vmirq_irqfd *irqfd)
+{
+	if (irqfd->leaving)
+		return false;
+	irqfd->leaving = true;
+	pthread_mutex_lock(&irqfd->table->mutex);
+	irqfd->table->unbinding++;
+	pthread_mutex_unlock(&irqfd->table->mutex);
+	return true;
+}
+
+/* Is the calling thread the one that deassigns it? It goes on following its route until it is
+ * detached, so that what is delivered on the way does not go by an old one. */
+static bool claim(struct vmirq_irqfd *irqfd)
+{
+	struct route_table *routes = irqfd->table->vm->routes;
+	bool first;
+
+	vmirq_route_lock(routes, irqfd->slot);
+	first = claim_locked(irqfd);
+	vmirq_route_unlock(routes, irqfd->slot);
+	return first;
+}
+
+/* Somebody else deassigns it, or has: wait, so that nothing follows this caller's return either. */
+static void wait_for_unbinds(struct irqfd_table *table)
+{
+	pthread_mutex_lock(&table->mutex);
+	while (table->unbinding)
+		pthread_cond_wait(&table->unbound, &table->mutex);
+	pthread_mutex_unlock(&table->mutex);
+}
+
+static void detach(struct vmirq_irqfd *irqfd)
+{
+	struct route_table *routes = irqfd->table->vm->routes;
+
+	vmirq_route_lock(routes, irqfd->slot);
+	vmirq_route_unwatch(irqfd->slot, &irqfd->watcher);
+	vmirq_irqfd_set_gone(irqfd);
+	vmirq_route_unlock(routes, irqfd->slot);
+}
+
+/* Its counts go to its GSI. Nobody signals any more. */
+static void retire_counts(struct vmirq_irqfd *irqfd)
+{
+	struct counts *retired =
+		&atomic_load_explicit(&irqfd->slot->more, memory_order_relaxed)->counts;
+
+	counts_add(retired, VMIRQ_DELIVERED,
+		   atomic_exchange_explicit(&irqfd->delivered, 0, memory_order_relaxed));
+	counts_add(retired, VMIRQ_COALESCED,
+		   atomic_exchange_explicit(&irqfd->coalesced, 0, memory_order_relaxed));
+	for (int i = 0; i < VMIRQ_VERDICTS; i++)
+		counts_add(
+			retired, (enum vmirq_verdict)i,
+			atomic_exchange_explicit(&irqfd->rest.verdict[i], 0, memory_order_relaxed));
+}
+
+/* The rest of deassign, for the one that claimed it. */
+static void unbind(struct vmirq_irqfd *irqfd)
+{
+	struct irqfd_table *table = irqfd->table;
+	bool from_pump;
+
+	vmirq_irqfd_hold_places(table);
+	from_pump = irqfd->place == IRQFD_IN_PUMP;
+	vmirq_irqfd_stop_source(irqfd);
+	if (from_pump)
+		vmirq_irqfd_deliver_unread(irqfd);
+	vmirq_irqfd_flush_deferred(irqfd);
+	detach(irqfd);
+	vmirq_irqfd_release_places(table);
+	/* Signals that saw it before are through; later ones see it gone. */
+	vmirq_reader_wait();
+	vmirq_irqfd_end_deferred(irqfd);
+	vmirq_resample_leave(irqfd);
+	retire_counts(irqfd);
+	vmirq_irqfd_drop(irqfd);
+	vmirq_irqfd_put(irqfd);
+	pthread_mutex_lock(&table->mutex);
+	if (!--table->unbinding)
+		pthread_cond_broadcast(&table->unbound);
+	pthread_mutex_unlock(&table->mutex);
+}
+
+int vmirq_irqfd_deassign(struct vmirq_irqfd *irqfd)
+{
+	struct irqfd_table *table;
+
+	if (!irqfd)
+		return 0;
+	if (reader_inside())
+		return -EDEADLK;
+	table = irqfd->table;
+	if (claim(irqfd))
+		unbind(irqfd);
+	else
+		wait_for_unbinds(table);
+	return 0;
+}
+
+/* Is it bound to the eventfd that the kernel knows by `token`? */
+static bool is_bound_to(const struct vmirq_irqfd *irqfd, uint64_t token)
+{
+	uint64_t own = irqfd->token;
+
+	if (irqfd->leaving || irqfd->eventfd < 0 ||
+	    (irqfd->callers_token && vmirq_eventfd_token(irqfd->eventfd, &own)))
+		return false;
+	return own == token;
+}
+
+int vmirq_irqfd_deassign_matching(struct vmirq_vm *vm, int fd, uint32_t gsi)
+{
+	struct route_slot *slot;
+	struct vmirq_irqfd *found = NULL;
+	uint64_t token;
+	int error = vmirq_eventfd_token(fd, &token);
+
+	if (error)
+		return error;
+	if (reader_inside())
+		return -EDEADLK;
+	slot = vmirq_route_find(vm->routes, gsi);
+	if (!slot)
+		return 0;
+	vmirq_route_lock(vm->routes, slot);
+	for (struct route_watcher *w = slot->watchers; w && !found; w = w->next)
+		if (is_bound_to(irqfd_of(w), token))
+			found = irqfd_of(w);
+	if (found)
+		claim_locked(found);
+	vmirq_route_unlock(vm->routes, slot);
+	if (found)
+		unbind(found);
+	else
+		wait_for_unbinds(vm->irqfds);
+	return 0;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "irqfd/deferred.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/vm.h"
+#include "pump/pump.h"
+
+#define RUN_AT_MOST 64u
+
+/* Also in a signal handler. Our own eventfd, which never blocks. */
+static void wake(void *opaque)
+{
+	const struct irqfd_worker *w = opaque;
+	const uint64_t one = 1;
+	int saved = errno;
+
+	/* Full is awake. */
+	if (write(w->fd, &one, sizeof(one)) < 0)
+		errno = saved;
+}
+
+/* The pump's callback: in a read section. */
+static bool serve(void *opaque)
+{
+	struct irqfd_worker *w = opaque;
+	bool more;
+
+	vmirq_fd_drain(w->fd);
+	vmirq_worker_run(w->worker, RUN_AT_MOST, &more);
+	if (more)
+		wake(w);
+	return true;
+}
+
+int vmirq_irqfd_worker_create(struct vmirq_vm *vm, struct irqfd_worker **out)
+{
+	struct irqfd_worker *w = calloc(1, sizeof(*w));
+	int error;
+
+	if (!w)
+		return -ENOMEM;
+	w->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	error = w->fd < 0 ? -errno : vmirq_worker_create(wake, w, &w->worker);
+	if (!error)
+		error = vmirq_pump_add(vm->pump, w->fd, serve, w, &w->entry);
+	if (!error)
+		w->pump = vm->pump;
+	if (error)
+		vmirq_irqfd_worker_destroy(w);
+	else
+		*out = w;
+	return error;
+}
+
+void vmirq_irqfd_worker_destroy(struct irqfd_worker *w)
+{
+	if (!w)
+		return;
+	if (w->pump)
+		vmirq_pump_remove(w->pump, w->entry);
+	vmirq_worker_destroy(w->worker, NULL);
+	if (w->fd >= 0)
+		close(w->fd);
+	free(w);
+}
+
+static void run(struct defer_work *work)
+{
+	struct deferred *d = (struct deferred *)((char *)work - offsetof(struct deferred, work));
+
+	vmirq_irqfd_raise(d->irqfd);
+	atomic_fetch_sub_explicit(&d->held, 1, memory_order_relaxed);
+}
+
+void vmirq_irqfd_make_deferred(struct vmirq_irqfd *irqfd)
+{
+	struct deferred *d = atomic_load_explicit(&irqfd->deferred, memory_order_relaxed);
+
+	if (d)
+		return;
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return;
+	d->irqfd = irqfd;
+	vmirq_defer_init(&d->work, irqfd->table->worker->worker, run);
+	/* Release: pairs with the acquire in signal.c. */
+	atomic_store_explicit(&irqfd->deferred, d, memory_order_release);
+}
+
+void vmirq_irqfd_flush_deferred(struct vmirq_irqfd *irqfd)
+{
+	struct deferred *d = atomic_load_explicit(&irqfd->deferred, memory_order_relaxed);
+
+	if (d)
+		vmirq_defer_flush(&d->work);
+}
+
+void vmirq_irqfd_end_deferred(struct vmirq_irqfd *irqfd)
+{
+	struct deferred *d = atomic_load_explicit(&irqfd->deferred, memory_order_relaxed);
+
+	if (!d)
+		return;
+	vmirq_defer_fini(&d->work);
+	counts_add(&irqfd->rest, VMIRQ_DEASSIGNED,
+		   atomic_load_explicit(&d->held, memory_order_relaxed));
+	atomic_store_explicit(&irqfd->deferred, NULL, memory_order_relaxed);
+	free(d);
+}
+
+enum vmirq_verdict vmirq_irqfd_defer(struct vmirq_irqfd *irqfd, struct deferred *d)
+{
+	/* First, so that at no moment more has come out than went in. */
+	atomic_fetch_add_explicit(&d->held, 1, memory_order_relaxed);
+	if (vmirq_defer_raise(&d->work))
+		return VMIRQ_HELD;
+	atomic_fetch_sub_explicit(&d->held, 1, memory_order_relaxed);
+	counts_add(&irqfd->rest, VMIRQ_COALESCED, 1);
+	return VMIRQ_COALESCED;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The deferred path: a signal by call on a route to pins. Pins want a chip's lock, which the signaller
+ * cannot take (it may be a signal handler), so that one work item of the irqfd's goes through the VM's
+ * worker, which the VM's pump serves. What the route is by then decides.
+ */
+#ifndef IRQFD_DEFERRED_H
+#define IRQFD_DEFERRED_H
+
+#include "defer/defer.h"
+#include "irqfd/irqfd.h"
+
+struct deferred {
+	struct defer_work work;
+	struct vmirq_irqfd *irqfd;
+	_Atomic uint64_t held; /* signals that have no outcome yet */
+};
+
+/* The VM's worker, and who wakes its pump. */
+struct irqfd_worker {
+	struct defer_worker *worker;
+	struct vmirq_pump *pump; /* NULL: not watched */
+	uint32_t entry;
+	int fd;
+};
+
+int vmirq_irqfd_worker_create(struct vmirq_vm *vm, struct irqfd_worker **out);
+void vmirq_irqfd_worker_destroy(struct irqfd_worker *worker);
+
+/* The irqfd goes to pins: have what that needs. Without memory the signaller takes the lock itself. The
+ * slot's lock is held. */
+void vmirq_irqfd_make_deferred(struct vmirq_irqfd *irqfd);
+/* Everything that was raised before the call is delivered. */
+void vmirq_irqfd_flush_deferred(struct vmirq_irqfd *irqfd);
+/* Nobody raises it any more: what is still held is `deassigned`. */
+void vmirq_irqfd_end_deferred(struct vmirq_irqfd *irqfd);
+
+/* Raise it: held, or coalesced with one that is. */
+enum vmirq_verdict vmirq_irqfd_defer(struct vmirq_irqfd *irqfd, struct deferred *deferred);
+
+#endif

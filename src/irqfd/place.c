@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* An irqfd's eventfd: ours to keep, and who reads it, a pump or the kernel. */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/reader.h"
+#include "base/vm.h"
+#include "irqfd/eventfd.h"
+#include "irqfd/irqfd.h"
+#include "irqfd/resample.h"
+#include "pump/pump.h"
+
+int vmirq_irqfd_adopt(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_config *config)
+{
+	int error = 0;
+
+	/* The duplicate is asked, not the caller's number, which may be closed and used again at any
+	 * moment. */
+	irqfd->eventfd = fcntl(config->eventfd, F_DUPFD_CLOEXEC, 0);
+	if (irqfd->eventfd < 0)
+		return -errno;
+	irqfd->token = config->token;
+	irqfd->callers_token = config->token != 0;
+	if (!irqfd->token)
+		error = vmirq_eventfd_token(irqfd->eventfd, &irqfd->token);
+	if (!error)
+		error = vmirq_eventfd_bind(irqfd->token);
+	if (error) {
+		close(irqfd->eventfd);
+		irqfd->eventfd = -1;
+	}
+	return error;
+}
+
+void vmirq_irqfd_drop(struct vmirq_irqfd *irqfd)
+{
+	if (irqfd->eventfd < 0)
+		return;
+	vmirq_eventfd_unbind(irqfd->token);
+	close(irqfd->eventfd);
+	irqfd->eventfd = -1;
+}
+
+void vmirq_irqfd_hold_places(struct irqfd_table *table)
+{
+	if (table->vm->irqchip)
+		pthread_mutex_lock(&table->vm->routes->whole_mutex);
+}
+
+void vmirq_irqfd_release_places(struct irqfd_table *table)
+{
+	if (table->vm->irqchip)
+		pthread_mutex_unlock(&table->vm->routes->whole_mutex);
+}
+
+/* The pump's callback: in a read section. */
+static bool eventfd_ready(void *opaque)
+{
+	struct vmirq_irqfd *irqfd = opaque;
+	uint64_t n = vmirq_fd_drain(irqfd->eventfd);
+
+	if (n)
+		vmirq_irqfd_read(irqfd, n);
+	return n > 0;
+}
+
+static int start_pump(struct vmirq_irqfd *irqfd)
+{
+	int error = vmirq_pump_add(irqfd->pump, irqfd->eventfd, eventfd_ready, irqfd,
+				   &irqfd->pump_entry);
+
+	if (!error)
+		irqfd->place = IRQFD_IN_PUMP;
+	/* What epoll cannot wait for is no eventfd. */
+	return error == -EPERM ? -EINVAL : error;
+}
+
+static struct kvm_irqfd kernel_args(const struct vmirq_irqfd *irqfd)
+{
+	struct kvm_irqfd args = { .fd = (uint32_t)irqfd->eventfd, .gsi = irqfd->slot->gsi };
+
+	if (irqfd->resample && irqfd->table->vm->irqchip->full) {
+		args.flags = KVM_IRQFD_FLAG_RESAMPLE;
+		args.resamplefd = (uint32_t)irqfd->resample->fd;
+	}
+	return args;
+}
+
+static int start_kernel(struct vmirq_irqfd *irqfd, const struct route *route)
+{
+	struct irqchip *irqchip = irqfd->table->vm->irqchip;
+	struct kernel_route kernel = vmirq_route_for_kernel(irqchip, route, irqfd->slot->gsi);
+	struct kvm_irqfd args = kernel_args(irqfd);
+	int error = irqchip->ops->bind(irqchip, &kernel, &args);
+
+	if (error)
+		return error;
+	irqfd->place = IRQFD_IN_KERNEL;
+	/* What stood in it the kernel has injected, once, and left there: see SEMANTICS 2. It drains
+	 * what is written from now on, so nothing later is taken away here. */
+	vmirq_fd_drain(irqfd->eventfd);
+	return 0;
+}
+
+/* Who is to read it on this route. Where there is none the pump counts what is lost. */
+static enum irqfd_place wanted_place(const struct vmirq_irqfd *irqfd, const struct route *route)
+{
+	const struct irqchip *irqchip = irqfd->table->vm->irqchip;
+
+	if (irqfd->eventfd < 0)
+		return IRQFD_NOWHERE;
+	if (irqchip && irqchip->takes_eventfds &&
+	    (route->kind == ROUTE_MSI || (route->kind == ROUTE_PINS && irqchip->full)))
+		return IRQFD_IN_KERNEL;
+	return IRQFD_IN_PUMP;
+}
+
+void vmirq_irqfd_stop_source(struct vmirq_irqfd *irqfd)
+{
+	if (irqfd->place == IRQFD_IN_PUMP) {
+		vmirq_pump_remove(irqfd->pump, irqfd->pump_entry);
+	} else if (irqfd->place == IRQFD_IN_KERNEL) {
+		struct irqchip *irqchip = irqfd->table->vm->irqchip;
+		struct kvm_irqfd args = kernel_args(irqfd);
+
+		irqchip->ops->unbind(irqchip, &args);
+	}
+	irqfd->place = IRQFD_NOWHERE;
+}
+
+int vmirq_irqfd_start_source(struct vmirq_irqfd *irqfd, const struct route *route)
+{
+	enum irqfd_place wanted = wanted_place(irqfd, route);
+	int error = 0;
+
+	if (wanted == irqfd->place)
+		return 0;
+	vmirq_irqfd_stop_source(irqfd);
+	if (wanted == IRQFD_IN_KERNEL) {
+		error = start_kernel(irqfd, route);
+		if (error != -ENOSPC)
+			return error;
+		error = 0;
+	}
+	return wanted == IRQFD_NOWHERE ? 0 : start_pump(irqfd);
+}
+
+/* What was written before the call. The pump is off it already, so nobody else reads. Once: of a
+ * semaphore eventfd a write is one interrupt, and what it leaves belongs to no later one. */
+void vmirq_irqfd_deliver_unread(struct vmirq_irqfd *irqfd)
+{
+	struct reader *section = reader_enter();
+
+	eventfd_ready(irqfd);
+	reader_exit(section);
+}
+
+/* One that the slot's next route wants elsewhere; `next` NULL: that its present one does. It cannot go
+ * away meanwhile: deassign takes the whole_mutex too. */
+static struct vmirq_irqfd *misplaced(struct vmirq_vm *vm, struct route_slot *slot,
+				     const struct route *next, struct route *present)
+{
+	struct vmirq_irqfd *found = NULL;
+
+	vmirq_route_lock(vm->routes, slot);
+	*present = vmirq_route_read(slot);
+	for (struct route_watcher *w = slot->watchers; w && !found; w = w->next) {
+		struct vmirq_irqfd *irqfd = irqfd_of(w);
+		enum irqfd_place wanted = wanted_place(irqfd, next ? next : present);
+
+		/* Leaving the kernel is for before the change, all else for after it. Where the
+		 * kernel had no room it is not asked again until the route changes. */
+		if (next ? irqfd->place == IRQFD_IN_KERNEL && wanted != IRQFD_IN_KERNEL
+			 : wanted != irqfd->place && !irqfd->replaced)
+			found = irqfd;
+	}
+	if (found)
+		found->replaced = !next;
+	else
+		for (struct route_watcher *w = slot->watchers; w; w = w->next)
+			irqfd_of(w)->replaced = false;
+	vmirq_route_unlock(vm->routes, slot);
+	return found;
+}
+
+void vmirq_irqfds_leave_kernel(void *opaque, struct route_slot *slot, const struct route *next)
+{
+	struct vmirq_vm *vm = opaque;
+	struct vmirq_irqfd *irqfd;
+	struct route present;
+
+	while ((irqfd = misplaced(vm, slot, next, &present))) {
+		vmirq_irqfd_stop_source(irqfd);
+		/* It has been read already: adding it fails only where there is no memory, and then
+		 * it is silent until the next change of its route. */
+		start_pump(irqfd);
+	}
+}
+
+void vmirq_irqfds_follow(void *opaque, struct route_slot *slot)
+{
+	struct vmirq_vm *vm = opaque;
+	struct vmirq_irqfd *irqfd;
+	struct route present;
+
+	while ((irqfd = misplaced(vm, slot, NULL, &present)))
+		if (vmirq_irqfd_start_source(irqfd, &present))
+			start_pump(irqfd);
+}

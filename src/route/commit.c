@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Changes of routes, alone or grouped. With an irqchip in the kernel its table is changed first, in one
+ * call; only when that has succeeded do the slots here follow, which cannot fail.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/vm.h"
+#include "route/table.h"
+
+#include <vmirq/route.h>
+
+struct route_transaction {
+	pthread_t owner;
+	size_t n, room;
+	struct route_change *change;
+};
+
+static void put_route(struct route_table *table, const struct route_change *change)
+{
+	vmirq_route_lock(table, change->slot);
+	vmirq_route_write(table, change->slot, &change->route);
+	vmirq_route_unlock(table, change->slot);
+	if (change->route.kind == ROUTE_NONE)
+		vmirq_route_lower_hint(table, change->slot->gsi);
+}
+
+struct kernel_route vmirq_route_for_kernel(const struct irqchip *irqchip, const struct route *route,
+					   uint32_t gsi)
+{
+	struct kernel_route kernel = { .gsi = gsi };
+
+	if (route->kind == ROUTE_MSI || (irqchip->full && route->kind == ROUTE_PINS))
+		kernel.n = vmirq_route_describe(route, gsi, kernel.entry);
+	return kernel;
+}
+
+/* The kernel's pins know a line by its GSI, whose route is about to change: off them before, and on the
+ * new ones after (vmirq_route_write()), or on the old ones again. */
+static void lift_line(struct vmirq_vm *vm, struct route_slot *slot, bool lift)
+{
+	struct route_table *table = vm->routes;
+	struct route route;
+
+	if (!vm->irqchip->full)
+		return;
+	vmirq_route_lock(table, slot);
+	route = vmirq_route_read(slot);
+	/* Off the pins before it is said to be; on them after. */
+	if (route_sources(slot) && slot->moving != lift)
+		table->moved(table->moved_opaque, slot, &route, !lift);
+	slot->moving = lift;
+	vmirq_route_unlock(table, slot);
+}
+
+/* The irqfds of slots that are to leave the kernel leave it first, or what they are signalled in
+ * between is dropped there; the others follow after. The whole_mutex is held. */
+static int change_kernel(struct vmirq_vm *vm, const struct route_change *changes,
+			 struct kernel_route *kernel, size_t n)
+{
+	struct route_table *table = vm->routes;
+	int error;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct route_change *c = &changes[i];
+
+		kernel[i] = vmirq_route_for_kernel(vm->irqchip, &c->route, c->slot->gsi);
+		if (table->replacing)
+			table->replacing(table->replace_opaque, c->slot, &c->route);
+		lift_line(vm, c->slot, true);
+	}
+	error = vm->irqchip->ops->commit(vm->irqchip, kernel, n);
+	for (size_t i = 0; i < n; i++) {
+		if (error)
+			lift_line(vm, changes[i].slot, false);
+		else
+			put_route(table, &changes[i]);
+	}
+	/* On error, too: they go back to where they were. */
+	for (size_t i = 0; i < n && table->replaced; i++)
+		table->replaced(table->replace_opaque, changes[i].slot);
+	return error;
+}
+
+int vmirq_route_make_changes(struct vmirq_vm *vm, const struct route_change *changes, size_t n)
+{
+	struct kernel_route one, *many = NULL;
+	int error = 0;
+
+	if (!vm->irqchip && n == 1) {
+		put_route(vm->routes, changes);
+		return 0;
+	}
+	if (vm->irqchip && n > 1) {
+		many = malloc(n * sizeof(*many));
+		if (!many)
+			return -ENOMEM;
+	}
+	pthread_mutex_lock(&vm->routes->whole_mutex);
+	if (vm->irqchip)
+		error = change_kernel(vm, changes, many ? many : &one, n);
+	else
+		for (size_t i = 0; i < n; i++)
+			put_route(vm->routes, &changes[i]);
+	pthread_mutex_unlock(&vm->routes->whole_mutex);
+	free(many);
+	return error;
+}
+
+/* The transaction_mutex is held. */
+static struct route_transaction *own_transaction(struct route_table *table)
+{
+	struct route_transaction *t = table->transaction;
+
+	return t && pthread_equal(t->owner, pthread_self()) ? t : NULL;
+}
+
+static int add_change(struct route_transaction *t, const struct route_change *change)
+{
+	if (t->n == t->room) {
+		size_t room = t->room ? 2 * t->room : 16;
+		struct route_change *more = realloc(t->change, room * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		t->change = more;
+		t->room = room;
+	}
+	t->change[t->n++] = *change;
+	return 0;
+}
+
+bool vmirq_route_in_transaction(struct route_table *table)
+{
+	bool in = false;
+
+	if (atomic_load_explicit(&table->in_transaction, memory_order_relaxed)) {
+		pthread_mutex_lock(&table->transaction_mutex);
+		in = own_transaction(table) != NULL;
+		pthread_mutex_unlock(&table->transaction_mutex);
+	}
+	return in;
+}
+
+int vmirq_route_change(struct vmirq_vm *vm, const struct route_change *change)
+{
+	struct route_table *table = vm->routes;
+	struct route_transaction *t = NULL;
+	int error = 0;
+
+	/* Nobody's transaction is ours unless one is there; relaxed: it is our own thread's store. */
+	if (atomic_load_explicit(&table->in_transaction, memory_order_relaxed)) {
+		pthread_mutex_lock(&table->transaction_mutex);
+		t = own_transaction(table);
+		if (t)
+			error = add_change(t, change);
+		pthread_mutex_unlock(&table->transaction_mutex);
+	}
+	return t ? error : vmirq_route_make_changes(vm, change, 1);
+}
+
+int vmirq_route_begin(struct vmirq_vm *vm)
+{
+	struct route_transaction *t;
+	int error = 0;
+
+	if (!vm)
+		return -EINVAL;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	t->owner = pthread_self();
+	pthread_mutex_lock(&vm->routes->transaction_mutex);
+	if (vm->routes->transaction) {
+		error = -EBUSY;
+	} else {
+		vm->routes->transaction = t;
+		atomic_store_explicit(&vm->routes->in_transaction, true, memory_order_relaxed);
+	}
+	pthread_mutex_unlock(&vm->routes->transaction_mutex);
+	if (error)
+		free(t);
+	return error;
+}
+
+/* Whoever gets it has to free it. */
+static struct route_transaction *end_transaction(struct route_table *table)
+{
+	struct route_transaction *t;
+
+	pthread_mutex_lock(&table->transaction_mutex);
+	t = own_transaction(table);
+	if (t) {
+		table->transaction = NULL;
+		atomic_store_explicit(&table->in_transaction, false, memory_order_relaxed);
+	}
+	pthread_mutex_unlock(&table->transaction_mutex);
+	return t;
+}
+
+static void free_transaction(struct route_transaction *t)
+{
+	if (t)
+		free(t->change);
+	free(t);
+}
+
+void vmirq_route_drop_transaction(struct route_table *table)
+{
+	free_transaction(table->transaction);
+	table->transaction = NULL;
+}
+
+static int by_slot(const void *a, const void *b)
+{
+	const struct route_change *const *x = a, *const *y = b;
+	uint32_t gsi_x = (*x)->slot->gsi, gsi_y = (*y)->slot->gsi;
+
+	if (gsi_x != gsi_y)
+		return gsi_x < gsi_y ? -1 : 1;
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* Of several changes of a slot the last one stays. */
+static int make_last_changes(struct vmirq_vm *vm, const struct route_transaction *t)
+{
+	const struct route_change **sorted = malloc(t->n * sizeof(*sorted));
+	struct route_change *last = malloc(t->n * sizeof(*last));
+	int error = -ENOMEM;
+	size_t n = 0;
+
+	if (sorted && last) {
+		for (size_t i = 0; i < t->n; i++)
+			sorted[i] = &t->change[i];
+		qsort(sorted, t->n, sizeof(*sorted), by_slot);
+		for (size_t i = 0; i < t->n; i++)
+			if (i + 1 == t->n || sorted[i + 1]->slot != sorted[i]->slot)
+				last[n++] = *sorted[i];
+		error = vmirq_route_make_changes(vm, last, n);
+	}
+	free(sorted);
+	free(last);
+	return error;
+}
+
+int vmirq_route_commit(struct vmirq_vm *vm)
+{
+	struct route_transaction *t;
+	int error;
+
+	if (!vm)
+		return -EINVAL;
+	t = end_transaction(vm->routes);
+	if (!t)
+		return -EINVAL;
+	error = t->n ? make_last_changes(vm, t) : 0;
+	free_transaction(t);
+	return error;
+}
+
+int vmirq_route_abort(struct vmirq_vm *vm)
+{
+	struct route_transaction *t;
+
+	if (!vm)
+		return -EINVAL;
+	t = end_transaction(vm->routes);
+	free_transaction(t);
+	return t ? 0 : -EINVAL;
+}

@@ -18,6 +18,8 @@
 #define STACK_BYTES (64u * 1024)
 /* Turns of vmirq_back_off() that the thread is given to end by itself: some milliseconds. */
 #define PATIENCE 200
+/* Where the eventfd has room it is not stuck and only wants a processor: some seconds. */
+#define LONG_PATIENCE 40000
 
 enum { AWAKE, SLEEPS, ENDS };
 
@@ -174,6 +176,32 @@ void vmirq_writer_ring(struct fd_writer *writer)
 		wake(writer);
 }
 
+static bool has_ended(struct fd_writer *writer)
+{
+	/* Acquire: pairs with the release in run_thread(). */
+	return atomic_load_explicit(&writer->ended, memory_order_acquire);
+}
+
+static bool has_room(int fd)
+{
+	struct pollfd room = { .fd = fd, .events = POLLOUT };
+
+	return poll(&room, 1, 0) > 0;
+}
+
+/* A processor may be long in coming on a loaded host; but room that is too little, or that the other
+ * side gives and takes, must not hold us for ever. */
+static void wait_or_cancel(struct fd_writer *writer)
+{
+	for (unsigned int turn = 0; !has_ended(writer); turn++) {
+		if (turn >= LONG_PATIENCE || (turn >= PATIENCE && !has_room(writer->fd))) {
+			pthread_cancel(writer->thread);
+			return;
+		}
+		vmirq_back_off(turn);
+	}
+}
+
 uint64_t vmirq_writer_destroy(struct fd_writer *writer)
 {
 	uint64_t unwritten;
@@ -183,12 +211,7 @@ uint64_t vmirq_writer_destroy(struct fd_writer *writer)
 	/* Pairs with the load in run_thread(). */
 	atomic_exchange(&writer->state, ENDS);
 	wake(writer);
-	/* Acquire: pairs with the release in run_thread(). */
-	for (unsigned int turn = 0;
-	     turn < PATIENCE && !atomic_load_explicit(&writer->ended, memory_order_acquire); turn++)
-		vmirq_back_off(turn);
-	if (!atomic_load_explicit(&writer->ended, memory_order_acquire))
-		pthread_cancel(writer->thread);
+	wait_or_cancel(writer);
 	pthread_join(writer->thread, NULL);
 	unwritten = writer->taken + atomic_load_explicit(&writer->rings, memory_order_relaxed);
 	close(writer->fd);

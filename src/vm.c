@@ -12,6 +12,7 @@
 #include "base/reader.h"
 #include "base/vm.h"
 #include "chip/chip.h"
+#include "irqfd/ioeventfd.h"
 #include "irqfd/irqfd.h"
 #include "kvm/irqchip.h"
 #include "line/line.h"
@@ -96,6 +97,7 @@ static int create_chip(struct whole_vm *whole, uint32_t vcpus, uint32_t flags)
 /* Everything is calloc'ed, so what was not made is NULL. */
 static void free_vm(struct whole_vm *whole)
 {
+	vmirq_ioeventfd_table_destroy(whole->vm.ioeventfds);
 	vmirq_irqfd_table_destroy(whole->vm.irqfds);
 	vmirq_lines_destroy(whole->vm.lines);
 	vmirq_vcpu_table_free(whole->vm.vcpus);
@@ -233,6 +235,10 @@ int vmirq_vm_create(const struct vmirq_vm_config *caller, struct vmirq_vm **out)
 		error = vmirq_lines_create(&whole->vm, &lines, &whole->vm.lines);
 	if (!error)
 		error = vmirq_irqfd_table_create(&whole->vm, &whole->vm.irqfds);
+	if (!error)
+		error = vmirq_ioeventfd_table_create(
+			config.without & VMIRQ_CAP_IOEVENTFD ? -1 : whole->vm.kvm_fd,
+			&whole->vm.ioeventfds);
 	if (error)
 		free_vm(whole);
 	else

@@ -115,7 +115,7 @@ struct vmirq_vm_config {
 VMIRQ_API int vmirq_vm_create(const struct vmirq_vm_config *config, struct vmirq_vm **out);
 
 /**
- * Tear the VM down: deassigns every irqfd, destroys every vCPU, frees everything.
+ * Tear the VM down: deassigns every irqfd and ioeventfd, destroys every vCPU, frees everything.
  * The caller's threads must be out of the library for this VM, and stay out: a vCPU that still has a
  * thread (vmirq_vcpu_unbind_thread()) makes it -EBUSY, and nothing is changed. NULL is 0.
  */
@@ -129,13 +129,14 @@ VMIRQ_API int vmirq_vm_destroy(struct vmirq_vm *vm);
 VMIRQ_API int vmirq_vm_quiesce(struct vmirq_vm *vm);
 
 /**
- * A guest access at a physical address that belongs to the VM and not to one vCPU: the IOAPIC.
+ * A guest access at a physical address that belongs to the VM and not to one vCPU: the IOAPICs, and then
+ * for writes the doorbells (ioeventfd.h).
  * -ENOENT: not ours. Any length and offset. Any thread; may block on a chip's lock.
  */
 VMIRQ_API int vmirq_vm_mmio(struct vmirq_vm *vm, uint64_t gpa, void *data, uint32_t len,
 			    bool is_write);
 
-/** A guest access at an I/O port: 8259s, PIT. -ENOENT: not ours. As vmirq_vm_mmio(). */
+/** A guest access at an I/O port: 8259s, PIT, doorbells. -ENOENT: not ours. As vmirq_vm_mmio(). */
 VMIRQ_API int vmirq_vm_pio(struct vmirq_vm *vm, uint16_t port, void *data, uint32_t len,
 			   bool is_write);
 

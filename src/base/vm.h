@@ -12,6 +12,7 @@ struct chip;
 struct vcpu_table;
 struct route_table;
 struct irqfd_table;
+struct ioeventfd_table;
 struct line_domain;
 struct counts;
 struct irqchip;
@@ -23,6 +24,7 @@ struct vmirq_vm {
 	struct route_table *routes;
 	struct line_domain *lines;
 	struct irqfd_table *irqfds;
+	struct ioeventfd_table *ioeventfds;
 	struct vmirq_pump *pump;
 	struct counts *msi; /* messages sent directly */
 	struct vmirq_clock clock;

@@ -22,10 +22,9 @@ static void store_bytes(void *data, uint32_t len, uint64_t value)
 	memcpy(data, &value, len < sizeof(value) ? len : sizeof(value));
 }
 
-int vmirq_vm_mmio(struct vmirq_vm *vm, uint64_t gpa, void *data, uint32_t len, bool is_write)
+bool vmirq_lines_mmio(struct line_domain *lines, uint64_t gpa, void *data, uint32_t len,
+		      bool is_write)
 {
-	struct line_domain *lines = vm->lines;
-
 	for (uint32_t i = 0; i < lines->ioapics; i++) {
 		struct ioapic *ioapic = &lines->ioapic[i]->ioapic;
 
@@ -36,24 +35,22 @@ int vmirq_vm_mmio(struct vmirq_vm *vm, uint64_t gpa, void *data, uint32_t len, b
 						load_bytes(data, len));
 		else
 			store_bytes(data, len, vmirq_ioapic_read(ioapic, gpa, len));
-		return 0;
+		return true;
 	}
-	return -ENOENT;
+	return false;
 }
 
-int vmirq_vm_pio(struct vmirq_vm *vm, uint16_t port, void *data, uint32_t len, bool is_write)
+bool vmirq_lines_pio(struct line_domain *lines, uint16_t port, void *data, uint32_t len,
+		     bool is_write)
 {
-	struct line_domain *lines = vm->lines;
-
 	if (lines->has_pic && vmirq_i8259_claims(port, len)) {
 		if (is_write)
 			vmirq_i8259_write(&lines->pic, port, len, (uint32_t)load_bytes(data, len));
 		else
 			store_bytes(data, len, vmirq_i8259_read(&lines->pic, port, len));
-		return 0;
+		return true;
 	}
-	return lines->has_pit && vmirq_pit_pio(&lines->pit, port, data, len, is_write) ? 0
-										       : -ENOENT;
+	return lines->has_pit && vmirq_pit_pio(&lines->pit, port, data, len, is_write);
 }
 
 int vmirq_vm_get_irqchip(struct vmirq_vm *vm, struct kvm_irqchip *state)

@@ -86,6 +86,12 @@ int vmirq_lines_create(struct vmirq_vm *vm, const struct line_config *config,
 void vmirq_lines_destroy(struct line_domain *lines);
 int vmirq_lines_reset(struct line_domain *lines);
 
+/* access.c. A guest's access to a chip; false: none has it. */
+bool vmirq_lines_mmio(struct line_domain *lines, uint64_t gpa, void *data, uint32_t len,
+		      bool is_write);
+bool vmirq_lines_pio(struct line_domain *lines, uint16_t port, void *data, uint32_t len,
+		     bool is_write);
+
 /* line.c. vmirq_line_set() for the library's own sources too. */
 int vmirq_line_set_any(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool level, int *error);
 /* line.c. Raise an edge on a slot whose route goes to pins: assert and de-assert. */

@@ -21,7 +21,7 @@ enum op {
 	OP_RETRY,	  /* pin */
 	OP_CLOCK,	  /* on by so many ns, scaled */
 	OP_PRESENT,	  /* so many accept from now on */
-	OP_FORGET_TICK,	  /* a local APIC was reset */
+	OP_FORGET_TICK,	  /* vCPU: a local APIC was reset, or (bit 7) loaded: who has what */
 	OP_SAVE_LOAD,	  /* must change nothing that can be seen */
 	OP_LOAD,	  /* patches to the saved state */
 	OP_LOAD_PIN,	  /* pin, RTE, IRR */
@@ -30,7 +30,8 @@ enum op {
 	OPS,
 };
 
-#define BASE UINT64_C(0xfec00000)
+#define BASE  UINT64_C(0xfec00000)
+#define VCPUS 4u
 /* A callback that does something which has a callback, and so on. */
 #define DEEPEST 2
 /* EOIs in a row: a few short of too many. */
@@ -45,6 +46,7 @@ struct world {
 	int depth;
 	uint64_t now;
 	uint32_t present; /* how many accept */
+	uint8_t holding;  /* who has the RTC's vector, and (upper half) who is not meant */
 	uint32_t sent;
 	/* Nothing happened that may leave a high level unsent: nobody there, a throttled pin. */
 	bool all_taken;
@@ -91,9 +93,21 @@ static struct delivery deliver(void *opaque, const struct interrupt *irq)
 	w->sent++;
 	if (!present)
 		w->all_taken = false;
+	for (uint32_t i = 0; irq->tick && i < present && irq->mode <= DELIVERY_LOWEST; i++)
+		rtc_tick_note(irq->tick, i, irq->vector);
 	meanwhile(w);
 	return (struct delivery){ .verdict = present ? VMIRQ_DELIVERED : VMIRQ_NO_TARGET,
 				  .accepted = present };
+}
+
+static enum holding holds(void *opaque, uint32_t vcpu, const struct interrupt *irq)
+{
+	struct world *w = opaque;
+
+	check(w->held == 0 && vcpu < VCPUS && !irq->tick);
+	if (w->holding >> 4 & 1u << vcpu)
+		return HOLDS_UNMEANT;
+	return w->holding & 1u << vcpu ? HOLDS : HOLDS_NOT;
 }
 
 static void pin_callback(void *opaque, uint32_t pin)
@@ -180,7 +194,7 @@ static void storm(struct world *w, uint32_t pin)
 	if (w->pins[pin].eois < LONG)
 		w->pins[pin].eois = LONG;
 	for (unsigned int i = 0; i < 3; i++)
-		vmirq_ioapic_eoi(&w->ioapic, vector_of(w, pin), true);
+		vmirq_ioapic_eoi(&w->ioapic, 0, vector_of(w, pin), true);
 }
 
 /* What is pending is sent by a load, so only where nothing is. */
@@ -244,7 +258,13 @@ static void step_other(struct world *w, enum op op)
 		w->present = take8(s) & 3;
 		break;
 	case OP_FORGET_TICK:
-		vmirq_ioapic_forget_tick(&w->ioapic);
+		byte = take8(s);
+		if (byte & 0x80)
+			w->holding = take8(s);
+		if (byte & 0x80)
+			vmirq_ioapic_restore_tick(&w->ioapic, byte % VCPUS);
+		else
+			vmirq_ioapic_forget_tick(&w->ioapic, byte % VCPUS);
 		break;
 	case OP_SAVE_LOAD:
 		save_load(w);
@@ -271,7 +291,7 @@ static void step(struct world *w)
 {
 	struct stream *s = w->stream;
 	enum op op = take8(s);
-	uint8_t byte;
+	uint8_t byte, flags;
 
 	switch (op) {
 	case OP_WRITE:
@@ -292,10 +312,11 @@ static void step(struct world *w)
 		break;
 	case OP_EOI:
 		byte = take8(s);
-		vmirq_ioapic_eoi(&w->ioapic, byte, take_bool(s));
+		flags = take8(s);
+		vmirq_ioapic_eoi(&w->ioapic, flags >> 1 & 3, byte, flags & 1);
 		break;
 	case OP_EOI_OF_PIN:
-		vmirq_ioapic_eoi(&w->ioapic, vector_of(w, take8(s)), true);
+		vmirq_ioapic_eoi(&w->ioapic, 0, vector_of(w, take8(s)), true);
 		break;
 	default:
 		step_other(w, op);
@@ -326,10 +347,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			   .ack = pin_callback,
 			   .mask_changed = mask_changed,
 			   .changed = pin_callback,
+			   .holds = holds,
 			   .throttled = flags & 0x20 ? NULL : throttled },
 		.pins = w.pins,
 		.count = counts[flags & 3],
 		.rtc_pin = flags & 4 ? IOAPIC_NO_PIN : 8,
+		.vcpus = VCPUS,
 		.base = BASE,
 		.version = flags & 8 ? IOAPIC_VERSION_EOI : IOAPIC_VERSION_82093,
 		.format = { .ext_dest_id = flags & 0x10 },

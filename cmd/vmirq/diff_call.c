@@ -169,7 +169,6 @@ int session_call(struct session *s, size_t index)
 	const struct op *op = &s->script->op[index];
 	int64_t soft;
 
-	s->chips_loaded |= op->kind >= OP_IOAPIC_SET && op->kind <= OP_CHIPS_CROSS;
 	switch (op->kind) {
 	case OP_LAPIC_CROSS:
 		return do_lapic_cross(s, index);

@@ -192,7 +192,6 @@ int session_heal_chips(struct session *s)
 	struct kvm_pit_state2 pit;
 	int error = 0;
 
-	s->chips_loaded = true;
 	for (size_t i = 0; i < sizeof(chip_ids) / sizeof(chip_ids[0]) && !error; i++) {
 		struct kvm_irqchip chip = { .chip_id = chip_ids[i] };
 

@@ -7,7 +7,6 @@
 #include "diff_lapic.h"
 
 #define VERSION_DIRECTED_EOI (1u << 24)
-#define RTC_GSI		     8
 #define RTE_REMOTE_IRR	     (1u << 14)
 #define SVR_SUPPRESS_EOI     (1u << 12)
 #define SVR_ENABLED	     0x100u
@@ -219,18 +218,6 @@ bool is_unlatched(const struct session *s, const struct difference *d)
 	       (d->reg == offsetof(struct kvm_pit_channel_state, count_latched) ||
 		d->reg == offsetof(struct kvm_pit_channel_state, status_latched)) &&
 	       !d->soft && done(s, op_is_control_word);
-}
-
-bool is_rtc_restore(const struct session *s, const struct difference *d)
-{
-	const struct op *op = op_of(s, d);
-
-	if (!s->chips_loaded || op->kind != OP_LINE || op->arg[0] != RTC_GSI)
-		return false;
-	return d->object == OBJ_RETURN || is_arrival(s, d) ||
-	       (d->object == OBJ_IOAPIC && d->reg == FIELD_IRR && changed(d) == 1u << RTC_GSI) ||
-	       (d->object == OBJ_IOAPIC && d->reg == FIELD_PIN_0 + RTC_GSI &&
-		changed(d) == RTE_REMOTE_IRR);
 }
 
 bool is_null_count(const struct session *s, const struct difference *d)

@@ -58,10 +58,6 @@ const struct known known_differences[] = {
 	{ "reprogram-unlatches",
 	  "a control word drops what was latched (82C54 data sheet); the kernel keeps it",
 	  is_unlatched, false },
-	{ "rtc-restore",
-	  "when chips are loaded the kernel finds out anew which local APICs have GSI 8's vector and "
-	  "coalesces the next one; soft begins with none",
-	  is_rtc_restore, false },
 	{ "pit-tick", "the PIT's output rises on one side a moment before the other", is_pit_tick,
 	  true },
 	{ "null-count",

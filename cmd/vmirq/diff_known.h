@@ -22,7 +22,6 @@ bool is_logical_disabled(const struct session *s, const struct difference *d);
 bool is_mixed_logical(const struct session *s, const struct difference *d);
 bool is_nobody_remote_irr(const struct session *s, const struct difference *d);
 bool is_unlatched(const struct session *s, const struct difference *d);
-bool is_rtc_restore(const struct session *s, const struct difference *d);
 bool is_null_count(const struct session *s, const struct difference *d);
 bool is_deassign(const struct session *s, const struct difference *d);
 bool is_stale_timer(const struct session *s, const struct difference *d);

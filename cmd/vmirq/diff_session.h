@@ -81,7 +81,6 @@ struct session {
 	uint32_t svr[SIDE_VCPUS];	/* as of the look before */
 	bool ever_disabled[SIDE_VCPUS]; /* by IA32_APIC_BASE */
 	bool short_timer[SIDE_VCPUS];	/* was ever started */
-	bool chips_loaded;		/* since the start */
 	bool unread;			/* by an irqfd that was then deassigned */
 	bool undrained[DIFF_FDS];	/* readable when it was bound, and not written to since */
 	/* Objects to load from the kernel after a known difference: bit per CPU. */

@@ -160,6 +160,7 @@ int session_compare_states(struct session *s)
 	return compare_all(s);
 }
 
+/* Into both: a load has effects of its own, as on who has the RTC's tick. */
 int session_heal(struct session *s)
 {
 	struct kvm_lapic_state state;
@@ -171,6 +172,8 @@ int session_heal(struct session *s)
 		error = s->kernel.ops->get_lapic(&s->kernel.vcpu[i], &state);
 		if (!error)
 			error = s->soft.ops->set_lapic(&s->soft.vcpu[i], &state);
+		if (!error)
+			error = s->kernel.ops->set_lapic(&s->kernel.vcpu[i], &state);
 	}
 	if (!error && s->heal_chips)
 		error = session_heal_chips(s);

@@ -9,6 +9,8 @@
 #define IOAPIC_SELECT 0x00u
 #define IOAPIC_WINDOW 0x10u
 
+#define RTC_GSI	      8u
+
 static void write_ioapic(struct thrower *t, uint32_t index, uint32_t value)
 {
 	throw_guest(t, OP_WRITE, 4, IOAPIC_GPA + IOAPIC_SELECT, index);
@@ -21,12 +23,14 @@ static void throw_rte(struct thrower *t)
 	uint32_t pin = dice_below(dice, 24);
 	/* Each pin has vectors of its own: in the kernel the EOI of a level serves every pin with its
 	 * vector, edges too. */
-	uint32_t vector = dice_one_in(dice, 16) ? dice_below(dice, 16)
-						: 16 + 10 * pin + dice_below(dice, 10);
+	uint32_t vector = 16 + 10 * pin + dice_below(dice, 10);
 	uint32_t low = (dice_one_in(dice, 2) ? 1u << 15 : 0) |
 		       (dice_one_in(dice, 4) ? 1u << 16 : 0) |
 		       (dice_one_in(dice, 3) ? 1u << 11 : 0);
 
+	/* The kernel has them in the IRR, and finds ticks of the RTC there when it restores. */
+	if (!t->memory && dice_one_in(dice, 16))
+		vector = dice_below(dice, 16);
 	if (dice_one_in(dice, 6))
 		low |= dice_below(dice, 8) << 8;
 	if (dice_one_in(dice, 10))
@@ -44,17 +48,33 @@ static void throw_rte(struct thrower *t)
 	write_ioapic(t, 0x10 + 2 * pin, low);
 }
 
-#define RTC_GSI 8u
+/* t->memory: this script is about the RTC's GSI too; and its line is high. */
+#define ABOUT_RTC UINT64_C(1)
+#define RTC_HIGH  UINT64_C(2)
 
-/* t->memory: this script is about GSI 8 too, and loads no state: the kernel then finds out anew who
- * has its vector, and soft does not. */
+/* By an irqfd, which does not ask what becomes of it. Not on a high line: the kernel's lowers it. */
+static void throw_rtc(struct thrower *t)
+{
+	bool level = dice_one_in(&t->dice, 2);
+
+	if (!(t->memory & RTC_HIGH) && dice_one_in(&t->dice, 8)) {
+		throw_op(t, &(struct op){ .kind = OP_EVENTFD_WRITE, .arg = { 0, 1 } });
+		return;
+	}
+	t->memory = ABOUT_RTC | (level ? RTC_HIGH : 0);
+	throw_op(t, &(struct op){ .kind = OP_LINE, .arg = { RTC_GSI, level } });
+}
+
 static void throw_ioapic_line(struct thrower *t)
 {
 	/* GSI 0 is the PIT's. */
 	uint32_t gsi = 1 + dice_below(&t->dice, 23);
 
-	if (gsi == RTC_GSI && !t->memory)
-		gsi++;
+	if (gsi == RTC_GSI || (t->memory && dice_one_in(&t->dice, 3))) {
+		if (t->memory)
+			throw_rtc(t);
+		return;
+	}
 	throw_op(t, &(struct op){ .kind = OP_LINE, .arg = { gsi, dice_below(&t->dice, 2) } });
 }
 
@@ -124,12 +144,10 @@ static void throw_ioapic(struct thrower *t)
 		throw_rte(t);
 	else if (what < 65)
 		throw_ioapic_line(t);
-	else if (what < 75 && !t->memory)
+	else if (what < 75)
 		throw_service(t);
 	else if (what < 95)
 		throw_ioapic_access(t);
-	else if (t->memory)
-		return;
 	else if (what < 98)
 		throw_ioapic_set(t);
 	else
@@ -138,8 +156,10 @@ static void throw_ioapic(struct thrower *t)
 
 static void begin_ioapic(struct thrower *t)
 {
-	t->memory = dice_one_in(&t->dice, 4);
-	if (!t->memory) {
+	t->memory = dice_one_in(&t->dice, 2) ? ABOUT_RTC : 0;
+	if (t->memory)
+		throw_op(t, &(struct op){ .kind = OP_IRQFD, .arg = { 0, RTC_GSI, 0, 0 } });
+	if (!dice_one_in(&t->dice, 3)) {
 		throw_addressing(t);
 		return;
 	}

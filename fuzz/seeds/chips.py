@@ -157,7 +157,7 @@ def ioapic():
             ('OP_LINE', 2 | high), ('OP_STORM', 2), ('OP_CLOCK', ns(10 ** 7)), ('OP_RETRY', 2)],
         'rtc-ticks': rte(8, 0x88) + [
             ('OP_LINE_STATUS', 8 | high), ('OP_LINE_STATUS', 8), ('OP_LINE_STATUS', 8 | high),
-            ('OP_EOI', 0x88, 0), ('OP_FORGET_TICK',), ('OP_LINE_STATUS', 8)],
+            ('OP_EOI', 0x88, 0), ('OP_FORGET_TICK', 0), ('OP_FORGET_TICK', 0x81, 0x22), ('OP_LINE_STATUS', 8)],
         'every-register':
             [('OP_REGISTER', sel, d(0xffffffff)) for sel in (0, 1, 2, 0x0f, 0x3f, 0x40, 0xff)] + [
             ('OP_READ', 0, 1, 4), ('OP_READ', 0, 1, 8), ('OP_READ', 0, 0, 1)],

@@ -28,8 +28,11 @@ struct chip {
 	struct i8259 *pic;
 	/* A local APIC has ended a vector: tell the IOAPICs. Called by the vCPU's thread, with no lock
 	 * held and outside read sections. NULL: there are none. */
-	void (*eoi)(void *opaque, uint8_t vector, bool level);
-	void *eoi_opaque;
+	void (*eoi)(void *opaque, uint32_t vcpu, uint8_t vector, bool level);
+	/* A local APIC was loaded, or (gone) reset, disabled or destroyed. As above, but also inside read
+	 * sections and with the vCPU's own lock held. */
+	void (*lapic_replaced)(void *opaque, uint32_t vcpu, bool gone);
+	void *eoi_opaque; /* of both */
 	/* Guests may suppress EOI broadcasts: an IOAPIC has an EOI register (SDM vol. 3A 11.8.5). */
 	bool directed_eoi;
 	/* Where the specification and /dev/kvm differ, as the specification. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "chip/deliver.h"
 #include "chip/lapic.h"
+#include "chip/rtc_tick.h"
 
 bool vmirq_notify(struct chip *chip, struct posted *p)
 {
@@ -35,6 +36,19 @@ static enum vmirq_verdict post_start(struct chip *chip, struct posted *p, uint32
 	return old & bit32(event) ? VMIRQ_COALESCED : VMIRQ_DELIVERED;
 }
 
+/* Noted first: the EOI may come before we are through. */
+static enum vmirq_verdict post_tick(struct chip *chip, struct posted *p,
+				    const struct interrupt *irq)
+{
+	enum vmirq_verdict verdict;
+
+	rtc_tick_note(irq->tick, p->index, irq->vector);
+	verdict = post_vector(chip, p, irq->vector, irq->level);
+	if (verdict == VMIRQ_NO_TARGET)
+		rtc_tick_drop(irq->tick, p->index);
+	return verdict;
+}
+
 static enum vmirq_verdict post_one(struct chip *chip, struct posted *p, const struct interrupt *irq)
 {
 	const uint32_t sipi = bit32(EVENT_SIPI) | 0xffu << EVENT_SIPI_SHIFT;
@@ -42,6 +56,8 @@ static enum vmirq_verdict post_one(struct chip *chip, struct posted *p, const st
 	switch (irq->mode) {
 	case DELIVERY_FIXED:
 	case DELIVERY_LOWEST:
+		if (unlikely(irq->tick))
+			return post_tick(chip, p, irq);
 		return post_vector(chip, p, irq->vector, irq->level);
 	case DELIVERY_NMI:
 		return vmirq_post_event(chip, p, EVENT_NMI);

@@ -22,6 +22,16 @@ struct delivery vmirq_deliver(struct chip *chip, const struct interrupt *irq);
 struct delivery vmirq_deliver_set(struct chip *chip, const struct interrupt *irq,
 				  const struct vcpu_set *to, const struct vcpu_set *enabled);
 
+/* What a vCPU has of an interrupt's vector. */
+enum holding {
+	HOLDS_UNMEANT, /* it does not mean this vCPU; may have it all the same */
+	HOLDS_NOT,
+	HOLDS, /* pending or in service */
+};
+
+/* Exact while the vCPU stands still. */
+enum holding vmirq_chip_holds(const struct chip *chip, uint32_t vcpu, const struct interrupt *irq);
+
 /* What an interrupt resolves to, as long as the map's generation stays. */
 enum target_kind {
 	TARGET_DELIVER, /* vmirq_deliver() each time: several targets, or no plain vector */

@@ -32,40 +32,20 @@ void vmirq_ioapic_decode(const struct ioapic *a, uint64_t rte, struct interrupt 
 		irq->dest |= (uint32_t)(rte >> RTE_EXT_DEST_SHIFT & 0x7f) << 8;
 }
 
-/* Before the tick is sent: an EOI may come before deliver returns. */
-static void tick_begin(struct ioapic *a, uint8_t vector)
-{
-	a->rtc_sending = true;
-	a->rtc_vector = vector;
-	a->rtc_pending = 0;
-}
-
-static void tick_sent(struct ioapic *a, uint32_t accepted)
-{
-	a->rtc_sending = false;
-	a->rtc_pending += accepted;
-	if (a->rtc_pending < 0)
-		a->rtc_pending = 0;
-}
-
-static void tick_eoi(struct ioapic *a, uint8_t vector)
-{
-	if (a->rtc_vector == vector && (a->rtc_sending || a->rtc_pending > 0))
-		a->rtc_pending--;
-}
-
 /* Let go of the lock and send. */
-static struct delivery send(struct ioapic *a, const struct interrupt *irq, bool tick)
+static struct delivery send(struct ioapic *a, struct interrupt *irq, bool tick)
 {
 	struct delivery d;
 
-	if (tick)
-		tick_begin(a, irq->vector);
+	if (tick) {
+		rtc_tick_begin(&a->rtc);
+		irq->tick = &a->rtc;
+	}
 	ioapic_unlock(a);
 	d = a->config.calls.deliver(a->config.calls.opaque, irq);
 	ioapic_lock(a);
 	if (tick)
-		tick_sent(a, d.accepted);
+		rtc_tick_sent(&a->rtc, d.accepted);
 	return d;
 }
 
@@ -117,7 +97,7 @@ static struct line_result drive(struct ioapic *a, uint32_t n, bool tick)
 	bool was = p->irr;
 
 	/* /dev/kvm 6.18: a lost tick does not even leave its trace in the IRR. */
-	if (tick && (a->rtc_sending || a->rtc_pending > 0))
+	if (tick && rtc_tick_outstanding(&a->rtc))
 		return coalesced;
 	p->irr = true;
 	if (!(p->rte & RTE_LEVEL)) {
@@ -155,7 +135,7 @@ struct line_result vmirq_ioapic_set_line(struct ioapic *a, uint32_t pin, bool le
 	return set_line(a, pin, level, false);
 }
 
-struct line_result vmirq_ioapic_look_at_line(struct ioapic *a, uint32_t pin)
+struct line_result vmirq_ioapic_look_at_line(struct ioapic *a, uint32_t pin, bool status)
 {
 	struct line_result result = { .verdict = VMIRQ_DELIVERED, .status = 1 };
 
@@ -163,7 +143,7 @@ struct line_result vmirq_ioapic_look_at_line(struct ioapic *a, uint32_t pin)
 		return NO_SUCH_PIN;
 	ioapic_lock(a);
 	if (a->config.pins[pin].asserters)
-		result = drive(a, pin, pin == a->config.rtc_pin);
+		result = drive(a, pin, status && pin == a->config.rtc_pin);
 	else
 		/* Also what a loaded state has left high: its source was nobody here. */
 		a->config.pins[pin].irr = false;
@@ -221,25 +201,49 @@ static void eoi_pin(struct ioapic *a, uint32_t n, bool level, uint64_t latest)
 		p->eois = 0;
 }
 
-void vmirq_ioapic_eoi(struct ioapic *a, uint8_t vector, bool level)
+void vmirq_ioapic_eoi(struct ioapic *a, uint32_t vcpu, uint8_t vector, bool level)
 {
 	uint64_t latest;
 
 	ioapic_lock(a);
 	latest = a->episodes;
-	tick_eoi(a, vector);
+	if (vcpu == IOAPIC_ANY_VCPU)
+		rtc_tick_eoi_of_all(&a->rtc, vector);
+	else
+		rtc_tick_eoi(&a->rtc, vcpu, vector);
 	for (uint32_t n = 0; n < a->config.count; n++)
 		if ((a->config.pins[n].rte & RTE_VECTOR) == vector)
 			eoi_pin(a, n, level, latest);
 	ioapic_unlock(a);
 }
 
-void vmirq_ioapic_forget_tick(struct ioapic *a)
+void vmirq_ioapic_forget_tick(struct ioapic *a, uint32_t vcpu)
 {
 	ioapic_lock(a);
-	if (!a->rtc_sending)
-		a->rtc_pending = 0;
+	rtc_tick_drop(&a->rtc, vcpu);
 	ioapic_unlock(a);
+}
+
+/* Said to hold it first, then looked at: an EOI meanwhile either finds that, or comes before the look. */
+void vmirq_ioapic_restore_tick(struct ioapic *a, uint32_t vcpu)
+{
+	const struct ioapic_calls *calls = &a->config.calls;
+	struct interrupt irq;
+	enum holding state;
+
+	if (!calls->holds || a->config.rtc_pin >= a->config.count)
+		return;
+	vmirq_ioapic_route(a, a->config.rtc_pin, &irq);
+	state = calls->holds(calls->opaque, vcpu, &irq);
+	if (state == HOLDS) {
+		ioapic_lock(a);
+		if (!rtc_tick_holds(&a->rtc, vcpu))
+			rtc_tick_hold(&a->rtc, vcpu, irq.vector);
+		ioapic_unlock(a);
+		state = calls->holds(calls->opaque, vcpu, &irq);
+	}
+	if (state == HOLDS_NOT)
+		vmirq_ioapic_forget_tick(a, vcpu);
 }
 
 void vmirq_ioapic_retry(struct ioapic *a, uint32_t pin)

@@ -26,6 +26,7 @@
 
 #include "chip/deliver.h"
 #include "chip/line_result.h"
+#include "chip/rtc_tick.h"
 
 #define IOAPIC_MIN_PINS	     24u
 #define IOAPIC_MAX_PINS	     240u
@@ -34,12 +35,14 @@
 #define IOAPIC_VERSION_EOI   0x20u
 /* For ioapic_config.rtc_pin: no pin reports lost ticks. */
 #define IOAPIC_NO_PIN UINT32_MAX
+/* For vmirq_ioapic_eoi(): every local APIC. */
+#define IOAPIC_ANY_VCPU UINT32_MAX
 
 /* What an IOAPIC calls, all with no lock held. All but deliver may be NULL. */
 struct ioapic_calls {
 	void *opaque;
 	/* Send it; how many accepted decides Remote-IRR. Also for ExtINT, which /dev/kvm accepts
-	 * nowhere (0). */
+	 * nowhere (0). irq->tick: note there who gets it. */
 	struct delivery (*deliver)(void *opaque, const struct interrupt *irq);
 	/* An interrupt of this pin's vector has had its EOI. Before Remote-IRR clears: what the
 	 * callback does to the line is seen when it is decided whether to deliver again. */
@@ -49,6 +52,9 @@ struct ioapic_calls {
 	void (*mask_changed)(void *opaque, uint32_t pin, bool masked);
 	/* What the pin sends has changed. */
 	void (*changed)(void *opaque, uint32_t pin);
+	/* For a state that was loaded: what has this vCPU of an RTE's vector? Without it ticks are
+	 * forgotten where a state is loaded. */
+	enum holding (*holds)(void *opaque, uint32_t vcpu, const struct interrupt *irq);
 	/* An EOI storm: call vmirq_ioapic_retry() at this time of chip_host.now(). */
 	void (*throttled)(void *opaque, uint32_t pin, uint64_t deadline_ns);
 };
@@ -70,6 +76,7 @@ struct ioapic_config {
 	struct ioapic_pin *pins; /* storage for `count` pins, as long as the IOAPIC lives */
 	uint32_t count;
 	uint32_t rtc_pin; /* see vmirq_ioapic_set_line_status() */
+	uint32_t vcpus;	  /* how many there may be, for calls.holds */
 	uint64_t base;
 	uint8_t id;
 	uint8_t version;
@@ -85,9 +92,7 @@ struct ioapic {
 	uint64_t episodes; /* the last one named */
 	uint32_t ioregsel;
 	uint8_t id;
-	bool rtc_sending;
-	uint8_t rtc_vector;
-	int64_t rtc_pending; /* EOIs that the last tick still wants; may be negative while sending */
+	struct rtc_tick rtc; /* see there for what needs no lock */
 };
 
 /* False, and nothing done: pins out of range, no such version, an id of more than four bits, a base
@@ -123,20 +128,22 @@ uint32_t vmirq_ioapic_foresee(struct ioapic *ioapic, uint64_t gpa, uint32_t len,
 struct line_result vmirq_ioapic_set_line(struct ioapic *ioapic, uint32_t pin, bool level);
 
 /* The same for a caller that wants to know whether a tick of the RTC got lost (as KVM_IRQ_LINE_STATUS
- * does and KVM_IRQ_LINE does not): on config.rtc_pin an assertion is coalesced until every local APIC
- * that accepted the tick before has made its EOI. */
+ * does; KVM_IRQ_LINE and an irqfd do not): on config.rtc_pin an assertion is coalesced until every
+ * local APIC that accepted the tick before has made its EOI. */
 struct line_result vmirq_ioapic_set_line_status(struct ioapic *ioapic, uint32_t pin, bool level);
 
 /* A source has set the level that its line has already: nothing changes, but a level that could be
- * delivered is, as on /dev/kvm. */
-struct line_result vmirq_ioapic_look_at_line(struct ioapic *ioapic, uint32_t pin);
+ * delivered is, as on /dev/kvm. status: as above. */
+struct line_result vmirq_ioapic_look_at_line(struct ioapic *ioapic, uint32_t pin, bool status);
 
-/* A local APIC has ended this vector. level: its TMR bit. Of an edge only acks are told, and the
- * RTC's tick counted. */
-void vmirq_ioapic_eoi(struct ioapic *ioapic, uint8_t vector, bool level);
+/* This vCPU's local APIC has ended this vector. level: its TMR bit. Of an edge only acks are told, and
+ * the RTC's tick. */
+void vmirq_ioapic_eoi(struct ioapic *ioapic, uint32_t vcpu, uint8_t vector, bool level);
 
-/* A local APIC was reset or loaded: the EOI that the last tick waits for may never come. */
-void vmirq_ioapic_forget_tick(struct ioapic *ioapic);
+/* A local APIC was reset or is gone: the EOI that the last tick waits for does not come. */
+void vmirq_ioapic_forget_tick(struct ioapic *ioapic, uint32_t vcpu);
+/* A local APIC was loaded: it has the RTC's vector or has not. */
+void vmirq_ioapic_restore_tick(struct ioapic *ioapic, uint32_t vcpu);
 
 /* The deadline of `throttled` is over. Harmless at any other time. */
 void vmirq_ioapic_retry(struct ioapic *ioapic, uint32_t pin);

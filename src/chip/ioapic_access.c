@@ -184,7 +184,7 @@ void vmirq_ioapic_write(struct ioapic *a, uint64_t gpa, uint32_t len, uint64_t w
 		break;
 	case WINDOW_EOI:
 		if (a->config.version >= IOAPIC_VERSION_EOI)
-			vmirq_ioapic_eoi(a, (uint8_t)value, true);
+			vmirq_ioapic_eoi(a, IOAPIC_ANY_VCPU, (uint8_t)value, true);
 		break;
 	default:
 		break;

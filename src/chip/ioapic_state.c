@@ -62,7 +62,7 @@ static void put_power_up(struct ioapic *a)
 		put_pin(a, n, RTE_MASKED, a->config.pins[n].asserters > 0);
 	a->ioregsel = 0;
 	a->id = a->config.id;
-	a->rtc_pending = 0;
+	rtc_tick_clear(&a->rtc);
 	atomic_store_explicit(&a->base, a->config.base, memory_order_relaxed);
 	vmirq_ioapic_update_vectors(a);
 }
@@ -75,8 +75,7 @@ bool vmirq_ioapic_init(struct ioapic *a, const struct ioapic_config *config)
 		return false;
 	a->config = *config;
 	a->episodes = 0;
-	a->rtc_sending = false;
-	a->rtc_vector = 0;
+	a->rtc = (struct rtc_tick){ .sending = false };
 	for (uint32_t n = 0; n < config->count; n++)
 		config->pins[n] = (struct ioapic_pin){ .asserters = 0 };
 	put_power_up(a);
@@ -100,8 +99,7 @@ bool vmirq_ioapic_validate(const struct ioapic *a)
 	ioapic_lock(a);
 	collect_vectors(a, vectors);
 	vmirq_ioapic_vectors(a, published);
-	good = a->id <= ID_MAX && a->ioregsel <= ioapic_select_bits(a) && base_valid(a->base) &&
-	       (a->rtc_sending || a->rtc_pending >= 0);
+	good = a->id <= ID_MAX && a->ioregsel <= ioapic_select_bits(a) && base_valid(a->base);
 	for (uint32_t w = 0; w < 4; w++)
 		good = good && vectors[w] == published[w];
 	for (uint32_t n = 0; n < a->config.count; n++)
@@ -138,7 +136,17 @@ static void serve_loaded(struct ioapic *a, uint32_t n)
 	const struct ioapic_pin *p = &a->config.pins[n];
 
 	if (p->irr && !(p->rte & RTE_REMOTE_IRR))
-		vmirq_ioapic_serve(a, n, false);
+		vmirq_ioapic_serve(a, n, n == a->config.rtc_pin && !rtc_tick_outstanding(&a->rtc));
+}
+
+/* /dev/kvm 6.18: whoever has the RTC's vector now is waited for, also for what was just sent. */
+static void restore_ticks(struct ioapic *a)
+{
+	ioapic_lock(a);
+	rtc_tick_clear(&a->rtc);
+	ioapic_unlock(a);
+	for (uint32_t i = 0; i < a->config.vcpus; i++)
+		vmirq_ioapic_restore_tick(a, i);
 }
 
 bool vmirq_ioapic_load(struct ioapic *a, const struct kvm_ioapic_state *state)
@@ -153,7 +161,7 @@ bool vmirq_ioapic_load(struct ioapic *a, const struct kvm_ioapic_state *state)
 	atomic_store_explicit(&a->base, state->base_address, memory_order_relaxed);
 	a->ioregsel = state->ioregsel;
 	a->id = (uint8_t)state->id;
-	a->rtc_pending = 0;
+	rtc_tick_clear(&a->rtc);
 	for (uint32_t n = 0; n < KERNEL_PINS; n++)
 		put_pin(a, n, state->redirtbl[n].bits, state->irr & bit32(n));
 	vmirq_ioapic_update_vectors(a);
@@ -164,6 +172,7 @@ bool vmirq_ioapic_load(struct ioapic *a, const struct kvm_ioapic_state *state)
 	for (uint32_t n = 0; n < KERNEL_PINS; n++)
 		serve_loaded(a, n);
 	ioapic_unlock(a);
+	restore_ticks(a);
 	return true;
 }
 

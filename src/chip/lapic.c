@@ -128,7 +128,7 @@ void vmirq_lapic_broadcast_eoi(struct lapic *l)
 	level = lapic_test(l, LAPIC_TMR, (uint8_t)vector);
 	/* 11.8.5: the guest tells the IOAPIC itself. */
 	if (!level || !(lapic_get(l, LAPIC_SVR) & SVR_SUPPRESS_EOI))
-		chip->eoi(chip->eoi_opaque, (uint8_t)vector, level);
+		chip->eoi(chip->eoi_opaque, l->index, (uint8_t)vector, level);
 }
 
 void vmirq_lapic_set_tpr(struct lapic *l, uint32_t tpr)
@@ -191,10 +191,23 @@ static void drop_irr(struct lapic *l)
 	}
 }
 
-void vmirq_lapic_end(struct lapic *l)
+void vmirq_lapic_drop(struct lapic *l)
 {
 	drop_posted(l);
 	drop_irr(l);
+}
+
+/* Nobody ends any more what it had. */
+static void tell_gone(struct lapic *l)
+{
+	if (l->chip->lapic_replaced)
+		l->chip->lapic_replaced(l->chip->eoi_opaque, l->index, true);
+}
+
+void vmirq_lapic_end(struct lapic *l)
+{
+	vmirq_lapic_drop(l);
+	tell_gone(l);
 }
 
 void vmirq_lapic_put_x2apic_id(struct lapic *l)
@@ -283,6 +296,7 @@ static void put_base(struct lapic *l, uint64_t value)
 		/* Disabled and enabled again it is as after power-up (11.4.3). */
 		vmirq_lapic_fold(l);
 		drop_irr(l);
+		tell_gone(l);
 		lapic_put(l, LAPIC_ID, l->initial_id << 24);
 		put_registers(l);
 	} else if (value & APIC_BASE_X2APIC) {

@@ -46,6 +46,8 @@ void vmirq_lapic_init(struct lapic *l, struct chip *chip, uint32_t index, uint32
 void vmirq_lapic_leave_map(struct lapic *l);
 /* Power-up or INIT state: what was pending is counted as reset. INIT keeps the id and APIC base. */
 void vmirq_lapic_reset(struct lapic *l, bool init);
+/* All that was pending is counted as reset. */
+void vmirq_lapic_drop(struct lapic *l);
 /* The vCPU is gone and nobody posts any more: all that was pending is counted as reset. */
 void vmirq_lapic_end(struct lapic *l);
 

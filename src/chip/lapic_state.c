@@ -60,7 +60,7 @@ bool vmirq_lapic_load(struct lapic *l, const uint32_t *words)
 	if (!valid(l, words))
 		return false;
 	tsc_deadline = l->timer.tsc_deadline;
-	vmirq_lapic_end(l);
+	vmirq_lapic_drop(l);
 	vmirq_lapic_timer_reset(l);
 	put_loaded(l, words);
 	if (lapic_x2apic(l))
@@ -72,5 +72,7 @@ bool vmirq_lapic_load(struct lapic *l, const uint32_t *words)
 	if (tsc_deadline)
 		vmirq_lapic_timer_write_tsc_deadline(l, tsc_deadline);
 	vmirq_lapic_update_map(l);
+	if (l->chip->lapic_replaced)
+		l->chip->lapic_replaced(l->chip->eoi_opaque, l->index, false);
 	return true;
 }

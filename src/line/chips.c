@@ -120,12 +120,30 @@ static void pit_deadline_changed(void *opaque)
 	vmirq_lines_rearm(opaque);
 }
 
-static void broadcast_eoi(void *opaque, uint8_t vector, bool level)
+static void broadcast_eoi(void *opaque, uint32_t vcpu, uint8_t vector, bool level)
 {
 	struct line_domain *lines = opaque;
 
 	for (uint32_t i = 0; i < lines->ioapics; i++)
-		vmirq_ioapic_eoi(&lines->ioapic[i]->ioapic, vector, level);
+		vmirq_ioapic_eoi(&lines->ioapic[i]->ioapic, vcpu, vector, level);
+}
+
+static void lapic_replaced(void *opaque, uint32_t vcpu, bool gone)
+{
+	struct line_domain *lines = opaque;
+	struct ioapic *first = &lines->ioapic[0]->ioapic;
+
+	if (gone)
+		vmirq_ioapic_forget_tick(first, vcpu);
+	else
+		vmirq_ioapic_restore_tick(first, vcpu);
+}
+
+static enum holding ioapic_holds(void *opaque, uint32_t vcpu, const struct interrupt *irq)
+{
+	struct line_ioapic *io = opaque;
+
+	return vmirq_chip_holds(io->lines->vm->chip, vcpu, irq);
 }
 
 /* Before the version is cut to its register's width; and an address is one chip's. */
@@ -158,10 +176,12 @@ static int add_ioapic(struct line_domain *lines, const struct vmirq_ioapic_confi
 							       .deliver = ioapic_deliver,
 							       .ack = ioapic_ack,
 							       .mask_changed = ioapic_mask_changed,
+							       .holds = ioapic_holds,
 							       .throttled = ioapic_throttled },
 						    .pins = io->pin,
 						    .count = config->pins,
 						    .rtc_pin = io->number ? IOAPIC_NO_PIN : RTC_PIN,
+						    .vcpus = lines->vm->chip->vcpus,
 						    .base = config->base,
 						    .id = (uint8_t)io->number,
 						    .version = (uint8_t)config->version,
@@ -237,6 +257,7 @@ static int add_chips(struct line_domain *lines, const struct line_config *config
 		return error;
 	lines->vm->chip->eoi_opaque = lines;
 	lines->vm->chip->eoi = broadcast_eoi;
+	lines->vm->chip->lapic_replaced = lapic_replaced;
 	add_pic(lines, config->spec);
 	if (config->pit)
 		add_pit(lines, config->pit_discard);

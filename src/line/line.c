@@ -16,16 +16,19 @@ static struct line_result none(enum vmirq_verdict verdict)
 /* What happens to the pins of a line. */
 enum pin_change { PIN_LOW, PIN_HIGH, PIN_SAME };
 
+/* status: the caller is told whether the RTC's tick got lost. */
 static struct line_result set_pin(struct line_domain *lines, enum pin_of chip, uint32_t pin,
-				  enum pin_change change)
+				  enum pin_change change, bool status)
 {
 	struct ioapic *ioapic = &lines->ioapic[chip == PIN_IOAPIC ? pin >> 16 : 0]->ioapic;
 	uint32_t pic_pin = pin + (chip == PIN_SLAVE ? 8 : 0);
 
+	if (chip == PIN_IOAPIC && change == PIN_SAME)
+		return vmirq_ioapic_look_at_line(ioapic, pin & 0xffff, status);
 	if (chip == PIN_IOAPIC)
-		return change == PIN_SAME ? vmirq_ioapic_look_at_line(ioapic, pin & 0xffff)
-					  : vmirq_ioapic_set_line_status(ioapic, pin & 0xffff,
-									 change == PIN_HIGH);
+		return status ? vmirq_ioapic_set_line_status(ioapic, pin & 0xffff,
+							     change == PIN_HIGH)
+			      : vmirq_ioapic_set_line(ioapic, pin & 0xffff, change == PIN_HIGH);
 	return change == PIN_SAME ? vmirq_i8259_look_at_line(&lines->pic, pic_pin)
 				  : vmirq_i8259_set_line(&lines->pic, pic_pin, change == PIN_HIGH);
 }
@@ -57,7 +60,7 @@ static struct line_result set_in_kernel(struct line_domain *lines, uint32_t gsi,
 
 /* The kernel's sum: what is not negative adds up (SEMANTICS: KVM_IRQ_LINE_STATUS). */
 static struct line_result set_pins(struct line_domain *lines, const struct route *route,
-				   enum pin_change change)
+				   enum pin_change change, bool status)
 {
 	struct line_result sum = none(VMIRQ_NO_ROUTE);
 
@@ -66,7 +69,7 @@ static struct line_result set_pins(struct line_domain *lines, const struct route
 
 		if (route->pin[i] == NO_PIN)
 			continue;
-		one = set_pin(lines, (enum pin_of)i, route->pin[i], change);
+		one = set_pin(lines, (enum pin_of)i, route->pin[i], change, status);
 		sum.verdict = better(sum.verdict, one.verdict);
 		if (one.status >= 0)
 			sum.status = one.status + (sum.status < 0 ? 0 : sum.status);
@@ -104,7 +107,8 @@ static struct line_result change_source(struct line_domain *lines, struct route_
 	return set_pins(lines, route,
 			!before == !more->sources ? PIN_SAME
 			: level			  ? PIN_HIGH
-						  : PIN_LOW);
+						  : PIN_LOW,
+			source < FIRST_OWN_SOURCE);
 }
 
 /* The same, and an assertion is counted. */
@@ -189,8 +193,8 @@ enum vmirq_verdict vmirq_line_pulse_slot(struct line_domain *lines, struct route
 		verdict = set_in_kernel(lines, slot->gsi, true).verdict;
 		set_in_kernel(lines, slot->gsi, false);
 	} else {
-		verdict = set_pins(lines, &route, PIN_HIGH).verdict;
-		set_pins(lines, &route, PIN_LOW);
+		verdict = set_pins(lines, &route, PIN_HIGH, false).verdict;
+		set_pins(lines, &route, PIN_LOW, false);
 	}
 	vmirq_route_unlock(lines->vm->routes, slot);
 	return verdict;
@@ -239,7 +243,7 @@ void vmirq_line_moved(void *opaque, const struct route_slot *slot, const struct 
 	if (vmirq_line_in_kernel(lines->vm))
 		set_in_kernel(lines, slot->gsi, on);
 	else
-		set_pins(lines, route, on ? PIN_HIGH : PIN_LOW);
+		set_pins(lines, route, on ? PIN_HIGH : PIN_LOW, false);
 }
 
 int vmirq_line_level(struct vmirq_vm *vm, uint32_t gsi)

@@ -26,6 +26,8 @@ enum delivery_mode {
 	DELIVERY_EXTINT = 7,
 };
 
+struct rtc_tick;
+
 /* An interrupt on its way to local APICs, wherever it comes from. */
 struct interrupt {
 	uint32_t dest;
@@ -36,6 +38,8 @@ struct interrupt {
 	bool redirect;	/* redirection hint */
 	bool interrupt; /* the address is one of an interrupt message */
 	bool ipi;	/* from an ICR: 0xff is no broadcast to x2APICs */
+	/* Who gets it is noted there first: chip/rtc_tick.h. Or NULL. */
+	struct rtc_tick *tick;
 };
 
 /* How wide destination ids are in this VM's messages. */

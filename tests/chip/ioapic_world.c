@@ -35,11 +35,24 @@ static struct delivery deliver(void *opaque, const struct interrupt *irq)
 
 	assert_int_equal(w->held, 0);
 	w->sent[w->sents++ % 8] = *irq;
+	if (irq->tick)
+		for (uint32_t i = 0; i < present && irq->mode == DELIVERY_FIXED; i++)
+			rtc_tick_note(irq->tick, i, irq->vector);
 	assert_true(w->sents < 100000); /* nothing here goes on for ever */
 	if (w->sents == w->in_deliver)
 		w->meanwhile(w);
 	return (struct delivery){ .verdict = present ? VMIRQ_DELIVERED : VMIRQ_NO_TARGET,
 				  .accepted = present };
+}
+
+static enum holding holds(void *opaque, uint32_t vcpu, const struct interrupt *irq)
+{
+	struct world *w = opaque;
+
+	assert_int_equal(w->held, 0);
+	assert_true(vcpu < WORLD_VCPUS);
+	w->asked_vector = irq->vector;
+	return w->holding[vcpu];
 }
 
 static void ack(void *opaque, uint32_t pin)
@@ -92,10 +105,12 @@ struct ioapic_config ioapic_config_of(struct world *w, uint32_t count, uint8_t v
 			   .ack = ack,
 			   .mask_changed = mask_changed,
 			   .changed = changed,
+			   .holds = holds,
 			   .throttled = throttled },
 		.pins = w->pins,
 		.count = count,
 		.rtc_pin = RTC_PIN,
+		.vcpus = WORLD_VCPUS,
 		.base = BASE,
 		.version = version,
 	};
@@ -166,7 +181,7 @@ void down(struct world *w)
 
 void eoi(struct world *w, uint8_t vector)
 {
-	vmirq_ioapic_eoi(&w->ioapic, vector, true);
+	vmirq_ioapic_eoi(&w->ioapic, 0, vector, true);
 }
 
 /* So many were sent in all, and the last was this. */

@@ -6,14 +6,15 @@
 
 #include "chip/ioapic.h"
 
-#define BASE	   UINT64_C(0xfec00000)
-#define PIN	   5u
-#define LEVEL	   0x8000u
-#define MASKED	   0x10000u
-#define REMOTE_IRR 0x4000u
-#define LOGICAL	   0x800u
-#define DEST(id)   ((uint64_t)(id) << 56)
-#define RTC_PIN	   8u
+#define BASE	    UINT64_C(0xfec00000)
+#define PIN	    5u
+#define LEVEL	    0x8000u
+#define MASKED	    0x10000u
+#define REMOTE_IRR  0x4000u
+#define LOGICAL	    0x800u
+#define DEST(id)    ((uint64_t)(id) << 56)
+#define RTC_PIN	    8u
+#define WORLD_VCPUS 4u
 
 struct world {
 	struct ioapic ioapic;
@@ -29,6 +30,9 @@ struct world {
 	/* What happens inside the callback of that number, counted from 1; 0 = never. */
 	uint32_t in_deliver, in_ack, in_mask;
 	void (*meanwhile)(struct world *w);
+	/* Who has the RTC's vector, and the vector that was asked for. */
+	enum holding holding[WORLD_VCPUS];
+	uint8_t asked_vector;
 };
 
 struct ioapic_config ioapic_config_of(struct world *w, uint32_t count, uint8_t version);

@@ -205,9 +205,14 @@ static struct line_result tick(struct world *w)
 	return r;
 }
 
-static void eoi_of_tick(struct world *w)
+static void end_tick(struct world *w, uint32_t vcpu)
 {
-	vmirq_ioapic_eoi(&w->ioapic, 0x81, false);
+	vmirq_ioapic_eoi(&w->ioapic, vcpu, 0x81, false);
+}
+
+static void end_first_tick(struct world *w)
+{
+	end_tick(w, 0);
 }
 
 static void a_tick_is_lost_until_all_have_ended_the_last(void **state)
@@ -220,22 +225,84 @@ static void a_tick_is_lost_until_all_have_ended_the_last(void **state)
 	put_rte(&w, RTC_PIN, DEST(0xff) | 0x81);
 	assert_int_equal(tick(&w).status, 2);
 	assert_int_equal(tick(&w).status, 0);
-	eoi_of_tick(&w);
+	end_tick(&w, 0);
 	assert_int_equal(tick(&w).verdict, VMIRQ_COALESCED);
-	eoi_of_tick(&w);
+	/* Not again, not somebody else's, not another vector. */
+	end_tick(&w, 0);
+	end_tick(&w, 3);
+	vmirq_ioapic_eoi(&w.ioapic, 1, 0x82, false);
+	assert_int_equal(tick(&w).verdict, VMIRQ_COALESCED);
+	end_tick(&w, 1);
 	assert_int_equal(tick(&w).status, 2);
 	assert_int_equal(w.sents, 2);
-	vmirq_ioapic_forget_tick(&w.ioapic);
+	/* Who is reset or gone ends nothing. */
+	vmirq_ioapic_forget_tick(&w.ioapic, 0);
+	assert_int_equal(tick(&w).status, 0);
+	vmirq_ioapic_forget_tick(&w.ioapic, 1);
 	assert_int_equal(tick(&w).status, 2);
 	/* Who does not ask is not told. */
 	assert_line(&w, RTC_PIN, true, VMIRQ_DELIVERED, 2);
-	/* The EOIs may come before deliver returns. */
 	vmirq_ioapic_set_line(&w.ioapic, RTC_PIN, false);
-	vmirq_ioapic_forget_tick(&w.ioapic);
-	w.present = 1;
+}
+
+/* The EOI may come before deliver returns. */
+static void a_tick_that_is_ended_while_it_is_sent(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w, 24, 0x11);
+	put_rte(&w, RTC_PIN, 0x81);
 	w.in_deliver = w.sents + 1;
-	w.meanwhile = eoi_of_tick;
+	w.meanwhile = end_first_tick;
 	assert_int_equal(tick(&w).status, 1);
+	assert_int_equal(tick(&w).status, 1);
+	assert_int_equal(tick(&w).status, 0);
+}
+
+static void a_tick_without_an_eoi_lasts_until_a_load(void **state)
+{
+	struct kvm_ioapic_state saved;
+	struct world w;
+
+	(void)state;
+	start(&w, 24, 0x11);
+	put_rte(&w, RTC_PIN, DELIVERY_NMI << 8 | 0x81);
+	assert_int_equal(tick(&w).status, 1);
+	end_tick(&w, 0);
+	assert_int_equal(tick(&w).status, 0);
+	vmirq_ioapic_save(&w.ioapic, &saved);
+	assert_true(vmirq_ioapic_load(&w.ioapic, &saved));
+	assert_int_equal(tick(&w).status, 1);
+}
+
+static void a_load_finds_out_who_has_the_tick(void **state)
+{
+	struct kvm_ioapic_state saved;
+	struct world w;
+
+	(void)state;
+	start(&w, 24, 0x11);
+	put_rte(&w, RTC_PIN, 0x81);
+	vmirq_ioapic_save(&w.ioapic, &saved);
+	w.holding[1] = w.holding[3] = HOLDS;
+	assert_true(vmirq_ioapic_load(&w.ioapic, &saved));
+	assert_int_equal(w.asked_vector, 0x81);
+	assert_int_equal(tick(&w).status, 0);
+	end_tick(&w, 1);
+	assert_int_equal(tick(&w).status, 0);
+	end_tick(&w, 3);
+	assert_int_equal(tick(&w).status, 1);
+	end_tick(&w, 0);
+
+	/* A local APIC's own load: it has it, has it not, and is not meant. */
+	vmirq_ioapic_restore_tick(&w.ioapic, 1);
+	assert_int_equal(tick(&w).status, 0);
+	w.holding[1] = HOLDS_UNMEANT;
+	vmirq_ioapic_restore_tick(&w.ioapic, 1);
+	assert_int_equal(tick(&w).status, 0);
+	w.holding[1] = HOLDS_NOT;
+	vmirq_ioapic_restore_tick(&w.ioapic, 1);
 	assert_int_equal(tick(&w).status, 1);
 }
 
@@ -251,6 +318,9 @@ int main(void)
 		cmocka_unit_test(extended_destinations_need_the_format),
 		cmocka_unit_test(a_pin_out_of_range_is_no_route),
 		cmocka_unit_test(a_tick_is_lost_until_all_have_ended_the_last),
+		cmocka_unit_test(a_tick_that_is_ended_while_it_is_sent),
+		cmocka_unit_test(a_tick_without_an_eoi_lasts_until_a_load),
+		cmocka_unit_test(a_load_finds_out_who_has_the_tick),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,16 +134,16 @@ static void the_eoi_of_an_edge_is_only_told(void **state)
 	start(&w, 24, 0x11);
 	put_rte(&w, PIN, DEST(3) | 0x51);
 	up(&w);
-	vmirq_ioapic_eoi(&w.ioapic, 0x51, false);
+	vmirq_ioapic_eoi(&w.ioapic, 0, 0x51, false);
 	assert_int_equal(w.acks, 1);
 	/* Taken as a level, because another pin with this vector is one: not sent again for that. */
-	vmirq_ioapic_eoi(&w.ioapic, 0x51, true);
+	vmirq_ioapic_eoi(&w.ioapic, 0, 0x51, true);
 	assert_int_equal(w.acks, 2);
 	assert_int_equal(w.sents, 1);
 	/* Taken as an edge, the pin a level: its own EOI is yet to come. */
 	put_low(&w, PIN, LEVEL | 0x51);
 	assert_sent(&w, 2, 0x51, 3, DELIVERY_FIXED, true);
-	vmirq_ioapic_eoi(&w.ioapic, 0x51, false);
+	vmirq_ioapic_eoi(&w.ioapic, 0, 0x51, false);
 	assert_true(in_service(&w, PIN));
 	assert_int_equal(w.sents, 2);
 	/* Masked pins have their interrupts in service too. */

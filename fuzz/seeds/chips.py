@@ -157,7 +157,8 @@ def ioapic():
             ('OP_LINE', 2 | high), ('OP_STORM', 2), ('OP_CLOCK', ns(10 ** 7)), ('OP_RETRY', 2)],
         'rtc-ticks': rte(8, 0x88) + [
             ('OP_LINE_STATUS', 8 | high), ('OP_LINE_STATUS', 8), ('OP_LINE_STATUS', 8 | high),
-            ('OP_EOI', 0x88, 0), ('OP_FORGET_TICK', 0), ('OP_FORGET_TICK', 0x81, 0x22), ('OP_LINE_STATUS', 8)],
+            ('OP_EOI', 0x88, 0), ('OP_FORGET_TICK', 0), ('OP_FORGET_TICK', 0x81, 0x22),
+            ('OP_LINE_STATUS', 8)],
         'every-register':
             [('OP_REGISTER', sel, d(0xffffffff)) for sel in (0, 1, 2, 0x0f, 0x3f, 0x40, 0xff)] + [
             ('OP_READ', 0, 1, 4), ('OP_READ', 0, 1, 8), ('OP_READ', 0, 0, 1)],
@@ -184,4 +185,40 @@ def ioapic():
         'masked-inside-deliver': rte(9, level | 0x91) + [
             ('OP_LINE', 9 | high, 1, ops['OP_RTE_LOW'], 9, d(level | masked | 0x92), 0, 0),
             ('OP_RESET',)],
+    }, ops)
+
+
+def state():
+    ops = operations('state.c')
+    high = 0x80
+    head, vcpu, ioapic, pin = 48, 24 + 1056, 32, 24  # sizes in a blob: src/state/blob.h
+
+    def patched(*patches):
+        return [('OP_LOAD', len(patches), *(part for at, value in patches
+                                            for part in (w(at), d(value))))]
+
+    chips = head + 2 * vcpu
+    pic = chips + 2 * ioapic + (24 + 32) * pin
+    live = [
+        ('OP_RTE', 5, 0, d(0x8051)), ('OP_RTE', 8, 0, d(0x81)), ('OP_RTE', 0x9c, 0, d(0x8061)),
+        ('OP_LINE', 5 | high), ('OP_LINE', 8 | high), ('OP_MSI', 1, 0x77), ('OP_STEP', 1)]
+    write('state', [], {
+        'as-it-was': live + patched() + [('OP_STEP', 0), ('OP_EOI', 0), ('OP_BACK',)],
+        'head': live + patched((24, 2)) + patched((32, 3)) + patched((36, 1), (40, 2)),
+        'vcpu-events': live + patched((head + 8, 0xff)) + [('OP_STEP', 0), ('OP_STEP', 1)],
+        'vcpu-taken-from-the-8259s': live + patched((head + 12, 0x00300020)) + [('OP_STEP', 0)],
+        'vcpu-disabled': live + patched((head + 24, 0xfee00000)) + [('OP_STEP', 0)],
+        'vcpu-timer': [('OP_REGISTER', 0, 0x32, d(0x20031)), ('OP_REGISTER', 0, 0x38, d(5000))]
+            + patched((head + 24 + 16, 100)) + [('OP_TIME', ns(10 ** 6)), ('OP_STEP', 0)],
+        'local-apic-any': live + patched((head + 64 + 0x200, 0xffffffff),
+                                         (head + 64 + 0x100, 0xffffffff)) + [('OP_STEP', 0)],
+        'ioapic-pins': live + patched((chips + ioapic + 5 * pin, 0x8059),
+                                      (chips + ioapic + 6 * pin, 0x4000)),
+        'ioapic-throttled': live + patched((chips + ioapic + 5 * pin + 8, 9999),
+                                           (chips + ioapic + 5 * pin + 16, 1000))
+            + [('OP_TIME', ns(10 ** 6)), ('OP_STEP', 0)],
+        '8259s': live + patched((pic, 0xff), (pic + 8, 0x2008)) + [('OP_PORT', 0, 0x20)],
+        'pit': [('OP_PORT', 6, 0x34), ('OP_PORT', 4, 0), ('OP_PORT', 4, 8)]
+            + patched((pic + 32, 0), (pic + 32 + 112, 5)) + [('OP_TIME', ns(10 ** 7))],
+        'lines': live + patched((0xfff0, 1)) + [('OP_LINE', 5), ('OP_LINE', 8)],
     }, ops)

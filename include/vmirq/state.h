@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file state.h
- * Saved state, in the kernel's own structs: what /dev/kvm saved loads here and runs on, and the other
- * way round.
+ * Saved state. In the kernel's own structs: what /dev/kvm saved loads here and runs on, and the other
+ * way round; and all of a VM in one blob, which vmirq_vm_save() and vmirq_vm_load() are about.
  *
- * Every call wants the vCPU stopped (vmirq_vcpu_stop()), without a thread, or made by its own thread:
+ * Every call on a vCPU wants it stopped (vmirq_vcpu_stop()), without a thread, or made by its own thread:
  * -EBUSY otherwise. What is loaded is checked first; -EINVAL changes nothing.
  *
- * Order of a load: vmirq_vcpu_set_apic_base_state(), vmirq_vcpu_set_lapic(), then the TSC deadline
+ * Order of a load by the kernel's structs: vmirq_vcpu_set_apic_base_state(), vmirq_vcpu_set_lapic(), then the TSC deadline
  * (vmirq_vcpu_wrmsr() of IA32_TSC_DEADLINE).
  */
 #ifndef VMIRQ_STATE_H
 #define VMIRQ_STATE_H
 
 #include <linux/kvm.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <vmirq/version.h>
 
@@ -51,7 +52,8 @@ VMIRQ_API int vmirq_vcpu_set_mp_state(struct vmirq_vcpu *vcpu, const struct kvm_
 /**
  * KVM_GET_IRQCHIP / KVM_SET_IRQCHIP: chip_id KVM_IRQCHIP_PIC_MASTER, _PIC_SLAVE or _IOAPIC.
  * -EINVAL: another id, or a state no chip can be in. -ENXIO: the VM has no such chip.
- * Any thread; a load may deliver what the state has pending.
+ * Any thread; a load may deliver what the state has pending. A load of the IOAPIC, and of a local APIC,
+ * finds out anew who has the vector of the RTC's pin and so a tick to end.
  */
 VMIRQ_API int vmirq_vm_get_irqchip(struct vmirq_vm *vm, struct kvm_irqchip *state);
 VMIRQ_API int vmirq_vm_set_irqchip(struct vmirq_vm *vm, const struct kvm_irqchip *state);
@@ -59,6 +61,65 @@ VMIRQ_API int vmirq_vm_set_irqchip(struct vmirq_vm *vm, const struct kvm_irqchip
 /** KVM_GET_PIT2 / KVM_SET_PIT2. Errors as above. */
 VMIRQ_API int vmirq_vm_get_pit2(struct vmirq_vm *vm, struct kvm_pit_state2 *state);
 VMIRQ_API int vmirq_vm_set_pit2(struct vmirq_vm *vm, const struct kvm_pit_state2 *state);
+
+/** Pins of the largest IOAPIC. */
+#define VMIRQ_IOAPIC_MAX_PINS 240
+
+/** An IOAPIC's registers and lines, as in struct kvm_ioapic_state, of any number of pins. */
+struct vmirq_ioapic_state {
+	size_t size;   /**< sizeof(struct vmirq_ioapic_state) */
+	uint64_t base; /**< guest-physical address */
+	uint32_t ioregsel;
+	uint32_t id;
+	uint32_t pins;	   /**< how many it has; what follows is 0 beyond */
+	uint32_t reserved; /**< 0 */
+	uint64_t rte[VMIRQ_IOAPIC_MAX_PINS];
+	uint8_t irr[VMIRQ_IOAPIC_MAX_PINS]; /**< 0 or 1, as the bits of kvm_ioapic_state.irr */
+};
+
+/**
+ * The n-th IOAPIC, counted from 0 as in vmirq_vm_config.ioapics; a load is as KVM_SET_IRQCHIP's, of all
+ * pins. -ENXIO: there is no such IOAPIC. -EINVAL: `size` is too small, `pins` another than this IOAPIC
+ * has, or a state it cannot be in. -E2BIG: `size` says something that is not known. Any thread; blocks
+ * on the IOAPIC's lock only; no system calls beside a futex's.
+ */
+VMIRQ_API int vmirq_vm_get_ioapic(struct vmirq_vm *vm, uint32_t number,
+				  struct vmirq_ioapic_state *state);
+VMIRQ_API int vmirq_vm_set_ioapic(struct vmirq_vm *vm, uint32_t number,
+				  const struct vmirq_ioapic_state *state);
+
+/**
+ * All of a VM's interrupt state in one blob: vCPUs (APIC base, local APIC, what is left of its timer,
+ * what is pending), all pins of all IOAPICs, 8259s, PIT, routes, allocated GSIs and source ids, and
+ * which sources hold which line. Returns the bytes that it takes; they are in `buffer` if `size` (in
+ * bytes) is as many, else what is there means nothing. NULL, 0: asks how many. That holds until
+ * something changes.
+ *
+ * What is due by now (PIT, local APICs' timers) is raised first. Nobody else may use the VM meanwhile,
+ * or what they do is in the blob in part.
+ *
+ * Not in it, and the caller's to carry: unread eventfds (the counts stay in them), irqfds and
+ * notifiers, MSI-X tables and pending bits, armed resamplers, counters; and what KVM keeps of its
+ * vCPUs. A VMM that uses KVM loads its vCPUs' TSC first, which a TSC deadline is held against.
+ *
+ * SOFT only: -EOPNOTSUPP on KVM and SPLIT, where the kernel's structs are what there is.
+ * -EBUSY: a vCPU's thread runs (its own may call). -EINVAL: `vm`, or `size` without a buffer. Blocks on
+ * locks; system calls: futex, timerfd_settime, and what raising does.
+ */
+VMIRQ_API int64_t vmirq_vm_save(struct vmirq_vm *vm, void *buffer, size_t size);
+
+/**
+ * Load such a blob, `size` bytes, into a VM that was made with the same configuration and has vCPUs of
+ * the same indices and APIC ids. It goes on as the other would have: by itself a load delivers nothing
+ * and tells no notifier. irqfds stay, and follow the new routes. What was pending is counted as reset,
+ * what the blob has pending as posted.
+ *
+ * All of it is checked first, and any bytes may be given: -EINVAL changes nothing. It is of this
+ * machine's byte order and of this version's blobs (a later version says which older ones it takes).
+ * -EBUSY as above; -ENOMEM, and nothing has changed. vCPUs are stopped or without a thread, and nobody
+ * else uses the VM meanwhile. System calls as above, and those of malloc.
+ */
+VMIRQ_API int vmirq_vm_load(struct vmirq_vm *vm, const void *buffer, size_t size);
 
 #ifdef __cplusplus
 }

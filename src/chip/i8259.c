@@ -270,6 +270,32 @@ bool vmirq_i8259_load(struct i8259 *pic, uint32_t chip, const struct kvm_pic_sta
 	return true;
 }
 
+void vmirq_i8259_get_image(struct i8259 *pic, struct kvm_pic_state chips[2])
+{
+	i8259_lock(pic);
+	chips[MASTER] = pic->chip[MASTER];
+	chips[SLAVE] = pic->chip[SLAVE];
+	i8259_unlock(pic);
+}
+
+bool vmirq_i8259_image_valid(const struct kvm_pic_state chips[2])
+{
+	return chip_valid(&chips[MASTER], MASTER) && chip_valid(&chips[SLAVE], SLAVE);
+}
+
+void vmirq_i8259_put_image(struct i8259 *pic, const struct kvm_pic_state chips[2],
+			   const uint32_t asserters[I8259_PINS])
+{
+	i8259_lock(pic);
+	pic->chip[MASTER] = chips[MASTER];
+	pic->chip[SLAVE] = chips[SLAVE];
+	for (uint32_t pin = 0; pin < I8259_PINS; pin++)
+		pic->asserters[pin] = asserters[pin];
+	/* No look at the cascade, which would be another pulse. */
+	update_output(pic, false);
+	i8259_unlock(pic);
+}
+
 uint32_t vmirq_i8259_asserters(struct i8259 *pic, uint32_t pin)
 {
 	uint32_t asserters;

@@ -89,6 +89,12 @@ void vmirq_i8259_write(struct i8259 *pic, uint32_t port, uint32_t len, uint32_t 
 bool vmirq_i8259_save(struct i8259 *pic, uint32_t chip, struct kvm_pic_state *state);
 bool vmirq_i8259_load(struct i8259 *pic, uint32_t chip, const struct kvm_pic_state *state);
 
+/* Both at once, as they stand: nothing is looked at again and nobody told. For `put` a valid pair. */
+void vmirq_i8259_get_image(struct i8259 *pic, struct kvm_pic_state chips[2]);
+bool vmirq_i8259_image_valid(const struct kvm_pic_state chips[2]);
+void vmirq_i8259_put_image(struct i8259 *pic, const struct kvm_pic_state chips[2],
+			   const uint32_t asserters[I8259_PINS]);
+
 /* How many sources hold the line: not in the kernel's structure, restored beside it. */
 uint32_t vmirq_i8259_asserters(struct i8259 *pic, uint32_t pin);
 bool vmirq_i8259_set_asserters(struct i8259 *pic, uint32_t pin, uint32_t asserters);

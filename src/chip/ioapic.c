@@ -2,10 +2,7 @@
 /* Lines, delivery and EOI. */
 #include "chip/ioapic_pin.h"
 
-/* KVM's answer to a guest that ends a level without quieting its device: after so many EOIs in a row
- * that found the line high, this long is waited, so that the guest gets on. /dev/kvm 6.18: the
- * 10,000th EOI is the one that does not deliver again at once. */
-#define STORM_EOIS     10000u
+/* See STORM_EOIS. */
 #define STORM_DELAY_NS UINT64_C(10000000)
 
 /* How often a delivery that nobody accepted is tried again because somebody changed something while

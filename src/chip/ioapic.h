@@ -163,11 +163,21 @@ void vmirq_ioapic_save(struct ioapic *ioapic, struct kvm_ioapic_state *state);
 /* False, and nothing done: no IOAPIC can be in this state. */
 bool vmirq_ioapic_load(struct ioapic *ioapic, const struct kvm_ioapic_state *state);
 
-/* One pin, for those that the kernel's structure has no room for. */
 struct ioapic_pin_state {
 	uint64_t rte;
 	bool irr;
 };
+
+/* The same of all pins. A load takes the first `count` and leaves the others. */
+struct ioapic_state {
+	uint64_t base;
+	uint32_t ioregsel, id, count;
+	struct ioapic_pin_state pin[IOAPIC_MAX_PINS];
+};
+void vmirq_ioapic_save_all(struct ioapic *ioapic, struct ioapic_state *state);
+bool vmirq_ioapic_load_all(struct ioapic *ioapic, const struct ioapic_state *state);
+
+/* One pin. */
 bool vmirq_ioapic_save_pin(struct ioapic *ioapic, uint32_t pin, struct ioapic_pin_state *state);
 bool vmirq_ioapic_load_pin(struct ioapic *ioapic, uint32_t pin,
 			   const struct ioapic_pin_state *state);
@@ -176,5 +186,25 @@ bool vmirq_ioapic_load_pin(struct ioapic *ioapic, uint32_t pin,
  * that is high and that the loaded state did not know so rises. */
 uint32_t vmirq_ioapic_asserters(struct ioapic *ioapic, uint32_t pin);
 bool vmirq_ioapic_set_asserters(struct ioapic *ioapic, uint32_t pin, uint32_t asserters);
+
+/*
+ * All there is, but for the asserters, the RTC's holders and who waits for a retry: ioapic_image.c. To
+ * put it sends nothing and calls nothing but `changed`: the IOAPIC goes on where the other stood.
+ */
+struct ioapic_image {
+	uint64_t base;
+	uint32_t ioregsel, id, endless_ticks, count;
+	struct ioapic_pin_image {
+		uint64_t rte;
+		uint32_t eois;
+		uint8_t irr, delivered;
+		uint8_t reserved[2];
+	} pin[IOAPIC_MAX_PINS];
+};
+void vmirq_ioapic_get_image(struct ioapic *ioapic, struct ioapic_image *image);
+bool vmirq_ioapic_image_valid(const struct ioapic *ioapic, const struct ioapic_image *image);
+/* A valid one; `asserters` of each pin. */
+void vmirq_ioapic_put_image(struct ioapic *ioapic, const struct ioapic_image *image,
+			    const uint32_t *asserters);
 
 #endif

@@ -2,7 +2,6 @@
 /* Creation, reset, and what of it the kernel's struct kvm_ioapic_state holds. */
 #include "chip/ioapic_pin.h"
 
-#define ID_MAX	    0xfu
 #define KERNEL_PINS KVM_IOAPIC_NUM_PINS
 
 static void collect_vectors(const struct ioapic *a, uint64_t vectors[4])
@@ -33,17 +32,6 @@ void vmirq_ioapic_vectors(const struct ioapic *a, uint64_t vectors[4])
 		vectors[w] = atomic_load_explicit(&a->level_vectors[w], memory_order_relaxed);
 }
 
-static bool base_valid(uint64_t base)
-{
-	return base % IOAPIC_MMIO_SIZE == 0;
-}
-
-/* What no write can bring about: a write to edge clears Remote-IRR. */
-static bool rte_valid(uint64_t rte)
-{
-	return (rte & RTE_LEVEL) || !(rte & RTE_REMOTE_IRR);
-}
-
 static void put_pin(struct ioapic *a, uint32_t n, uint64_t rte, bool irr)
 {
 	struct ioapic_pin *p = &a->config.pins[n];
@@ -71,7 +59,8 @@ bool vmirq_ioapic_init(struct ioapic *a, const struct ioapic_config *config)
 {
 	if (config->count < IOAPIC_MIN_PINS || config->count > IOAPIC_MAX_PINS ||
 	    (config->version != IOAPIC_VERSION_82093 && config->version != IOAPIC_VERSION_EOI) ||
-	    config->id > ID_MAX || !base_valid(config->base) || !config->calls.deliver)
+	    config->id > IOAPIC_ID_MAX || !ioapic_base_valid(config->base) ||
+	    !config->calls.deliver)
 		return false;
 	a->config = *config;
 	a->episodes = 0;
@@ -99,7 +88,8 @@ bool vmirq_ioapic_validate(const struct ioapic *a)
 	ioapic_lock(a);
 	collect_vectors(a, vectors);
 	vmirq_ioapic_vectors(a, published);
-	good = a->id <= ID_MAX && a->ioregsel <= ioapic_select_bits(a) && base_valid(a->base);
+	good = a->id <= IOAPIC_ID_MAX && a->ioregsel <= ioapic_select_bits(a) &&
+	       ioapic_base_valid(a->base);
 	for (uint32_t w = 0; w < 4; w++)
 		good = good && vectors[w] == published[w];
 	for (uint32_t n = 0; n < a->config.count; n++)
@@ -115,19 +105,35 @@ static bool shown_irr(const struct ioapic_pin *p)
 	return p->irr && !p->delivered;
 }
 
-void vmirq_ioapic_save(struct ioapic *a, struct kvm_ioapic_state *state)
+void vmirq_ioapic_save_all(struct ioapic *a, struct ioapic_state *state)
 {
 	ioapic_lock(a);
+	state->base = a->base;
+	state->ioregsel = a->ioregsel;
+	state->id = a->id;
+	state->count = a->config.count;
+	for (uint32_t n = 0; n < a->config.count; n++)
+		state->pin[n] = (struct ioapic_pin_state){
+			.rte = a->config.pins[n].rte,
+			.irr = shown_irr(&a->config.pins[n]),
+		};
+	ioapic_unlock(a);
+}
+
+void vmirq_ioapic_save(struct ioapic *a, struct kvm_ioapic_state *state)
+{
+	struct ioapic_state all = { .count = 0 };
+
+	vmirq_ioapic_save_all(a, &all);
 	*state = (struct kvm_ioapic_state){
-		.base_address = a->base,
-		.ioregsel = a->ioregsel,
-		.id = a->id,
+		.base_address = all.base,
+		.ioregsel = all.ioregsel,
+		.id = all.id,
 	};
 	for (uint32_t n = 0; n < KERNEL_PINS; n++) {
-		state->redirtbl[n].bits = a->config.pins[n].rte;
-		state->irr |= shown_irr(&a->config.pins[n]) ? bit32(n) : 0;
+		state->redirtbl[n].bits = all.pin[n].rte;
+		state->irr |= all.pin[n].irr ? bit32(n) : 0;
 	}
-	ioapic_unlock(a);
 }
 
 /* What is loaded as pending is sent, as the kernel does it: an edge, or a level without Remote-IRR. */
@@ -149,31 +155,53 @@ static void restore_ticks(struct ioapic *a)
 		vmirq_ioapic_restore_tick(a, i);
 }
 
-bool vmirq_ioapic_load(struct ioapic *a, const struct kvm_ioapic_state *state)
+static bool state_valid(const struct ioapic *a, const struct ioapic_state *state)
 {
-	if (state->id > ID_MAX || state->ioregsel > ioapic_select_bits(a) ||
-	    !base_valid(state->base_address) || state->irr >> KERNEL_PINS)
+	if (state->id > IOAPIC_ID_MAX || state->ioregsel > ioapic_select_bits(a) ||
+	    !ioapic_base_valid(state->base) || state->count > a->config.count)
 		return false;
-	for (uint32_t n = 0; n < KERNEL_PINS; n++)
-		if (!rte_valid(state->redirtbl[n].bits))
+	for (uint32_t n = 0; n < state->count; n++)
+		if (!rte_valid(state->pin[n].rte))
 			return false;
+	return true;
+}
+
+bool vmirq_ioapic_load_all(struct ioapic *a, const struct ioapic_state *state)
+{
+	if (!state_valid(a, state))
+		return false;
 	ioapic_lock(a);
-	atomic_store_explicit(&a->base, state->base_address, memory_order_relaxed);
+	atomic_store_explicit(&a->base, state->base, memory_order_relaxed);
 	a->ioregsel = state->ioregsel;
 	a->id = (uint8_t)state->id;
 	rtc_tick_clear(&a->rtc);
-	for (uint32_t n = 0; n < KERNEL_PINS; n++)
-		put_pin(a, n, state->redirtbl[n].bits, state->irr & bit32(n));
+	for (uint32_t n = 0; n < state->count; n++)
+		put_pin(a, n, state->pin[n].rte, state->pin[n].irr);
 	vmirq_ioapic_update_vectors(a);
 	ioapic_unlock(a);
-	for (uint32_t n = 0; n < KERNEL_PINS; n++)
+	for (uint32_t n = 0; n < state->count; n++)
 		ioapic_tell_changed(a, n);
 	ioapic_lock(a);
-	for (uint32_t n = 0; n < KERNEL_PINS; n++)
+	for (uint32_t n = 0; n < state->count; n++)
 		serve_loaded(a, n);
 	ioapic_unlock(a);
 	restore_ticks(a);
 	return true;
+}
+
+bool vmirq_ioapic_load(struct ioapic *a, const struct kvm_ioapic_state *state)
+{
+	struct ioapic_state all = {
+		.base = state->base_address,
+		.ioregsel = state->ioregsel,
+		.id = state->id,
+		.count = KERNEL_PINS,
+	};
+
+	for (uint32_t n = 0; n < KERNEL_PINS; n++)
+		all.pin[n] = (struct ioapic_pin_state){ .rte = state->redirtbl[n].bits,
+							.irr = state->irr & bit32(n) };
+	return !(state->irr >> KERNEL_PINS) && vmirq_ioapic_load_all(a, &all);
 }
 
 bool vmirq_ioapic_save_pin(struct ioapic *a, uint32_t pin, struct ioapic_pin_state *state)

@@ -279,7 +279,7 @@ void vmirq_lapic_init(struct lapic *l, struct chip *chip, uint32_t index, uint32
 }
 
 /* Reserved: bits 7:0, 9, and above a 52-bit address; and x2APIC needs the enable bit (11.12.5). */
-static bool base_possible(uint64_t value)
+bool vmirq_lapic_base_possible(uint64_t value)
 {
 	return !(value & UINT64_C(0xfff00000000002ff)) && (value & BASE_MODE) != APIC_BASE_X2APIC;
 }
@@ -315,7 +315,7 @@ bool vmirq_lapic_set_base(struct lapic *l, uint64_t value)
 	uint64_t old = lapic_base(l) & BASE_MODE, new = value &BASE_MODE;
 
 	/* x2APIC is entered from xAPIC only, and left by disabling. */
-	if (!base_possible(value) || (old == BASE_MODE && new == APIC_BASE_ENABLED) ||
+	if (!vmirq_lapic_base_possible(value) || (old == BASE_MODE && new == APIC_BASE_ENABLED) ||
 	    (!(old & APIC_BASE_ENABLED) && new == BASE_MODE))
 		return false;
 	put_base(l, value);
@@ -324,7 +324,7 @@ bool vmirq_lapic_set_base(struct lapic *l, uint64_t value)
 
 bool vmirq_lapic_load_base(struct lapic *l, uint64_t value)
 {
-	if (!base_possible(value))
+	if (!vmirq_lapic_base_possible(value))
 		return false;
 	if ((lapic_base(l) & BASE_MODE) == BASE_MODE && (value & BASE_MODE) == APIC_BASE_ENABLED)
 		lapic_put(l, LAPIC_ID, l->initial_id << 24);

@@ -76,6 +76,8 @@ uint32_t vmirq_lapic_version(const struct lapic *l);
 uint32_t vmirq_lapic_lvt_bits(uint32_t reg);
 /* IA32_APIC_BASE, from any mode to any but the one there is not. */
 bool vmirq_lapic_load_base(struct lapic *l, uint64_t value);
+/* Is there such a value at all? */
+bool vmirq_lapic_base_possible(uint64_t value);
 
 /* Tell the destination map how this APIC is addressed now. */
 void vmirq_lapic_update_map(struct lapic *l);

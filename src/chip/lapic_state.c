@@ -19,11 +19,12 @@ void vmirq_lapic_save(struct lapic *l, uint32_t *words)
 		words[LAPIC_ID / 4] = l->initial_id << 24;
 }
 
-static bool valid(const struct lapic *l, const uint32_t *words)
+bool vmirq_lapic_words_valid(const struct lapic *l, uint64_t base, const uint32_t *words)
 {
+	const uint64_t x2apic = APIC_BASE_ENABLED | APIC_BASE_X2APIC;
 	uint32_t id = words[LAPIC_ID / 4];
 
-	if (!lapic_x2apic(l))
+	if ((base & x2apic) != x2apic)
 		return true;
 	return l->chip->format.ids_32bit ? id == l->initial_id : id >> 24 == (l->initial_id & 0xff);
 }
@@ -57,7 +58,7 @@ bool vmirq_lapic_load(struct lapic *l, const uint32_t *words)
 {
 	uint64_t tsc_deadline;
 
-	if (!valid(l, words))
+	if (!vmirq_lapic_words_valid(l, lapic_base(l), words))
 		return false;
 	tsc_deadline = l->timer.tsc_deadline;
 	vmirq_lapic_drop(l);

@@ -153,6 +153,28 @@ void vmirq_lapic_timer_load(struct lapic *l, uint32_t current)
 	set_deadline(l, after(now(l), left));
 }
 
+bool vmirq_lapic_timer_can_have(uint32_t lvt, uint32_t initial, uint64_t left)
+{
+	/* A count that was stretched may exceed the initial one; none exceeds its register. */
+	return left == TIMER_NEVER || (mode_of(lvt) != TSC_DEADLINE && initial &&
+				       left <= (uint64_t)UINT32_MAX * 128 * NS_PER_BUS_CYCLE);
+}
+
+void vmirq_lapic_timer_put(struct lapic *l, uint64_t left)
+{
+	stop(l);
+	if (left == TIMER_NEVER)
+		return;
+	l->timer.period = full_period(l);
+	set_deadline(l, after(now(l), left));
+}
+
+uint64_t vmirq_lapic_timer_left(const struct lapic *l)
+{
+	return !l->timer.period || lapic_timer_deadline(&l->timer) == TIMER_NEVER ? TIMER_NEVER
+										  : remaining(l);
+}
+
 static uint64_t tsc_to_ns(uint64_t ticks, uint32_t khz)
 {
 	uint64_t ms = ticks / khz;

@@ -43,6 +43,11 @@ uint64_t vmirq_lapic_timer_tsc_deadline(const struct lapic *l);
 /* A loaded state: count on from `current`, of TMICT. */
 void vmirq_lapic_timer_load(struct lapic *l, uint32_t current);
 
+/* Exactly: so much of the present count is left, in ns; TIMER_NEVER: it does not count. */
+bool vmirq_lapic_timer_can_have(uint32_t lvt, uint32_t initial, uint64_t left);
+void vmirq_lapic_timer_put(struct lapic *l, uint64_t left);
+uint64_t vmirq_lapic_timer_left(const struct lapic *l);
+
 /* The clock may have reached the deadline: post what is due to this vCPU itself. Bounded, however far
  * the clock has gone. */
 void vmirq_lapic_timer_run(struct lapic *l);

@@ -106,6 +106,9 @@ void vmirq_pit_unmasked(struct pit *pit);
 void vmirq_pit_save(struct pit *pit, struct kvm_pit_state2 *state, struct pit_extra *extra);
 bool vmirq_pit_load(struct pit *pit, const struct kvm_pit_state2 *state,
 		    const struct pit_extra *extra);
+/* Would it load? */
+bool vmirq_pit_loadable(struct pit *pit, const struct kvm_pit_state2 *state,
+			const struct pit_extra *extra);
 
 /* A check of what must always hold; the tests, fuzzers and debug builds call it. */
 bool vmirq_pit_validate(struct pit *pit);

@@ -181,33 +181,54 @@ static void start_all(struct pit *next)
 	}
 }
 
-bool vmirq_pit_load(struct pit *pit, const struct kvm_pit_state2 *state,
-		    const struct pit_extra *extra)
+/* What it would be; the lock is held. */
+static bool make_next(const struct pit *pit, const struct kvm_pit_state2 *state,
+		      const struct pit_extra *extra, struct pit *next)
 {
-	struct pit next;
 	bool valid = !(state->flags & ~FLAGS_KNOWN);
 
 	for (unsigned int i = 0; i < sizeof(state->reserved) / sizeof(state->reserved[0]); i++)
 		valid = valid && !state->reserved[i];
+	*next = *pit;
+	vmirq_pit_advance(next, next->host.now(next->host.opaque));
+	next->due = 0;
+	next->speaker = state->flags & KVM_PIT_FLAGS_SPEAKER_DATA_ON;
+	next->hpet_legacy = state->flags & KVM_PIT_FLAGS_HPET_LEGACY;
+	next->pending = 0;
+	for (unsigned int i = 0; i < PIT_CHANNELS && valid; i++)
+		valid = load_channel(&next->channel[i], &state->channels[i], i == 2);
+	if (valid && extra)
+		valid = load_extra(next, extra);
+	else if (valid)
+		start_all(next);
+	return valid;
+}
+
+bool vmirq_pit_load(struct pit *pit, const struct kvm_pit_state2 *state,
+		    const struct pit_extra *extra)
+{
+	struct pit next;
+	bool valid;
 
 	pit->host.lock(pit->mutex);
-	next = *pit;
-	vmirq_pit_advance(&next, next.host.now(next.host.opaque));
-	next.due = 0;
-	next.speaker = state->flags & KVM_PIT_FLAGS_SPEAKER_DATA_ON;
-	next.hpet_legacy = state->flags & KVM_PIT_FLAGS_HPET_LEGACY;
-	next.pending = 0;
-	for (unsigned int i = 0; i < PIT_CHANNELS && valid; i++)
-		valid = load_channel(&next.channel[i], &state->channels[i], i == 2);
-	if (valid && extra)
-		valid = load_extra(&next, extra);
-	else if (valid)
-		start_all(&next);
+	valid = make_next(pit, state, extra, &next);
 	if (valid)
 		*pit = next;
 	pit->host.unlock(pit->mutex);
 	if (valid)
 		vmirq_pit_announce(pit, (struct pit_outcome){ .moved = true });
+	return valid;
+}
+
+bool vmirq_pit_loadable(struct pit *pit, const struct kvm_pit_state2 *state,
+			const struct pit_extra *extra)
+{
+	struct pit next;
+	bool valid;
+
+	pit->host.lock(pit->mutex);
+	valid = make_next(pit, state, extra, &next);
+	pit->host.unlock(pit->mutex);
 	return valid;
 }
 

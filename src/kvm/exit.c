@@ -76,7 +76,8 @@ int vmirq_kvm_do_exit(struct vmirq_vcpu *vcpu)
 	case KVM_EXIT_IOAPIC_EOI:
 		/* split: the kernel's local APIC has ended a level of our IOAPICs'. */
 		if (vcpu->chip->eoi)
-			vcpu->chip->eoi(vcpu->chip->eoi_opaque, vcpu->kvm_run->eoi.vector, true);
+			vcpu->chip->eoi(vcpu->chip->eoi_opaque, vcpu->index,
+					vcpu->kvm_run->eoi.vector, true);
 		return 0;
 	case KVM_EXIT_HLT:
 		vcpu->kvm_halted = true;

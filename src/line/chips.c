@@ -169,24 +169,29 @@ static int add_ioapic(struct line_domain *lines, const struct vmirq_ioapic_confi
 	io->lines = lines;
 	io->number = lines->ioapics;
 	pthread_mutex_init(&io->mutex, NULL);
-	if (!vmirq_ioapic_init(&io->ioapic, &(struct ioapic_config){
-						    .host = lines->vm->chip->host,
-						    .mutex = &io->mutex,
-						    .calls = { .opaque = io,
-							       .deliver = ioapic_deliver,
-							       .ack = ioapic_ack,
-							       .mask_changed = ioapic_mask_changed,
-							       .holds = ioapic_holds,
-							       .throttled = ioapic_throttled },
-						    .pins = io->pin,
-						    .count = config->pins,
-						    .rtc_pin = io->number ? IOAPIC_NO_PIN : RTC_PIN,
-						    .vcpus = lines->vm->chip->vcpus,
-						    .base = config->base,
-						    .id = (uint8_t)io->number,
-						    .version = (uint8_t)config->version,
-						    .format = lines->vm->chip->format,
-					    })) {
+	if (!vmirq_ioapic_init(
+		    &io->ioapic,
+		    &(struct ioapic_config){
+			    .host = lines->vm->chip->host,
+			    .mutex = &io->mutex,
+			    .calls = { .opaque = io,
+				       .deliver = ioapic_deliver,
+				       .ack = ioapic_ack,
+				       .mask_changed = ioapic_mask_changed,
+				       .holds = ioapic_holds,
+				       .throttled = ioapic_throttled },
+			    .pins = io->pin,
+			    .count = config->pins,
+			    /* Who has taken its
+						     * tick only our own local
+						     * APICs tell. */
+			    .rtc_pin = io->number || lines->vm->irqchip ? IOAPIC_NO_PIN : RTC_PIN,
+			    .vcpus = lines->vm->chip->vcpus,
+			    .base = config->base,
+			    .id = (uint8_t)io->number,
+			    .version = (uint8_t)config->version,
+			    .format = lines->vm->chip->format,
+		    })) {
 		pthread_mutex_destroy(&io->mutex);
 		free(io);
 		return -EINVAL;

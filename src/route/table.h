@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/counts.h"
@@ -175,6 +176,16 @@ uint32_t vmirq_route_describe(const struct route *route, uint32_t gsi,
 /* What the kernel is to have of it: in split, only messages. */
 struct kernel_route vmirq_route_for_kernel(const struct irqchip *irqchip, const struct route *route,
 					   uint32_t gsi);
+/* whole_table.c: a new table, checked and with its slots in place. vmirq_route_set_all() in two steps:
+ * without an irqchip in the kernel errors come from the first only. */
+struct route_new_table {
+	size_t n, room;
+	struct route_change *change;
+};
+int vmirq_route_prepare_all(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *entries,
+			    size_t n, struct route_new_table **out);
+int vmirq_route_put_all(struct vmirq_vm *vm, const struct route_new_table *table);
+void vmirq_route_free_new_table(struct route_new_table *table);
 
 /* This GSI became free: vmirq_gsi_alloc() looks from here again. */
 void vmirq_route_lower_hint(struct route_table *table, uint32_t gsi);

@@ -18,13 +18,7 @@ static int by_gsi(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-/* A new table, checked and with its slots in place. */
-struct new_table {
-	size_t n, room;
-	struct route_change *change;
-};
-
-static int append(struct new_table *table, struct route_slot *slot, const struct route *route)
+static int append(struct route_new_table *table, struct route_slot *slot, const struct route *route)
 {
 	if (table->n == table->room) {
 		size_t room = table->room ? 2 * table->room : 64;
@@ -40,7 +34,7 @@ static int append(struct new_table *table, struct route_slot *slot, const struct
 }
 
 static int check_table(struct vmirq_vm *vm, const struct kvm_irq_routing_entry **sorted, size_t n,
-		       struct new_table *table)
+		       struct route_new_table *table)
 {
 	for (size_t i = 0, end; i < n; i = end) {
 		struct kvm_irq_routing_entry same[ENTRIES_PER_GSI];
@@ -67,7 +61,7 @@ static int check_table(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *
 }
 
 /* What is not named loses its route. Both are in the order of GSIs. */
-static int clear_others(struct route_table *routes, struct new_table *table)
+static int clear_others(struct route_table *routes, struct route_new_table *table)
 {
 	const struct route none = { .kind = ROUTE_NONE };
 	size_t named = table->n, next = 0;
@@ -86,30 +80,60 @@ static int clear_others(struct route_table *routes, struct new_table *table)
 	return 0;
 }
 
-int vmirq_route_set_all(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *entries, size_t n)
+int vmirq_route_prepare_all(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *entries,
+			    size_t n, struct route_new_table **out)
 {
 	const struct kvm_irq_routing_entry **sorted;
-	struct new_table table = { .n = 0 };
-	int error = 0;
+	struct route_new_table *table;
+	int error = -ENOMEM;
 
 	/* More than every GSI can have cannot be valid. */
-	if (!vm || (n && !entries) || n > (size_t)vm->routes->max_gsis * ENTRIES_PER_GSI)
+	if ((n && !entries) || n > (size_t)vm->routes->max_gsis * ENTRIES_PER_GSI)
+		return -EINVAL;
+	sorted = malloc((n + 1) * sizeof(*sorted));
+	table = calloc(1, sizeof(*table));
+	if (sorted && table) {
+		for (size_t i = 0; i < n; i++)
+			sorted[i] = &entries[i];
+		qsort(sorted, n, sizeof(*sorted), by_gsi);
+		error = check_table(vm, sorted, n, table);
+		if (!error)
+			error = clear_others(vm->routes, table);
+	}
+	free(sorted);
+	if (error)
+		vmirq_route_free_new_table(table);
+	else
+		*out = table;
+	return error;
+}
+
+int vmirq_route_put_all(struct vmirq_vm *vm, const struct route_new_table *table)
+{
+	return table->n ? vmirq_route_make_changes(vm, table->change, table->n) : 0;
+}
+
+void vmirq_route_free_new_table(struct route_new_table *table)
+{
+	if (table)
+		free(table->change);
+	free(table);
+}
+
+int vmirq_route_set_all(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *entries, size_t n)
+{
+	struct route_new_table *table;
+	int error;
+
+	if (!vm)
 		return -EINVAL;
 	if (vmirq_route_in_transaction(vm->routes))
 		return -EBUSY;
-	sorted = malloc((n + 1) * sizeof(*sorted));
-	if (!sorted)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		sorted[i] = &entries[i];
-	qsort(sorted, n, sizeof(*sorted), by_gsi);
-	error = check_table(vm, sorted, n, &table);
-	if (!error)
-		error = clear_others(vm->routes, &table);
-	if (!error && table.n)
-		error = vmirq_route_make_changes(vm, table.change, table.n);
-	free(sorted);
-	free(table.change);
+	error = vmirq_route_prepare_all(vm, entries, n, &table);
+	if (error)
+		return error;
+	error = vmirq_route_put_all(vm, table);
+	vmirq_route_free_new_table(table);
 	return error;
 }
 

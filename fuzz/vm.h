@@ -38,6 +38,7 @@ enum vm_op {
 	OP_SAVE_LOAD_CHIPS,
 	OP_QUIESCE,
 	OP_STORM, /* pin: as if its level had had many EOIs in a row */
+	OP_SAVE_LOAD_VM,
 	VM_OPS,
 };
 

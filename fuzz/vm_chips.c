@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <vmirq/state.h>
+
 #include "base/vm.h"
 #include "check.h"
 #include "chip/ioapic_pin.h"
@@ -11,7 +13,8 @@
 
 #define ROOM 16u
 /* EOIs in a row that find the line high: a few short of too many. */
-#define LONG 9998u
+#define LONG	 9998u
+#define BLOB_MAX 65536
 
 static uint64_t ioapic_base(const struct world *w)
 {
@@ -197,6 +200,19 @@ static void storm(struct world *w)
 		pin->eois = LONG;
 }
 
+/* A VM's own blob: nothing changes that is in one, and the books stay good. */
+static void save_load_vm(struct world *w)
+{
+	static uint8_t saved[BLOB_MAX], again[BLOB_MAX];
+	struct vmirq_vm *vm = w->machine.vm;
+	int64_t size = vmirq_vm_save(vm, saved, sizeof(saved));
+
+	check(size > 0 && size <= BLOB_MAX);
+	check(!vmirq_vm_load(vm, saved, (size_t)size));
+	check(vmirq_vm_save(vm, again, sizeof(again)) == size);
+	check(!memcmp(saved, again, (size_t)size));
+}
+
 bool chips_step(struct world *w, enum vm_op op)
 {
 	switch (op) {
@@ -230,6 +246,9 @@ bool chips_step(struct world *w, enum vm_op op)
 	case OP_SAVE_LOAD_CHIPS:
 		set_irqchip(w, false);
 		set_pit2(w, false);
+		return true;
+	case OP_SAVE_LOAD_VM:
+		save_load_vm(w);
 		return true;
 	case OP_STORM:
 		storm(w);

@@ -136,6 +136,10 @@ def vm():
             pic, ('OP_LINE', 9, high), ('OP_SAVE_LOAD_CHIPS',),
             ('OP_SET_IRQCHIP', 2, 1, w(24), d(0x59)), ('OP_SET_IRQCHIP', 0, 1, w(1), d(0x02)),
             ('OP_SET_PIT2', 1, w(0), d(0)), ('OP_VM_DUE',), take],
+        'saved-and-loaded-whole': [
+            pic, ('OP_IOAPIC_RTE', 10, d(level | 0x51), 0), ('OP_LINE', 10, high),
+            ('OP_PIT_PROGRAM', 4, w(100)), ('OP_SAVE_LOAD_VM',), take, ('OP_VM_DUE',),
+            ('OP_NEXT', 0), ('OP_SAVE_LOAD_VM',), ('OP_LINE', 10, 0), take],
         'reset-with-all-under-way': [
             pic, ('OP_IOAPIC_RTE', 10, d(level | 0x51), 0), ('OP_LINE', 10, high),
             ('OP_PIT_PROGRAM', 4, w(100)), ('OP_CLOCK', ns(10 ** 8)), ('OP_EXPIRE',),

@@ -33,7 +33,7 @@
 #define IOAPIC_MMIO_SIZE     0x100u
 #define IOAPIC_VERSION_82093 0x11u
 #define IOAPIC_VERSION_EOI   0x20u
-/* For ioapic_config.rtc_pin: no pin reports lost ticks. */
+/* For ioapic_config.rtc_pin: no pin reports lost ticks. Also where deliver cannot note who gets them. */
 #define IOAPIC_NO_PIN UINT32_MAX
 /* For vmirq_ioapic_eoi(): every local APIC. */
 #define IOAPIC_ANY_VCPU UINT32_MAX

@@ -44,6 +44,7 @@ static int allocate(struct kernel_table *t)
 	size_t n = (size_t)t->config.limit + 1;
 
 	t->slot = calloc(n, sizeof(*t->slot));
+	/* Pointers are what is wanted. NOLINTNEXTLINE(bugprone-sizeof-expression) */
 	t->staged = calloc(n, sizeof(*t->staged));
 	t->changed = calloc(n, sizeof(*t->changed));
 	t->flat = calloc(1, sizeof(*t->flat) +
@@ -114,7 +115,7 @@ static bool same_entry(const struct kvm_irq_routing_entry *a, const struct kvm_i
 		       a->u.msi.data == b->u.msi.data &&
 		       (!(a->flags & KVM_MSI_VALID_DEVID) || a->u.msi.devid == b->u.msi.devid);
 	default:
-		return memcmp(&a->u, &b->u, sizeof(a->u)) == 0;
+		return memcmp(a->u.pad, b->u.pad, sizeof(a->u.pad)) == 0;
 	}
 }
 

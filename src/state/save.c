@@ -12,7 +12,6 @@
 #include "state/blob.h"
 #include "vcpu/vcpu.h"
 
-#define ENTRIES_PER_GSI 3
 
 /* What does not fit is counted and dropped. */
 struct writer {

@@ -161,7 +161,7 @@ static int boot_image(const struct boot_options *options, const struct file *fil
 		      const char *cmdline)
 {
 	const struct boot_config config = {
-		.irqchip = options->irqchip == BOOT_WHERE_KVM ? BOOT_KVM : BOOT_SOFT,
+		.irqchip = options->irqchip,
 		.vcpus = options->vcpus,
 		.memory = options->memory_mib * MIB,
 		.output = STDOUT_FILENO,
@@ -184,7 +184,7 @@ static int boot_image(const struct boot_options *options, const struct file *fil
 enum exit_code command_boot(int argc, char **argv)
 {
 	struct boot_options options = {
-		.irqchip = BOOT_WHERE_SOFT,
+		.irqchip = VMIRQ_IRQCHIP_SOFT,
 		.vcpus = 1,
 		.memory_mib = 128,
 		.timeout_s = 60,
@@ -200,10 +200,6 @@ enum exit_code command_boot(int argc, char **argv)
 		return fflush(stdout) ? EXIT_FAILED : EXIT_OK;
 	}
 	ret = read_image(options.image[0], &file);
-	if (ret == EXIT_OK && options.irqchip == BOOT_WHERE_SPLIT) {
-		fputs("vmirq boot: --irqchip split: libvmirq cannot do that yet\n", stderr);
-		ret = EXIT_LACKING;
-	}
 	if (ret == EXIT_OK) {
 		cmdline = make_cmdline(options.image);
 		ret = cmdline ? (enum exit_code)boot_image(&options, &file, cmdline) : EXIT_FAILED;

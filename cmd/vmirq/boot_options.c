@@ -41,14 +41,14 @@ static enum exit_code parse_number(const char *option, const char *value, uint32
 static enum exit_code set_irqchip(struct boot_options *options, const char *name, const char *value)
 {
 	static const char *const names[] = {
-		[BOOT_WHERE_SOFT] = "soft",
-		[BOOT_WHERE_SPLIT] = "split",
-		[BOOT_WHERE_KVM] = "kvm",
+		[VMIRQ_IRQCHIP_SOFT] = "soft",
+		[VMIRQ_IRQCHIP_SPLIT] = "split",
+		[VMIRQ_IRQCHIP_KVM] = "kvm",
 	};
 
 	for (unsigned int i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (strcmp(value, names[i]) == 0) {
-			options->irqchip = (enum boot_where)i;
+			options->irqchip = (enum vmirq_irqchip)i;
 			return EXIT_OK;
 		}
 	}
@@ -139,7 +139,7 @@ void boot_help(void)
 	      "\n"
 	      "  --irqchip WHAT  where the interrupt controllers are. soft: all here, in user space\n"
 	      "                  (default); kvm: all in the kernel; split: the local APICs in the\n"
-	      "                  kernel, the rest here (not there yet)\n"
+	      "                  kernel, the rest here\n"
 	      "  --vcpus N       1 to 64 (default 1)\n"
 	      "  --mem MIB       2 to 3072 (default 128)\n"
 	      "  --timeout S     give up after S seconds and say where each vCPU is (default 60)\n"

@@ -8,12 +8,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <vmirq/vm.h>
+
 #include "command.h"
 
-enum boot_where { BOOT_WHERE_SOFT, BOOT_WHERE_SPLIT, BOOT_WHERE_KVM };
-
 struct boot_options {
-	enum boot_where irqchip;
+	enum vmirq_irqchip irqchip;
 	uint32_t vcpus;
 	uint32_t memory_mib;
 	uint32_t timeout_s;

@@ -234,6 +234,7 @@ static void add_pit(struct line_domain *lines, bool discard)
 			       .deadline_changed = pit_deadline_changed,
 		       });
 	lines->has_pit = true;
+	lines->pit_reinjects = !discard;
 }
 
 /* The kernel has made them. */

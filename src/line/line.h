@@ -55,6 +55,7 @@ struct line_domain {
 	struct line_ioapic *ioapic[MAX_IOAPICS];
 	uint32_t ioapics;
 	bool has_pic, has_pit;
+	bool pit_reinjects;
 	struct i8259 pic;
 	struct pit pit;
 	pthread_mutex_t pic_mutex, pit_mutex;

@@ -76,6 +76,7 @@ int vmirq_notifier_add(struct vmirq_vm *vm, const struct vmirq_notifier_config *
 	/* Release: who sees the count finds the list. */
 	atomic_fetch_add_explicit(&vm->lines->notifier_count, 1, memory_order_release);
 	pthread_mutex_unlock(&vm->lines->notifier_mutex);
+	vmirq_line_commit_ioapics(vm->lines);
 	*out = n;
 	return 0;
 }

@@ -4,6 +4,9 @@
  * kernel's routing table, under the GSIs that were set aside for pins (SEMANTICS 3). So each level RTE is
  * put there *before* the guest's write of it takes effect: the line may be high, and the EOI soon. After
  * the write what the RTE says is put there again, in case that two vCPUs wrote its halves at once.
+ *
+ * These messages are never sent by the kernel, so an edge can be put there as a level, too: that is how
+ * its EOI is heard of where somebody wants to be told (notifiers, and the PIT for what it owes).
  */
 #include "base/vm.h"
 #include "line/line.h"
@@ -22,15 +25,20 @@ static uint32_t gsi_of(const struct line_domain *lines, const struct line_ioapic
 	return gsi;
 }
 
-/* An edge needs no EOI. */
-static struct kernel_route route_of(const struct line_domain *lines, uint32_t gsi,
-				    const struct interrupt *irq)
+static bool edges_are_acked(struct line_domain *lines)
 {
-	struct kernel_route route = { .gsi = gsi, .n = irq->level };
+	return lines->pit_reinjects ||
+	       atomic_load_explicit(&lines->notifier_count, memory_order_relaxed);
+}
+
+static struct kernel_route route_of(struct line_domain *lines, uint32_t gsi, struct interrupt irq)
+{
+	struct kernel_route route = { .gsi = gsi, .n = irq.level || edges_are_acked(lines) };
 	struct msi_message msg;
 
-	if (irq->level) {
-		vmirq_msi_encode(irq, lines->vm->chip->format, &msg);
+	if (route.n) {
+		irq.level = true;
+		vmirq_msi_encode(&irq, lines->vm->chip->format, &msg);
 		route.entry[0].gsi = gsi;
 		route.entry[0].type = KVM_IRQ_ROUTING_MSI;
 		route.entry[0].u.msi.address_lo = msg.address_lo;
@@ -46,7 +54,7 @@ static void commit_pin(struct line_domain *lines, const struct line_ioapic *io, 
 		       const struct interrupt *irq)
 {
 	struct irqchip *irqchip = lines->vm->irqchip;
-	struct kernel_route route = route_of(lines, gsi_of(lines, io, pin), irq);
+	struct kernel_route route = route_of(lines, gsi_of(lines, io, pin), *irq);
 
 	irqchip->ops->commit_pins(irqchip, &route, 1);
 }

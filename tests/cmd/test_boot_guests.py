@@ -17,7 +17,7 @@ IMAGES = pathlib.Path(sys.argv[3])
 PASS = 33
 SECONDS = 25
 
-# The guest; numbers of vCPUs; why it is not run on the kernel's irqchip, and not under QEMU's TCG.
+# The guest; numbers of vCPUs; why it is not run with the kernel's local APICs, and not under QEMU's TCG.
 GUESTS = [
     ('hello', (1, 2, 4), None, None),
     ('smp', (1, 2, 4), None, None),
@@ -47,7 +47,7 @@ def command_for(name, vcpus):
                 '-device', 'isa-debug-exit,iobase=0xf4,iosize=0x4',
                 '-kernel', image, '-append', 'qemu']
     return [VMIRQ, 'boot', '--irqchip', WHERE, '--vcpus', str(vcpus), '--timeout',
-            str(SECONDS - 5), image] + (['kvm'] if WHERE == 'kvm' else [])
+            str(SECONDS - 5), image] + (['kvm'] if WHERE != 'soft' else [])
 
 
 def run(name, vcpus):
@@ -65,7 +65,7 @@ def run(name, vcpus):
 
 def case_for(name, vcpus, not_kvm, not_qemu):
     counts = vcpus if WHERE == 'soft' else vcpus[-1:]
-    reason = {'kvm': not_kvm, 'qemu': not_qemu}.get(WHERE)
+    reason = {'kvm': not_kvm, 'split': not_kvm, 'qemu': not_qemu}.get(WHERE)
 
     def case():
         if reason:

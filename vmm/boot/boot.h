@@ -11,18 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <vmirq/vm.h>
 
 struct boot;
-
-enum boot_irqchip {
-	BOOT_SOFT,
-	BOOT_KVM,
-};
 
 #define BOOT_VCPUS_MAX 64
 
 struct boot_config {
-	enum boot_irqchip irqchip;
+	enum vmirq_irqchip irqchip;
 	uint32_t vcpus;	   /* 1..BOOT_VCPUS_MAX */
 	size_t memory;	   /* bytes; see multiboot.h */
 	int output;	   /* of the serial port */

@@ -6,6 +6,7 @@
  * a BIOS has no handler for any.
  */
 #include <string.h>
+#include <vmirq/state.h>
 
 #include "boot_internal.h"
 
@@ -31,40 +32,40 @@ static void put(struct kvm_lapic_state *state, uint32_t offset, uint32_t value)
 static int set_lapic(struct boot_vcpu *v)
 {
 	struct kvm_lapic_state state;
-	int error = v->boot->chips->get_lapic(v, &state);
+	int error = vmirq_vcpu_get_lapic(v->vcpu, &state);
 
 	if (error)
 		return error;
 	put(&state, APIC_SVR, SVR_ENABLED);
 	put(&state, APIC_LVT_LINT0, LVT_LEVEL_EXTINT);
 	put(&state, APIC_LVT_LINT1, LVT_LEVEL_NMI);
-	return v->boot->chips->set_lapic(v, &state);
+	return vmirq_vcpu_set_lapic(v->vcpu, &state);
 }
 
 static int set_pic(struct boot *boot, uint32_t chip, uint8_t vector, uint8_t mask)
 {
 	struct kvm_irqchip state = { .chip_id = chip };
-	int error = boot->chips->get_irqchip(boot, &state);
+	int error = vmirq_vm_get_irqchip(boot->vm, &state);
 
 	if (error)
 		return error;
 	state.chip.pic.irq_base = vector;
 	state.chip.pic.imr = mask;
 	state.chip.pic.init4 = 1; /* ICW4 was given: 8086 mode */
-	return boot->chips->set_irqchip(boot, &state);
+	return vmirq_vm_set_irqchip(boot->vm, &state);
 }
 
 static int set_pit(struct boot *boot)
 {
 	struct kvm_pit_state2 state;
-	int error = boot->chips->get_pit(boot, &state);
+	int error = vmirq_vm_get_pit2(boot->vm, &state);
 
 	if (error)
 		return error;
 	state.channels[0].mode = PIT_MODE_RATE;
 	state.channels[0].rw_mode = 3; /* low byte, then high byte */
 	state.channels[0].count = 0x10000;
-	return boot->chips->set_pit(boot, &state);
+	return vmirq_vm_set_pit2(boot->vm, &state);
 }
 
 int boot_firmware(struct boot *boot)

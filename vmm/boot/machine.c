@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+#include <vmirq/kvm_run.h>
+#include <vmirq/vcpu.h>
 
 #include "boot_internal.h"
 #include "pc/pc.h"
@@ -44,14 +46,14 @@ static void testdev_line(void *opaque, uint32_t gsi, bool level)
 {
 	struct boot *boot = opaque;
 
-	boot->chips->line(boot, 0, gsi, level);
+	boot_line(boot, 0, gsi, level);
 }
 
 static void serial_line(void *opaque, uint32_t gsi, bool level)
 {
 	struct boot *boot = opaque;
 
-	boot->chips->line(boot, 1, gsi, level);
+	boot_line(boot, 1, gsi, level);
 }
 
 static void debug_exit(void *opaque, int status)
@@ -115,7 +117,7 @@ static int open_vcpu(struct boot_vcpu *v, const char **why)
 	if (error)
 		return error;
 	*why = "the vCPU cannot be made";
-	return v->boot->chips->vcpu_open(v);
+	return boot_chips_vcpu_open(v);
 }
 
 static int open_devices(struct boot *boot, const char **why)
@@ -152,7 +154,7 @@ static int open_machine(struct boot *boot, const char **why)
 		error = open_kvm(boot, why);
 	if (!error)
 		error = open_vm(boot, why);
-	return error ? error : boot->chips->open(boot, why);
+	return error ? error : boot_chips_open(boot, why);
 }
 
 int boot_create(const struct boot_config *config, struct boot **out, const char **why)
@@ -166,7 +168,6 @@ int boot_create(const struct boot_config *config, struct boot **out, const char 
 	if (!boot)
 		return -ENOMEM;
 	boot->config = *config;
-	boot->chips = config->irqchip == BOOT_KVM ? &boot_chips_kvm : &boot_chips_soft;
 	boot->kvm_fd = boot->vm_fd = -1;
 	pthread_mutex_init(&boot->end_lock, NULL);
 	pthread_condattr_init(&attr);
@@ -194,19 +195,17 @@ int boot_create(const struct boot_config *config, struct boot **out, const char 
 static void *vcpu_thread(void *opaque)
 {
 	struct boot_vcpu *v = opaque;
-	const struct boot_chips *chips = v->boot->chips;
-	int error = chips->bind(v);
+	int error = vmirq_vcpu_bind_thread(v->vcpu);
 
 	if (!error) {
 		do {
-			error = chips->run(v);
+			error = vmirq_kvm_run(v->vcpu);
 		} while (error == -EINTR || (error == 0 && boot_exit(v)));
-		chips->unbind(v);
+		vmirq_vcpu_unbind_thread(v->vcpu);
 	}
 	if (error && error != -ECANCELED)
 		boot_end_with(v->boot, BOOT_DIED, 0, "vCPU %u: KVM_RUN failed with errno %d",
 			      v->index, -error);
-	atomic_store_explicit(&v->done, true, memory_order_release);
 	return NULL;
 }
 
@@ -230,7 +229,7 @@ static int start_threads(struct boot *boot)
 
 static void stop_threads(struct boot *boot)
 {
-	boot->chips->stop(boot);
+	boot_chips_stop(boot);
 	for (uint32_t i = 0; i < boot->config.vcpus; i++)
 		if (boot->vcpus[i].has_thread)
 			pthread_join(boot->vcpus[i].thread, NULL);
@@ -251,7 +250,7 @@ static void wait_for_end(struct boot *boot, uint32_t seconds)
 
 int boot_run(struct boot *boot, uint32_t seconds, enum boot_end *end, int *status, const char **why)
 {
-	int error = boot->chips->start(boot);
+	int error = boot_chips_start(boot);
 
 	*why = "the vCPUs' threads cannot be started";
 	if (!error)
@@ -279,7 +278,7 @@ void boot_destroy(struct boot *boot)
 {
 	if (!boot)
 		return;
-	boot->chips->close(boot);
+	boot_chips_close(boot);
 	pc_destroy(boot->pc);
 	for (uint32_t i = 0; i < boot->config.vcpus; i++)
 		close_vcpu(&boot->vcpus[i]);

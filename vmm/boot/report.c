@@ -4,6 +4,7 @@
 #include <linux/kvm.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <vmirq/state.h>
 
 #include "boot_internal.h"
 
@@ -25,7 +26,7 @@ static const char *mode_of(struct boot_vcpu *v)
 {
 	struct kvm_mp_state state;
 
-	if (v->boot->chips->get_mp_state(v, &state))
+	if (vmirq_vcpu_get_mp_state(v->vcpu, &state))
 		return "in an unknown state";
 	switch (state.mp_state) {
 	case KVM_MP_STATE_RUNNABLE:
@@ -91,14 +92,13 @@ static void print_vcpu(struct boot_vcpu *v, FILE *to)
 	fprintf(to, "  vCPU %u: %s", v->index, mode_of(v));
 	print_registers(v, to);
 	print_events(v, to);
-	if (!v->boot->chips->get_lapic(v, &state)) {
+	if (!vmirq_vcpu_get_lapic(v->vcpu, &state)) {
 		print_vectors(&state, APIC_IRR, "IRR", to);
 		print_vectors(&state, APIC_ISR, "ISR", to);
 		fprintf(to, ", TPR %#x, SVR %#x", get(&state, APIC_TPR), get(&state, APIC_SVR));
 	}
 	fputc('\n', to);
-	if (v->boot->chips->report)
-		v->boot->chips->report(v, to);
+	boot_chips_report(v, to);
 }
 
 static void print_pic(struct boot *boot, uint32_t chip, const char *name, FILE *to)
@@ -106,7 +106,7 @@ static void print_pic(struct boot *boot, uint32_t chip, const char *name, FILE *
 	struct kvm_irqchip state = { .chip_id = chip };
 	const struct kvm_pic_state *pic = &state.chip.pic;
 
-	if (!boot->chips->get_irqchip(boot, &state))
+	if (!vmirq_vm_get_irqchip(boot->vm, &state))
 		fprintf(to, "  8259 %s: IRR %#x, ISR %#x, IMR %#x\n", name, pic->irr, pic->isr,
 			pic->imr);
 }
@@ -117,7 +117,7 @@ static void print_ioapic(struct boot *boot, FILE *to)
 	struct kvm_irqchip state = { .chip_id = KVM_IRQCHIP_IOAPIC };
 	const struct kvm_ioapic_state *ioapic = &state.chip.ioapic;
 
-	if (boot->chips->get_irqchip(boot, &state))
+	if (vmirq_vm_get_irqchip(boot->vm, &state))
 		return;
 	fprintf(to, "  IOAPIC: IRR %#x", ioapic->irr);
 	for (uint32_t pin = 0; pin < KVM_IOAPIC_NUM_PINS; pin++)

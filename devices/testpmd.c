@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,6 +161,13 @@ int testpmd_death_fd(const struct testpmd *testpmd)
 	return testpmd->child.death_fd;
 }
 
+void testpmd_hold(struct testpmd *testpmd, bool hold)
+{
+	/* Until it is reaped its pid is nobody else's. */
+	if (!testpmd->child.dead)
+		kill(testpmd->child.pid, hold ? SIGSTOP : SIGCONT);
+}
+
 void testpmd_kill(struct testpmd *testpmd)
 {
 	child_kill(&testpmd->child);
@@ -169,6 +177,8 @@ void testpmd_stop(struct testpmd *testpmd)
 {
 	if (!testpmd)
 		return;
+	/* One that is held would not see the SIGTERM. */
+	testpmd_hold(testpmd, false);
 	child_stop(&testpmd->child);
 	remove_files(testpmd);
 	free(testpmd);

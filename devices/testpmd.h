@@ -10,6 +10,7 @@
 #ifndef DEVICES_TESTPMD_H
 #define DEVICES_TESTPMD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -35,6 +36,9 @@ const char *testpmd_last_words(struct testpmd *testpmd, char *buf, size_t size);
 pid_t testpmd_pid(const struct testpmd *testpmd);
 /* Readable once it is dead (for an event loop; read nothing from it); -1 = not known. */
 int testpmd_death_fd(const struct testpmd *testpmd);
+
+/* Hold it (SIGSTOP), so that it costs no CPU, and let it go on. A held one answers no message. */
+void testpmd_hold(struct testpmd *testpmd, bool hold);
 
 /* SIGKILL and reap: when it returns, it does nothing any more. */
 void testpmd_kill(struct testpmd *testpmd);

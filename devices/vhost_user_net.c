@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -28,8 +29,11 @@ struct vhost_user_net {
 	int kick[QUEUES];
 	int call[QUEUES];
 	bool started;
-	bool broken;
-	/* Guest physical address of the first buffer. */
+	/* What ended it, or 0. */
+	int error;
+	bool (*check)(const void *packet, size_t size);
+	/* The first buffer, and where the guest sees it. */
+	char *memory;
 	uint64_t buffers;
 	uint64_t packets;
 	uint64_t bytes;
@@ -71,6 +75,8 @@ static int lay_out(struct vhost_user_net *net, const struct vhost_user_net_confi
 	char *memory = (char *)config->memory + config->gpa;
 	int ret = 0;
 
+	net->check = config->check;
+	net->memory = memory + QUEUES * queue_bytes();
 	net->buffers = config->gpa + QUEUES * queue_bytes();
 	for (int i = 0; i < QUEUES && !ret; i++)
 		ret = virtqueue_init(&net->vq[i], VHOST_USER_NET_BUFFERS,
@@ -180,6 +186,21 @@ int vhost_user_net_start(struct vhost_user_net *net)
 	return ret ? ret : kick(net);
 }
 
+static int check(struct vhost_user_net *net, const struct virtqueue_used *used)
+{
+	char *buffer = net->memory + (size_t)used->token * BUFFER_SIZE;
+
+	if (used->written < NET_HEADER)
+		return -EPROTO;
+	if (!net->check)
+		return 0;
+	if (!net->check(buffer + NET_HEADER, used->written - NET_HEADER))
+		return -EBADMSG;
+	/* So that what is left of this packet cannot pass for the next. */
+	memset(buffer, 0xa5, used->written);
+	return 0;
+}
+
 /* One packet: 1, 0 = none, or -errno. */
 static int take(struct vhost_user_net *net)
 {
@@ -188,30 +209,44 @@ static int take(struct vhost_user_net *net)
 
 	if (ret <= 0)
 		return ret;
-	if (used.written < NET_HEADER)
-		return -EPROTO;
+	ret = check(net, &used);
+	if (ret)
+		return ret;
 	net->packets++;
 	net->bytes += used.written - NET_HEADER;
 	ret = add_buffer(net, used.token);
 	return ret ? ret : 1;
 }
 
-int vhost_user_net_poll(struct vhost_user_net *net)
+int vhost_user_net_take(struct vhost_user_net *net, uint32_t max)
 {
-	int n = 0, ret = net->broken ? -EPROTO : 1;
+	uint32_t n = 0;
+	int ret = net->error ? net->error : 1;
 
-	/* Bounded, since it may fill buffers as fast as they are given back. */
-	while (ret == 1 && n < VHOST_USER_NET_BUFFERS) {
+	while (ret == 1 && n < max) {
 		ret = take(net);
 		n += ret == 1;
 	}
 	if (ret < 0) {
-		net->broken = true;
+		net->error = ret;
 		return ret;
 	}
 	if (n)
 		ret = kick(net);
-	return ret < 0 ? ret : n;
+	return ret < 0 ? ret : (int)n;
+}
+
+int vhost_user_net_poll(struct vhost_user_net *net)
+{
+	/* Bounded, since it may fill buffers as fast as they are given back. */
+	return vhost_user_net_take(net, VHOST_USER_NET_BUFFERS);
+}
+
+int vhost_user_net_waiting(const struct vhost_user_net *net)
+{
+	int n = virtqueue_ready(&net->vq[RECEIVE]);
+
+	return net->error ? net->error : n;
 }
 
 uint64_t vhost_user_net_packets(const struct vhost_user_net *net)

@@ -14,6 +14,7 @@
 #ifndef DEVICES_VHOST_USER_NET_H
 #define DEVICES_VHOST_USER_NET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,9 @@ struct vhost_user_net_config {
 	/* Guest physical address of vhost_user_net_bytes() for queues and buffers; 4 KiB aligned.
 	 * */
 	uint64_t gpa;
+	/* Optional: looks at a packet, without its virtio header, before its buffer is wiped and given
+	 * back. False: it is not what it should be. The device may still be writing to it. */
+	bool (*check)(const void *packet, size_t size);
 };
 
 /* Bytes of guest memory wanted. */
@@ -51,8 +55,17 @@ int vhost_user_net_call_fd(const struct vhost_user_net *net);
 int vhost_user_net_start(struct vhost_user_net *net);
 
 /* Take what has come, at most one full ring of it, and give the buffers back: how many packets.
- * -EPROTO: the ring says what cannot be; the device is good for _close() from then. */
+ * -EPROTO: the ring says what cannot be; -EBADMSG: so says config.check of a packet; the device is good
+ * for _close() from then. */
 int vhost_user_net_poll(struct vhost_user_net *net);
+
+/* The same, but at most `max` packets: a device whose buffers are all full then signals once for a
+ * `max` of 1. */
+int vhost_user_net_take(struct vhost_user_net *net, uint32_t max);
+
+/* How many packets wait to be taken: with all of VHOST_USER_NET_BUFFERS the device can send no more.
+ * -EPROTO. */
+int vhost_user_net_waiting(const struct vhost_user_net *net);
 
 /* All packets taken so far, and their bytes without the virtio header. */
 uint64_t vhost_user_net_packets(const struct vhost_user_net *net);

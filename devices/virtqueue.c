@@ -125,18 +125,23 @@ static void free_chain(struct virtqueue *vq, uint16_t head)
 	vq->entry[head].count = 0;
 }
 
-int virtqueue_take(struct virtqueue *vq, struct virtqueue_used *out)
+int virtqueue_ready(const struct virtqueue *vq)
 {
 	/* Pairs with the device's store of the index after the element and the data (2.7.14). */
 	uint16_t index = __atomic_load_n(&vq->used[RING_INDEX], __ATOMIC_ACQUIRE);
 	uint16_t ready = (uint16_t)(index - vq->used_index);
+
+	return ready > vq->outstanding ? -EPROTO : ready;
+}
+
+int virtqueue_take(struct virtqueue *vq, struct virtqueue_used *out)
+{
 	const uint16_t *element;
 	uint32_t id, written;
+	int ready = virtqueue_ready(vq);
 
-	if (ready == 0)
-		return 0;
-	if (ready > vq->outstanding)
-		return -EPROTO;
+	if (ready <= 0)
+		return ready;
 	element = &vq->used[RING_FIRST + (vq->used_index & (vq->size - 1)) * USED_ELEMENT];
 	/* Read once each: the device may change them between a check and the use. */
 	id = __atomic_load_n((const uint32_t *)(const void *)element, __ATOMIC_RELAXED);

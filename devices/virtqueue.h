@@ -70,4 +70,7 @@ int virtqueue_add(struct virtqueue *vq, const struct virtqueue_segment *segments
  * says what cannot be; the queue is unusable from then. */
 int virtqueue_take(struct virtqueue *vq, struct virtqueue_used *out);
 
+/* How many there are to take. -EPROTO: more than are outstanding. */
+int virtqueue_ready(const struct virtqueue *vq);
+
 #endif

@@ -114,6 +114,7 @@ static void add_source(struct source *source)
 	if (source->kind->counts_itself)
 		differ(a, a->own, a->raised);
 	differ(a, a->verdict[VMIRQ_DELIVERED], posted);
+	a->lost += source->missing;
 	a->merged = a->merged < a->verdict[VMIRQ_DELIVERED] ? a->merged
 							    : a->verdict[VMIRQ_DELIVERED];
 	a->verdict[VMIRQ_DELIVERED] -= a->merged;

@@ -30,7 +30,9 @@ static int raise_next(struct source *source)
 	int ret = source->kind->raise(source, &source->lane[n % source->lanes]);
 
 	if (!ret)
-		atomic_store_explicit(&source->raised, n + 1, memory_order_relaxed);
+		atomic_store_explicit(&source->raised,
+				      source->kind->raised ? source->kind->raised(source) : n + 1,
+				      memory_order_relaxed);
 	return ret;
 }
 
@@ -72,12 +74,19 @@ static int raise_paced(struct source *source)
 	return ret == -ETIMEDOUT ? no_handler(source, lane) : ret;
 }
 
+static void rest(struct source *source, bool rests)
+{
+	if (source->kind->rest)
+		source->kind->rest(source, rests);
+}
+
 static int paced(struct source *source, uint64_t raises, uint64_t limit_ns)
 {
 	uint64_t start = now_ns();
 	int ret = 0;
 
 	enter(source, SOURCE_PACED);
+	rest(source, false);
 	for (uint64_t i = 0; i < raises && !ret; i++) {
 		if (run_stops(source->run))
 			return -ECANCELED;
@@ -93,6 +102,7 @@ static int storm(struct source *source)
 	int ret = 0;
 
 	enter(source, SOURCE_STORM);
+	rest(source, false);
 	while (raised_so_far(source) < source->count && !ret) {
 		if (run_stops(source->run))
 			return -ECANCELED;
@@ -113,6 +123,7 @@ static int sample_and_storm(struct source *source)
 	enter(source, SOURCE_WAITING);
 	pthread_mutex_lock(&run->turn);
 	ret = paced(source, raises < SAMPLE_RAISES ? raises : SAMPLE_RAISES, SAMPLE_NS);
+	rest(source, true);
 	pthread_mutex_unlock(&run->turn);
 
 	enter(source, SOURCE_WAITING);
@@ -147,6 +158,7 @@ void *source_main(void *opaque)
 	settle(source);
 	ret = source->run->options->paced ? paced(source, source->count, 0)
 					  : sample_and_storm(source);
+	rest(source, false);
 	if (source->kind->finish) {
 		int error = source->kind->finish(source);
 
@@ -155,6 +167,8 @@ void *source_main(void *opaque)
 	if (ret && ret != -ECANCELED)
 		source_fail(source, ret, "%s", strerror(-ret));
 	settle(source);
+	if (source->kind->missing)
+		source->missing = source->kind->missing(source);
 	/* Release: pairs with main's acquire; the error and the counts are there. */
 	atomic_store_explicit(&source->phase, SOURCE_DONE, memory_order_release);
 	return NULL;

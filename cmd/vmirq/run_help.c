@@ -21,7 +21,8 @@ void run_help(void)
 		       source_kinds[i]->arg ? source_kinds[i]->arg : "",
 		       source_kinds[i]->arg ? "]" : "", source_kinds[i]->what);
 	fputs("  --count N            raises of each source, to 10^12 (default 20000; vhost-user-blk:\n"
-	      "                       requests, at most 20000)\n"
+	      "                       requests, at most 20000; vhost-user-net: signals,\n"
+	      "                       at most 100000)\n"
 	      "  --cpu WHAT           kvm; threads: C handlers stand for the guest, no /dev/kvm\n"
 	      "                       needed; auto: kvm where /dev/kvm opens, else threads (default)\n"
 	      "  --irqchip soft       where the interrupt controller is: in this process (default)\n"

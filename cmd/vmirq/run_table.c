@@ -61,10 +61,10 @@ static void print_remarks(const struct source *source, FILE *out)
 	if (!source->kind->counts_itself)
 		fprintf(out,
 			"  %s: %" PRIu64
-			" requests, %s. The device decides how often it signals\n    (once at "
-			"start-up); its own count cannot be seen from outside.\n",
+			" %s. The device decides how often it signals\n    (it may once "
+			"at start-up); its own count cannot be seen from outside.\n",
 			source->name, requests,
-			requests ? "all data as in the image" : "nothing read");
+			requests ? source->kind->requests : "requests, nothing read");
 	if (source->note[0])
 		fprintf(out, "  %s: %s\n", source->name, source->note);
 	if (source->error[0])

@@ -11,10 +11,7 @@
 
 /* A new kind is a new line here. */
 const struct source_kind *const source_kinds[] = {
-	&source_call,
-	&source_eventfd,
-	&source_msi,
-	&source_vhost_user_blk,
+	&source_call, &source_eventfd, &source_msi, &source_vhost_user_blk, &source_vhost_user_net,
 };
 const uint32_t source_kind_count = sizeof(source_kinds) / sizeof(source_kinds[0]);
 

@@ -65,6 +65,8 @@ struct source_kind {
 	uint32_t lanes_max;
 	/* It knows itself how often it has raised. */
 	bool counts_itself;
+	/* Else: what its requests are, for the remark behind their number. */
+	const char *requests;
 
 	/* Optional. Before anything starts: EXIT_OK, or EXIT_USAGE (the argument cannot work) or
 	 * EXIT_LACKING (the machine) with a line in why. */
@@ -77,8 +79,16 @@ struct source_kind {
 	/* Optional. The handler has run: 1 if that ends the last raise, 0 to wait for it to run
 	 * again, -errno after source_fail(). */
 	int (*handled)(struct source *source);
+	/* Optional. How many were raised so far, where raise() does not make it one more. */
+	uint64_t (*raised)(struct source *source);
+	/* Optional. It is not its turn, or it is again; it begins with `rest`. What is raised already
+	 * may still come. */
+	void (*rest)(struct source *source, bool rest);
 	/* Optional. Nothing is to be raised any more: complete and stop what may still signal. */
 	int (*finish)(struct source *source);
+	/* Optional, after finish(), when all that was raised has come to rest: how many interrupts the
+	 * device's state shows to be missing; they are lost. */
+	uint64_t (*missing)(struct source *source);
 	/* Optional, at times while waiting. -errno after source_fail(): it cannot raise any more. */
 	int (*alive)(struct source *source);
 	/* Main, after the thread has ended. */
@@ -116,6 +126,8 @@ struct source {
 	void *private;
 	/* Completed and checked; kinds that do not count signals themselves. Read by main. */
 	_Atomic uint64_t requests;
+	/* What kind->missing() said. */
+	uint64_t missing;
 	/* A remark for the output, "" = none. */
 	char note[160];
 	/* Why it ended early, "" = it did not. Main reads it after the thread has ended. */
@@ -131,6 +143,7 @@ struct source {
 extern const struct source_kind *const source_kinds[];
 extern const uint32_t source_kind_count;
 extern const struct source_kind source_call, source_eventfd, source_msi, source_vhost_user_blk;
+extern const struct source_kind source_vhost_user_net;
 
 const struct source_kind *source_kind_find(const char *name, size_t len);
 

@@ -240,6 +240,7 @@ const struct source_kind source_vhost_user_blk = {
 	.what = "a disk image served by a real qemu-storage-daemon, its reads compared",
 	.count_max = COUNT_MAX,
 	.lanes_max = 1,
+	.requests = "requests, all data as in the image",
 	.check = blk_check,
 	.open = blk_open,
 	.raise = blk_raise,

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """What the tests of the command share: run it bounded, check the laws of its account."""
 import json
+import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 
 VMIRQ = sys.argv[1]
@@ -20,9 +22,55 @@ def vmirq(*args, seconds=30, **how):
                           stderr=subprocess.PIPE, text=True, timeout=seconds, check=False, **how)
 
 
-def start(*args):
+def start(*args, **how):
     return subprocess.Popen([VMIRQ, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True)
+                            stderr=subprocess.PIPE, text=True, **how)
+
+
+def children_of(pid):
+    found = []
+    for path in pathlib.Path('/proc').glob('[0-9]*/stat'):
+        try:
+            name, rest = path.read_text().split(' (', 1)[1].rsplit(') ', 1)
+        except OSError:
+            continue
+        if int(rest.split()[1]) == pid:
+            found.append((int(path.parent.name), name))
+    return found
+
+
+def child_of(process, begins):
+    """The pid of the child whose program's name begins so, once it is there."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and process.poll() is None:
+        for pid, name in children_of(process.pid):
+            if name.startswith(begins):
+                return pid
+        time.sleep(0.01)
+    raise AssertionError(f'no {begins} was started')
+
+
+def gone(pid):
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            state = pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(') ', 1)[1][0]
+        except OSError:
+            return True
+        if state == 'Z':
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def ended(process, seconds=20):
+    try:
+        out, err = process.communicate(timeout=seconds)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    return process.returncode, out, err
 
 
 def has_one_line(text):

@@ -2,60 +2,18 @@
 """Runs that do not end well: killed daemon, Ctrl-C, time-out. None hangs, each account holds."""
 import json
 import os
-import pathlib
 import shutil
 import signal
 import sys
 import time
 
-from harness import Skip, check_account, main, start, vmirq
+from harness import Skip, check_account, child_of, ended, gone, main, start, vmirq
 
 LONG = ('run', '--cpu', 'threads', '--count', '1000000000', '--json', '-')
 
 
-def children_of(pid):
-    found = []
-    for path in pathlib.Path('/proc').glob('[0-9]*/stat'):
-        try:
-            name, rest = path.read_text().split(' (', 1)[1].rsplit(') ', 1)
-        except OSError:
-            continue
-        if int(rest.split()[1]) == pid:
-            found.append((int(path.parent.name), name))
-    return found
-
-
 def daemon_of(process):
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and process.poll() is None:
-        for pid, name in children_of(process.pid):
-            if name.startswith('qemu-storage'):
-                return pid
-        time.sleep(0.01)
-    raise AssertionError('no daemon was started')
-
-
-def gone(pid):
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            state = pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(') ', 1)[1][0]
-        except OSError:
-            return True
-        if state == 'Z':
-            return True
-        time.sleep(0.01)
-    return False
-
-
-def ended(process, seconds=20):
-    try:
-        out, err = process.communicate(timeout=seconds)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
-    return process.returncode, out, err
+    return child_of(process, 'qemu-storage')
 
 
 def needs_the_daemon():

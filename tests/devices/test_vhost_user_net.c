@@ -39,6 +39,7 @@ static struct vhost_user_net *net;
 /* Where the receive queue has its rings: the same arithmetic, on memory of our own. */
 static struct virtqueue shape;
 static uint16_t used_index;
+static bool (*checks)(const void *packet, size_t size);
 
 static int64_t now_ms(void)
 {
@@ -74,6 +75,7 @@ static int open_on(int socket, int timeout_ms)
 		.memory = memory,
 		.memory_size = MEMORY,
 		.gpa = GPA,
+		.check = checks,
 	};
 
 	net = NULL;
@@ -163,6 +165,55 @@ static void a_full_ring_is_taken_at_once(void **state)
 		use(i, 2048);
 	assert_int_equal(vhost_user_net_poll(net), BUFFERS);
 	assert_int_equal(vhost_user_net_poll(net), 0);
+}
+
+static void as_many_are_taken_as_was_asked(void **state)
+{
+	(void)state;
+	assert_int_equal(vhost_user_net_waiting(net), 0);
+	for (uint16_t i = 0; i < 3; i++)
+		use(i, 64);
+	assert_int_equal(vhost_user_net_waiting(net), 3);
+	assert_int_equal(vhost_user_net_take(net, 1), 1);
+	assert_int_equal(vhost_user_net_waiting(net), 2);
+	assert_int_equal(available(), BUFFERS + 1);
+	assert_int_equal(vhost_user_net_take(net, 5), 2);
+	used_index = (uint16_t)(used_index + BUFFERS);
+	use(0, 64);
+	assert_int_equal(vhost_user_net_waiting(net), -EPROTO);
+}
+
+static bool begins_with_p(const void *packet, size_t size)
+{
+	return size == 60 && *(const char *)packet == 'p';
+}
+
+static int open_checking(void **state)
+{
+	checks = begins_with_p;
+	return open_device(state);
+}
+
+static int close_checking(void **state)
+{
+	checks = NULL;
+	return close_device(state);
+}
+
+/* Each buffer is wiped, so that one packet does not pass for two. */
+static void a_packet_that_is_not_what_it_should_be_is_caught(void **state)
+{
+	char *buffers = memory + GPA + vhost_user_net_bytes() - BUFFERS * 2048;
+
+	(void)state;
+	buffers[3 * 2048 + 12] = 'p';
+	use(3, 12 + 60);
+	assert_int_equal(vhost_user_net_poll(net), 1);
+	use(3, 12 + 60);
+	assert_int_equal(vhost_user_net_poll(net), -EBADMSG);
+	assert_int_equal(vhost_user_net_poll(net), -EBADMSG);
+	assert_int_equal(vhost_user_net_waiting(net), -EBADMSG);
+	assert_int_equal(vhost_user_net_packets(net), 1);
 }
 
 static void expect_broken(void)
@@ -410,6 +461,28 @@ static void killed_in_mid_storm_it_says_so(void **state)
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
 
+static void held_it_is_silent_and_let_go_it_goes_on(void **state)
+{
+	struct testpmd *testpmd = start();
+	struct storm storm = { 0 };
+
+	(void)state;
+	assert_int_equal(vhost_user_net_start(net), 0);
+	assert_int_equal(weather(&storm, 100), 0);
+	testpmd_hold(testpmd, true);
+	weather(&storm, 100);
+	storm.signals = 0;
+	assert_int_equal(weather(&storm, 100), 0);
+	assert_int_equal(storm.signals, 0);
+	testpmd_hold(testpmd, false);
+	for (int i = 0; i < 100 && !storm.signals; i++)
+		assert_int_equal(weather(&storm, 100), 0);
+	assert_true(storm.signals > 0);
+	testpmd_hold(testpmd, true);
+	vhost_user_net_close(net);
+	testpmd_stop(testpmd);
+}
+
 /* It may be anywhere in its start; and whether it listens to SIGTERM there is its own affair. */
 static void stopped_while_it_starts_it_leaves_nothing(void **state)
 {
@@ -436,6 +509,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		DEVICE(packets_are_counted_and_buffers_come_back),
 		DEVICE(a_full_ring_is_taken_at_once),
+		DEVICE(as_many_are_taken_as_was_asked),
+		cmocka_unit_test_setup_teardown(a_packet_that_is_not_what_it_should_be_is_caught,
+						open_checking, close_checking),
 		DEVICE(a_buffer_that_is_none_is_caught),
 		DEVICE(more_used_than_was_given_is_caught),
 		DEVICE(a_packet_longer_than_its_buffer_is_caught),
@@ -447,6 +523,7 @@ int main(void)
 		cmocka_unit_test(a_missing_program_is_enoent),
 		REAL(a_second_of_storm),
 		REAL(killed_in_mid_storm_it_says_so),
+		REAL(held_it_is_silent_and_let_go_it_goes_on),
 		REAL(stopped_while_it_starts_it_leaves_nothing),
 	};
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "child.h"
@@ -14,6 +15,7 @@
 
 #define PROGRAM	    "dpdk-testpmd"
 #define SOCKET_NAME "net.sock"
+#define NICE	    10
 
 struct testpmd {
 	struct child child;
@@ -86,7 +88,11 @@ static int spawn(struct testpmd *testpmd)
 	snprintf(vdev, sizeof(vdev), "net_vhost0,iface=%s", testpmd->server.address.sun_path);
 	/* Where systemd would tell it to put its run-time files. */
 	snprintf(run_time, sizeof(run_time), "RUNTIME_DIRECTORY=%s", testpmd->server.directory);
-	return child_start(&testpmd->child, PROGRAM, argv, run_time, -1);
+	ret = child_start(&testpmd->child, PROGRAM, argv, run_time, -1);
+	/* Before it has threads, which inherit it. Whoever takes the packets needs a CPU, too. */
+	if (!ret)
+		setpriority(PRIO_PROCESS, (id_t)testpmd->child.pid, NICE);
+	return ret;
 }
 
 static void remove_files(struct testpmd *testpmd)

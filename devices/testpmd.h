@@ -3,7 +3,7 @@
  * Starts a dpdk-testpmd that sends packets as fast as the other side takes them, over vhost-user: a
  * storm of interrupts for vhost_user_net.h. As child.h says of its life.
  *
- * It keeps one CPU busy from the moment it runs until it is stopped. It uses 64 MiB of ordinary
+ * It keeps one CPU busy from the moment it runs until it is stopped or held, at nice 10. It uses 64 MiB of ordinary
  * memory and no device, hugepage or privilege, and leaves no files: of DPDK's own it gets none, but
  * for an empty directory, which is removed with that of its socket once somebody is connected.
  */

@@ -204,6 +204,11 @@ int e1000_read_icr(struct e1000 *e1000, uint32_t *causes)
 	return e1000_bar0_read(e1000, E1000_ICR, 4, causes);
 }
 
+int e1000_causes(struct e1000 *e1000, uint32_t *causes)
+{
+	return e1000_bar0_read(e1000, E1000_ICS, 4, causes);
+}
+
 static bool within_bar0(uint32_t offset, uint32_t size)
 {
 	return size <= 4 && offset < E1000_BAR0_SIZE && offset + size <= E1000_BAR0_SIZE;

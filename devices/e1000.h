@@ -64,6 +64,9 @@ int e1000_raise(struct e1000 *e1000);
 /* Read ICR: which causes there were; they are cleared and the line goes down. */
 int e1000_read_icr(struct e1000 *e1000, uint32_t *causes);
 
+/* The same, but nothing is cleared: QEMU keeps a copy in ICS. */
+int e1000_causes(struct e1000 *e1000, uint32_t *causes);
+
 /* A guest's own access to BAR0, for a VMM. -EINVAL: beyond it, or not 1, 2 or 4 bytes, aligned. */
 int e1000_bar0_read(struct e1000 *e1000, uint32_t offset, uint32_t size, uint32_t *value);
 int e1000_bar0_write(struct e1000 *e1000, uint32_t offset, uint32_t size, uint32_t value);

@@ -48,6 +48,8 @@ struct vhost_user_blk {
 	/* Ours: the device could change the header in guest memory. */
 	uint64_t sector[VHOST_USER_BLK_REQUESTS_MAX];
 	uint64_t busy;
+	int (*kick_fn)(void *opaque);
+	void *opaque;
 };
 
 static uint16_t queue_size(uint32_t requests)
@@ -144,6 +146,8 @@ int vhost_user_blk_open(const struct vhost_user_blk_config *config, struct vhost
 	blk->requests = config->requests;
 	blk->sectors = config->sectors;
 	blk->gpa = config->gpa;
+	blk->kick_fn = config->kick;
+	blk->opaque = config->opaque;
 	blk->memory = (char *)config->memory + config->gpa;
 	blk->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	blk->call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -180,6 +184,23 @@ int vhost_user_blk_call_fd(const struct vhost_user_blk *blk)
 	return blk->call;
 }
 
+int vhost_user_blk_kick_fd(const struct vhost_user_blk *blk)
+{
+	return blk->kick;
+}
+
+void vhost_user_blk_layout(const struct vhost_user_blk *blk, struct vhost_user_blk_layout *out)
+{
+	*out = (struct vhost_user_blk_layout){
+		.ring_size = blk->vq.size,
+		.desc = blk->gpa + (uint64_t)((char *)blk->vq.desc - blk->memory),
+		.avail = blk->gpa + (uint64_t)((char *)blk->vq.avail - blk->memory),
+		.used = blk->gpa + (uint64_t)((char *)blk->vq.used - blk->memory),
+		.slots = blk->gpa + slots_offset(blk->requests),
+		.data = blk->gpa + data_offset(blk->requests),
+	};
+}
+
 uint64_t vhost_user_blk_capacity(const struct vhost_user_blk *blk)
 {
 	return blk->capacity;
@@ -190,10 +211,20 @@ uint32_t vhost_user_blk_outstanding(const struct vhost_user_blk *blk)
 	return blk->vq.outstanding;
 }
 
+static int kick(struct vhost_user_blk *blk)
+{
+	uint64_t one = 1;
+
+	if (blk->kick_fn)
+		return blk->kick_fn(blk->opaque);
+	/* EAGAIN is a counter that is full: then the device is woken already. */
+	return write(blk->kick, &one, sizeof(one)) < 0 && errno != EAGAIN ? -errno : 0;
+}
+
 int vhost_user_blk_submit(struct vhost_user_blk *blk, uint64_t sector)
 {
 	uint32_t bytes = blk->sectors * VHOST_USER_BLK_SECTOR;
-	uint64_t one = 1, slots_gpa = blk->gpa + slots_offset(blk->requests);
+	uint64_t slots_gpa = blk->gpa + slots_offset(blk->requests);
 	uint64_t data_gpa = blk->gpa + data_offset(blk->requests);
 	struct virtqueue_segment segments[BLK_SEGMENTS];
 	struct blk_slot *request;
@@ -220,10 +251,7 @@ int vhost_user_blk_submit(struct vhost_user_blk *blk, uint64_t sector)
 		return ret;
 	blk->busy |= UINT64_C(1) << slot;
 	blk->sector[slot] = sector;
-	/* EAGAIN is a counter that is full: then the device is woken already. */
-	if (write(blk->kick, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		return -errno;
-	return 0;
+	return kick(blk);
 }
 
 int vhost_user_blk_take(struct vhost_user_blk *blk, struct vhost_user_blk_done *done)

@@ -35,6 +35,21 @@ struct vhost_user_blk_config {
 	uint32_t requests;
 	/* Sectors a request reads, 1..8. */
 	uint32_t sectors;
+	/* Optional: tells the device of a request, in place of a write to its kick eventfd. -errno. */
+	int (*kick)(void *opaque);
+	void *opaque;
+};
+
+/* Where queue and buffers are, for a driver in the guest, which then is the only one: guest physical
+ * addresses. A slot of 64 bytes each, the request's header with its status byte behind, and the data
+ * of each in the same order. Rings and slots are zero. */
+struct vhost_user_blk_layout {
+	uint16_t ring_size;
+	uint64_t desc;
+	uint64_t avail;
+	uint64_t used;
+	uint64_t slots;
+	uint64_t data;
 };
 
 /* What a request brought. `data` stays until the request's slot is used again, by submit. */
@@ -54,6 +69,10 @@ void vhost_user_blk_close(struct vhost_user_blk *blk);
 
 /* Its interrupt: an eventfd, closed by vhost_user_blk_close(). */
 int vhost_user_blk_call_fd(const struct vhost_user_blk *blk);
+
+/* Its doorbell, likewise: for a driver in the guest, or config.kick. */
+int vhost_user_blk_kick_fd(const struct vhost_user_blk *blk);
+void vhost_user_blk_layout(const struct vhost_user_blk *blk, struct vhost_user_blk_layout *out);
 
 /* What the device says it has, in sectors; 0 if it cannot say. */
 uint64_t vhost_user_blk_capacity(const struct vhost_user_blk *blk);

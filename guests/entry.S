@@ -52,11 +52,52 @@ vector_stubs:
 	.set	vector, vector + 1
 	.endr
 
+/* Those of level-triggered sources, from the first vector that is not an exception. */
+	.balign	16
+	.globl	level_stubs
+level_stubs:
+	.set	vector, GUEST_FIRST_VECTOR
+	.rept	256 - GUEST_FIRST_VECTOR
+	.balign	16
+	pushq	%rax
+	movl	$vector, %eax
+	jmp	level
+	.set	vector, vector + 1
+	.endr
+
 exception:
 	movq	%rsp, %rdi
 	andq	$-16, %rsp
 	call	guest_panic
 	ud2
+
+/* What C may change is saved, and the stack aligned: the CPU has done so before it pushed five words
+ * (SDM vol. 3A 6.14.2). */
+level:
+	pushq	%rcx
+	pushq	%rdx
+	pushq	%rsi
+	pushq	%rdi
+	pushq	%r8
+	pushq	%r9
+	pushq	%r10
+	pushq	%r11
+	pushq	%rax
+	subq	$8, %rsp
+	movl	%eax, %edi
+	cld
+	call	level_handle
+	addq	$8, %rsp
+	popq	%rax
+	popq	%r11
+	popq	%r10
+	popq	%r9
+	popq	%r8
+	popq	%rdi
+	popq	%rsi
+	popq	%rdx
+	popq	%rcx
+	jmp	interrupt
 
 /* eax = vector, the guest's rax is on the stack; the base of GS is this CPU's row of counters. */
 	.balign	16

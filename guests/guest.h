@@ -4,6 +4,7 @@
 #define GUEST_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "guest_page.h"
@@ -25,12 +26,20 @@ struct exception_frame {
 };
 
 /* idt.c: CPU 0 builds the table that all of them load. */
-void idt_build(void);
+void idt_build(const struct guest_page *page);
 void idt_load(void);
 
 /* lapic.c: select by CPU 0, before the others enable theirs. */
 void lapic_select(bool x2apic);
 void lapic_enable(void);
+
+/* level.c: by CPU 0. */
+void level_open_pins(const struct guest_page *page);
+void level_handle(uint64_t vector);
+
+/* disk.c. False: no disk of this CPU had an interrupt since the last look. Else one was driven, and
+ * interrupts are on. */
+bool disks_drive(uint64_t cpu, struct guest_page *page);
 
 static inline uint64_t rdmsr(uint32_t msr)
 {
@@ -52,6 +61,11 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
 static inline void outb(uint16_t port, uint8_t value)
 {
 	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
+static inline void outl(uint16_t port, uint32_t value)
+{
+	__asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory");
 }
 
 #endif

@@ -22,7 +22,7 @@ struct table_register {
 	uint64_t base;
 } __attribute__((packed));
 
-extern const char vector_stubs[];
+extern const char vector_stubs[], level_stubs[];
 
 static _Alignas(16) struct gate idt[256];
 
@@ -37,10 +37,16 @@ static void set_gate(uint32_t vector, uint64_t handler)
 	};
 }
 
-void idt_build(void)
+void idt_build(const struct guest_page *page)
 {
 	for (uint32_t vector = 0; vector < 256; vector++)
 		set_gate(vector, (uint64_t)vector_stubs + (uint64_t)vector * STUB_SIZE);
+	for (uint32_t vector = GUEST_FIRST_VECTOR; vector < GUEST_SPURIOUS_VECTOR; vector++) {
+		if (page->level[vector].cause)
+			set_gate(vector,
+				 (uint64_t)level_stubs +
+					 (uint64_t)(vector - GUEST_FIRST_VECTOR) * STUB_SIZE);
+	}
 }
 
 void idt_load(void)

@@ -10,15 +10,23 @@ _Noreturn void guest_panic(const struct exception_frame *frame);
 /* CPU 0 has made what all CPUs use. */
 static _Atomic uint32_t tables_ready;
 
-static _Noreturn void wait_for_interrupts(bool busy)
+static _Noreturn void wait_for_interrupts(uint64_t cpu, struct guest_page *page, bool busy)
 {
-	__asm__ volatile("sti");
 	if (busy) {
-		for (;;)
+		__asm__ volatile("sti");
+		for (;;) {
+			if (atomic_load_explicit(&page->has_disk[cpu], memory_order_relaxed))
+				disks_drive(cpu, page);
 			__asm__ volatile("pause" : : : "memory");
+		}
 	}
-	for (;;)
-		__asm__ volatile("hlt" : : : "memory");
+	for (;;) {
+		/* Off, so that none comes between the look and the HLT. */
+		__asm__ volatile("cli" : : : "memory");
+		if (!atomic_load_explicit(&page->has_disk[cpu], memory_order_relaxed) ||
+		    !disks_drive(cpu, page))
+			__asm__ volatile("sti; hlt" : : : "memory");
+	}
 }
 
 void guest_main(uint64_t cpu, struct guest_page *page)
@@ -26,7 +34,7 @@ void guest_main(uint64_t cpu, struct guest_page *page)
 	/* The row of counters is also how a handler knows its CPU. */
 	wrmsr(MSR_GS_BASE, (uint64_t)page->handled[cpu]);
 	if (cpu == 0) {
-		idt_build();
+		idt_build(page);
 		lapic_select(page->flags & GUEST_X2APIC);
 		/* release: pairs with the acquire of the other CPUs below */
 		atomic_store_explicit(&tables_ready, 1, memory_order_release);
@@ -37,9 +45,11 @@ void guest_main(uint64_t cpu, struct guest_page *page)
 	if (page->magic != GUEST_PAGE_MAGIC || cpu >= page->cpus)
 		__builtin_trap(); /* a VMM of another make: reported as an exception */
 	lapic_enable();
+	if (cpu == 0)
+		level_open_pins(page);
 	/* release: pairs with the acquire in the VMM's wait for this CPU */
 	atomic_store_explicit(&page->ready[cpu], 1, memory_order_release);
-	wait_for_interrupts(page->flags & GUEST_BUSY);
+	wait_for_interrupts(cpu, page, page->flags & GUEST_BUSY);
 }
 
 _Noreturn void guest_panic(const struct exception_frame *frame)

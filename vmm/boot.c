@@ -46,6 +46,7 @@ extern const uint64_t guest_image_size;
 
 #define PAGE_SIZE	  4096ull
 #define LARGE_PAGE_SIZE	  (2ull << 20)
+#define IOAPIC_PAGE_GPA	  0xfec00000ull
 #define APIC_PAGE_GPA	  0xfee00000ull
 
 static void write_tables(struct vmm *vmm)
@@ -65,6 +66,8 @@ static void write_tables(struct vmm *vmm)
 	pdpt[3] = (GUEST_TABLES_GPA + 3 * PAGE_SIZE) | PTE_PRESENT | PTE_WRITE;
 	for (uint64_t i = 0; i < 512; i++)
 		low[i] = i * LARGE_PAGE_SIZE | PTE_PRESENT | PTE_WRITE | PTE_LARGE;
+	high[IOAPIC_PAGE_GPA / LARGE_PAGE_SIZE % 512] = IOAPIC_PAGE_GPA | PTE_PRESENT | PTE_WRITE |
+							PTE_LARGE | PTE_NO_CACHE;
 	high[APIC_PAGE_GPA / LARGE_PAGE_SIZE % 512] = APIC_PAGE_GPA | PTE_PRESENT | PTE_WRITE |
 						      PTE_LARGE | PTE_NO_CACHE;
 }

@@ -73,6 +73,26 @@ static bool port_io(struct vmm_vcpu *v)
 	}
 }
 
+static void mmio(struct vmm_vcpu *v)
+{
+	struct kvm_run *run = v->run;
+	struct vmm *vmm = v->vmm;
+	/* acquire: pairs with the release in vmm_add_mmio() */
+	uint32_t n = atomic_load_explicit(&vmm->mmios, memory_order_acquire);
+
+	if (!run->mmio.is_write)
+		memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
+	for (uint32_t i = 0; i < n; i++) {
+		const struct vmm_mmio *m = &vmm->mmio[i];
+
+		if (run->mmio.phys_addr - m->gpa < m->size) {
+			m->fn(m->opaque, run->mmio.phys_addr - m->gpa, run->mmio.data,
+			      run->mmio.len, run->mmio.is_write);
+			return;
+		}
+	}
+}
+
 bool vmm_kvm_exit(struct vmm_vcpu *v)
 {
 	struct kvm_run *run = v->run;
@@ -83,8 +103,7 @@ bool vmm_kvm_exit(struct vmm_vcpu *v)
 	case KVM_EXIT_IO:
 		return port_io(v);
 	case KVM_EXIT_MMIO:
-		if (!run->mmio.is_write)
-			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
+		mmio(v);
 		return true;
 	case KVM_EXIT_X86_RDMSR:
 	case KVM_EXIT_X86_WRMSR:

@@ -74,6 +74,8 @@ static int open_vm(struct vmm *vmm, const char **why)
 		return -errno;
 	if (ioctl(vmm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
 		return -errno;
+	if (vmm->config.irqchip != VMIRQ_IRQCHIP_SOFT)
+		return 0;
 	*why = "this machine's /dev/kvm cannot hand MSRs to user space";
 	err = vmirq_kvm_prepare_vm(vmm->vm_fd);
 	return err == -EOPNOTSUPP ? -ENODEV : err;
@@ -152,6 +154,16 @@ static int set_cpuid(struct vmm_vcpu *v, uint32_t apic_id)
 	return err;
 }
 
+/* The kernel's local APICs have all CPUs but the first wait for INIT and SIPI. */
+static int set_runnable(struct vmm_vcpu *v)
+{
+	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_RUNNABLE };
+
+	if (v->vmm->config.irqchip == VMIRQ_IRQCHIP_SOFT)
+		return 0;
+	return ioctl(v->fd, KVM_SET_MP_STATE, &state) < 0 ? -errno : 0;
+}
+
 static int kvm_vcpu_open(struct vmm_vcpu *v, const char **why)
 {
 	struct vmirq_vcpu_config config = {
@@ -177,6 +189,8 @@ static int kvm_vcpu_open(struct vmm_vcpu *v, const char **why)
 		return err;
 	*why = "KVM refused the registers";
 	err = vmm_set_boot_registers(v);
+	if (!err)
+		err = set_runnable(v);
 	if (err)
 		return err;
 	*why = "the vCPU cannot be made";

@@ -9,6 +9,8 @@
 
 #include "vmm_internal.h"
 
+#define IOAPIC_PAGE	0xfec00000ull
+#define IOAPIC_RTE	0x10
 #define APIC_PAGE	0xfee00000ull
 #define X2APIC_MSRS	0x800u
 #define APIC_BASE_EXTD	(1ull << 10)
@@ -67,6 +69,30 @@ static int lapic_enable(struct vmm_vcpu *v)
 		err = lapic_write(v, APIC_TPR, 0);
 	if (!err)
 		err = lapic_write(v, APIC_SVR, APIC_SVR_ENABLE | GUEST_SPURIOUS_VECTOR);
+	return err;
+}
+
+static int ioapic_write(struct vmm *vmm, uint32_t reg, uint32_t value)
+{
+	int err = vmirq_vm_mmio(vmm->vm, IOAPIC_PAGE, &reg, sizeof(reg), true);
+
+	return err ? err : vmirq_vm_mmio(vmm->vm, IOAPIC_PAGE + 0x10, &value, sizeof(value), true);
+}
+
+/* Where the guest does it in level_open_pins(). */
+static int open_pins(struct vmm *vmm)
+{
+	int err = 0;
+
+	for (uint32_t pin = 0; pin < GUEST_IOAPIC_PINS && !err; pin++) {
+		uint64_t rte = vmm->page->rte[pin];
+
+		if (!rte)
+			continue;
+		err = ioapic_write(vmm, IOAPIC_RTE + 2 * pin + 1, (uint32_t)(rte >> 32));
+		if (!err)
+			err = ioapic_write(vmm, IOAPIC_RTE + 2 * pin, (uint32_t)rte);
+	}
 	return err;
 }
 
@@ -137,6 +163,8 @@ static void thread_vcpu_run(struct vmm_vcpu *v)
 	unsigned int flags = VMIRQ_CPU_INTERRUPTIBLE;
 	int err = lapic_enable(v);
 
+	if (!err && v->index == 0)
+		err = open_pins(v->vmm);
 	if (!v->vmm->config.busy)
 		flags |= VMIRQ_CPU_HALTED;
 	/* release: pairs with the acquire in vmm_start()'s wait */

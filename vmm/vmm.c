@@ -28,15 +28,20 @@ static int check_config(const struct vmm_config *config, const char **why)
 	*why = "unknown CPU back end";
 	if (config->cpu != VMM_CPU_KVM && config->cpu != VMM_CPU_THREADS)
 		return -EINVAL;
+	*why = "the kernel's irqchips want the kernel's vCPUs";
+	if (config->cpu != VMM_CPU_KVM && config->irqchip != VMIRQ_IRQCHIP_SOFT)
+		return -EINVAL;
 	return 0;
 }
 
 static int open_all(struct vmm *vmm, const char **why)
 {
-	const struct vmirq_vm_config vm = {
+	struct vmirq_vm_config vm = {
 		.size = sizeof(vm),
-		.irqchip = VMIRQ_IRQCHIP_SOFT,
+		.irqchip = vmm->config.irqchip,
 		.max_vcpus = GUEST_MAX_CPUS,
+		.flags = vmm->config.chips ? VMIRQ_VM_PC_CHIPS : 0,
+		.without = vmm->config.without,
 	};
 	int err;
 
@@ -46,11 +51,12 @@ static int open_all(struct vmm *vmm, const char **why)
 	if (err)
 		return err;
 	vmm_write_guest_page(vmm);
-	*why = "the VM's interrupt domain cannot be made";
-	err = vmirq_vm_create(&vm, &vmm->vm);
+	err = vmm->ops->open(vmm, why);
 	if (err)
 		return err;
-	err = vmm->ops->open(vmm, why);
+	*why = "the VM's interrupt domain cannot be made";
+	vm.kvm_vm_fd = vmm->vm_fd > 0 ? vmm->vm_fd : 0;
+	err = vmirq_vm_create(&vm, &vmm->vm);
 	for (uint32_t i = 0; !err && i < vmm->config.vcpus; i++)
 		err = vmm->ops->vcpu_open(&vmm->vcpus[i], why);
 	return err;
@@ -232,4 +238,26 @@ void vmm_set_handler(struct vmm *vmm, uint32_t vector, void (*fn)(void *opaque, 
 {
 	if (vector < 256)
 		vmm->handlers[vector] = (struct vmm_handler){ .fn = fn, .opaque = opaque };
+}
+
+struct guest_page *vmm_guest_page(struct vmm *vmm)
+{
+	return vmm->page;
+}
+
+bool vmm_runs_code(const struct vmm *vmm)
+{
+	return vmm->config.cpu == VMM_CPU_KVM;
+}
+
+int vmm_add_mmio(struct vmm *vmm, uint64_t gpa, uint64_t size, vmm_mmio_fn *fn, void *opaque)
+{
+	uint32_t n = atomic_load_explicit(&vmm->mmios, memory_order_relaxed);
+
+	if (n == VMM_MMIO_MAX)
+		return -ENOSPC;
+	vmm->mmio[n] = (struct vmm_mmio){ gpa, size, fn, opaque };
+	/* release: pairs with the acquire of a vCPU that looks for it */
+	atomic_store_explicit(&vmm->mmios, n + 1, memory_order_release);
+	return 0;
 }

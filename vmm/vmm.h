@@ -16,6 +16,7 @@
 #include <vmirq/vm.h>
 
 struct vmm;
+struct guest_page;
 
 enum vmm_cpu { VMM_CPU_THREADS, VMM_CPU_KVM };
 
@@ -25,6 +26,9 @@ struct vmm_config {
 	size_t memory;		 /* bytes, 0 = 16 MiB; 8 MiB to 1 GiB in whole pages */
 	const char *guest_image; /* a flat image in place of the built-in one, or NULL; KVM only */
 	bool busy;		 /* vCPUs spin in the guest in place of HLT */
+	uint32_t irqchip;	 /* enum vmirq_irqchip; threads have SOFT only */
+	uint32_t without;	 /* VMIRQ_CAP_* */
+	bool chips;		 /* IOAPIC and 8259s (VMIRQ_VM_PC_CHIPS) */
 	bool x2apic;		 /* guest and handlers use x2APIC MSRs in place of xAPIC MMIO */
 };
 
@@ -64,5 +68,17 @@ uint64_t vmm_handled(struct vmm *vmm, uint32_t vcpu, uint32_t vector);
  * before its EOI, on the vCPU's thread. To be set before vmm_start(). */
 void vmm_set_handler(struct vmm *vmm, uint32_t vector, void (*fn)(void *opaque, uint32_t vcpu),
 		     void *opaque);
+
+/* What the VMM shares with its guest; see guest_page.h for who may write what, and when. */
+struct guest_page *vmm_guest_page(struct vmm *vmm);
+
+/* True: a guest's code runs; false: handlers in C stand for it. */
+bool vmm_runs_code(const struct vmm *vmm);
+
+/* KVM back end: the guest's accesses to [gpa, gpa + size), at most 8 bytes each, are done by `fn`, on the
+ * vCPU's thread; what a read brings goes to `data`. What is the library's comes first. At any time;
+ * it stays. -ENOSPC. One thread at a time. */
+typedef void vmm_mmio_fn(void *opaque, uint64_t offset, void *data, uint32_t len, bool is_write);
+int vmm_add_mmio(struct vmm *vmm, uint64_t gpa, uint64_t size, vmm_mmio_fn *fn, void *opaque);
 
 #endif

@@ -35,6 +35,15 @@ struct vmm_handler {
 	void *opaque;
 };
 
+struct vmm_mmio {
+	uint64_t gpa;
+	uint64_t size;
+	vmm_mmio_fn *fn;
+	void *opaque;
+};
+
+#define VMM_MMIO_MAX 32
+
 struct vmm_memory {
 	int fd;
 	size_t size;
@@ -61,6 +70,9 @@ struct vmm {
 	struct vmm_memory memory;
 	struct guest_page *page;
 	struct vmm_handler handlers[256];
+	/* The first `mmios` are there; stored last. */
+	struct vmm_mmio mmio[VMM_MMIO_MAX];
+	_Atomic uint32_t mmios;
 	bool started;
 	bool pump_running;
 

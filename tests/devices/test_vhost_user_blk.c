@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -36,6 +37,9 @@ struct desc {
 	uint16_t next;
 };
 
+static int (*doorbell)(void *opaque);
+static int rung;
+
 static int open_device(void **state)
 {
 	static _Alignas(16) char scratch[4096];
@@ -45,6 +49,8 @@ static int open_device(void **state)
 		.gpa = GPA,
 		.requests = REQUESTS,
 		.sectors = 1,
+		.kick = doorbell,
+		.opaque = &rung,
 	};
 	struct {
 		uint32_t header[3];
@@ -135,6 +141,60 @@ static void reads_what_the_device_serves(void **state)
 	assert_int_equal(vhost_user_blk_outstanding(blk), 0);
 }
 
+/* What a driver in the guest is told is where this one has it. */
+static void the_layout_is_that_of_the_queue(void **state)
+{
+	struct vhost_user_blk_layout layout;
+
+	(void)state;
+	vhost_user_blk_layout(blk, &layout);
+	assert_int_equal(layout.ring_size, 8);
+	assert_int_equal(layout.desc, GPA);
+	assert_ptr_equal(memory + layout.avail, shape.avail);
+	assert_ptr_equal(memory + layout.used, shape.used);
+	assert_int_equal(vhost_user_blk_submit(blk, 44), 0);
+	assert_int_equal(vhost_user_blk_submit(blk, 55), 0);
+	for (uint16_t i = 0; i < REQUESTS; i++) {
+		struct desc header = desc_at(shape.avail[2 + i]);
+		struct desc data = desc_at(header.next);
+
+		assert_int_equal(header.gpa, layout.slots + i * 64u);
+		assert_int_equal(data.gpa, layout.data + i * 512u);
+		assert_int_equal(desc_at(data.next).gpa, header.gpa + 16);
+	}
+}
+
+static int ring(void *opaque)
+{
+	int *n = opaque;
+
+	return ++*n == 2 ? -EIO : 0;
+}
+
+static int open_with_doorbell(void **state)
+{
+	doorbell = ring;
+	rung = 0;
+	return open_device(state);
+}
+
+static int close_with_doorbell(void **state)
+{
+	doorbell = NULL;
+	return close_device(state);
+}
+
+static void a_doorbell_of_the_callers_is_rung_and_no_other(void **state)
+{
+	struct pollfd kick = { .fd = vhost_user_blk_kick_fd(blk), .events = POLLIN };
+
+	(void)state;
+	assert_int_equal(vhost_user_blk_submit(blk, 1), 0);
+	assert_int_equal(rung, 1);
+	assert_int_equal(poll(&kick, 1, 0), 0);
+	assert_int_equal(vhost_user_blk_submit(blk, 2), -EIO);
+}
+
 static void a_failed_read_is_told(void **state)
 {
 	struct vhost_user_blk_done done;
@@ -208,9 +268,15 @@ static void numbers_out_of_range_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(reads_what_the_device_serves),	     TEST(a_failed_read_is_told),
-		TEST(a_completion_without_status_is_caught), TEST(a_short_read_is_caught),
-		TEST(a_device_that_goes_away_is_seen),	     TEST(numbers_out_of_range_are_refused),
+		TEST(reads_what_the_device_serves),
+		TEST(the_layout_is_that_of_the_queue),
+		cmocka_unit_test_setup_teardown(a_doorbell_of_the_callers_is_rung_and_no_other,
+						open_with_doorbell, close_with_doorbell),
+		TEST(a_failed_read_is_told),
+		TEST(a_completion_without_status_is_caught),
+		TEST(a_short_read_is_caught),
+		TEST(a_device_that_goes_away_is_seen),
+		TEST(numbers_out_of_range_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

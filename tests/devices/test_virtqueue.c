@@ -136,6 +136,7 @@ static void gives_back_what_is_done_in_the_devices_order(void **state)
 	(void)state;
 	assert_int_equal(add(2, 10), 0);
 	assert_int_equal(add(2, 11), 0);
+	assert_int_equal(virtqueue_ready(&vq), 0);
 	assert_int_equal(virtqueue_take(&vq, &used), 0);
 	complete(avail_entry(1), 100);
 	complete(avail_entry(0), 0);
@@ -171,6 +172,7 @@ static void a_device_that_completes_too_much_is_caught(void **state)
 	assert_int_equal(add(2, 0), 0);
 	complete(avail_entry(0), 0);
 	complete(avail_entry(0), 0);
+	assert_int_equal(virtqueue_ready(&vq), -EPROTO);
 	assert_int_equal(virtqueue_take(&vq, &used), -EPROTO);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <vmirq/vm.h>
 
 #include "run.h"
 #include "vmm.h"
@@ -43,6 +44,9 @@ static int create_vmm(struct run *run, enum vmm_cpu cpu, const char **why)
 		.vcpus = run->options->vcpus,
 		.busy = run->options->busy,
 		.x2apic = run->options->x2apic,
+		.irqchip = run->options->irqchip,
+		.without = run->options->without,
+		.chips = true,
 	};
 	int ret = vmm_create(&config, &run->vmm, why);
 
@@ -74,8 +78,9 @@ static enum exit_code choose_cpu(struct run *run)
 			ret = create_vmm(run, VMM_CPU_KVM, &why);
 		if (!ret)
 			return EXIT_OK;
-		if (wanted == RUN_CPU_KVM) {
-			fprintf(stderr, "vmirq run: --cpu kvm: %s: %s\n", why, strerror(-ret));
+		if (wanted == RUN_CPU_KVM || run->options->irqchip != VMIRQ_IRQCHIP_SOFT) {
+			fprintf(stderr, "vmirq run: --cpu kvm, --irqchip %s: %s: %s\n",
+				run_irqchip_name(run->options->irqchip), why, strerror(-ret));
 			return EXIT_LACKING;
 		}
 		snprintf(run->cpu_note, sizeof(run->cpu_note), "%.120s: %.60s", why,
@@ -189,10 +194,13 @@ static void join_threads(struct run *run)
 static void carry_out(struct run *run)
 {
 	const char *why = "";
-	int ret = vmm_start(run->vmm, &why);
 
 	run->vm = vmm_vm(run->vmm);
-	if (ret) {
+	if (run_prepare_sources(run)) {
+		run_close_sources(run);
+		return;
+	}
+	if (vmm_start(run->vmm, &why)) {
 		snprintf(run->error, sizeof(run->error), "the guest does not start: %.330s", why);
 		return;
 	}
@@ -270,7 +278,7 @@ static enum exit_code run_with(struct run *run)
 enum exit_code command_run(int argc, char **argv)
 {
 	struct run_options options = {
-		.irqchip = "soft",
+		.irqchip = VMIRQ_IRQCHIP_SOFT,
 		.vcpus = 2,
 		.count = 20000,
 		.timeout_s = 120,

@@ -10,12 +10,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <vmirq/vm.h>
 
 #include "run_options.h"
 #include "source.h"
 
 struct vmm;
-struct vmirq_vm;
 
 /* 0x20-0x2f are left to what a PC has there. */
 #define RUN_FIRST_VECTOR 0x30u
@@ -49,6 +49,8 @@ struct run {
 	uint32_t next_vector;
 	uint32_t next_vcpu;
 	uint64_t next_device_memory;
+	uint32_t next_disk; /* of the guest's own */
+	uint32_t next_card;
 
 	_Atomic int stop; /* enum run_stop */
 	/* Held by the source whose latency is being measured, so that it is alone. */
@@ -68,6 +70,12 @@ struct run {
 static inline bool run_stops(const struct run *run)
 {
 	return atomic_load_explicit(&run->stop, memory_order_relaxed) != RUN_GOES_ON;
+}
+
+/* The local APICs are the kernel's, which counts nothing by vector. */
+static inline bool run_hides_vectors(const struct run *run)
+{
+	return run->options->irqchip != VMIRQ_IRQCHIP_SOFT;
 }
 
 /* run_wait.c */
@@ -106,6 +114,8 @@ void *source_main(void *opaque);
 
 /* run_sources.c */
 enum exit_code run_choose_sources(struct run *run);
+/* Before the guest starts. */
+int run_prepare_sources(struct run *run);
 int run_open_sources(struct run *run);
 void run_close_sources(struct run *run);
 

@@ -44,25 +44,45 @@ static json_t *latency(const struct latency *l)
 	return object;
 }
 
+static json_t *seen(bool seen, uint64_t n)
+{
+	return seen ? number(n) : json_null();
+}
+
+/* The fields that are null because the kernel's irqchip hides that stage. */
+static json_t *unobserved(const struct account *a)
+{
+	static const char *const raises[] = { "raised", "delivered", "verdicts", "held" };
+	static const char *const vectors[] = { "merged", "redelivered" };
+	json_t *names = json_array();
+
+	for (size_t i = 0; a->hides_raises && i < sizeof(raises) / sizeof(raises[0]); i++)
+		json_array_append_new(names, json_string(raises[i]));
+	for (size_t i = 0; a->hides_vectors && i < sizeof(vectors) / sizeof(vectors[0]); i++)
+		json_array_append_new(names, json_string(vectors[i]));
+	return names;
+}
+
 static json_t *source_object(const struct source *source)
 {
 	const struct account *a = &source->account;
 	json_t *object = json_object();
+	char path[60];
 
 	json_object_set_new(object, "name", json_string(source->name));
 	json_object_set_new(object, "kind", json_string(source->kind->name));
-	json_object_set_new(object, "path", json_string(source->kind->path));
+	json_object_set_new(object, "path", json_string(source_path(source, path, sizeof(path))));
 	json_object_set_new(object, "count", number(source->count));
-	json_object_set_new(object, "raised", number(a->raised));
-	json_object_set_new(object, "delivered", number(a->delivered));
-	json_object_set_new(object, "verdicts", verdicts(a));
-	json_object_set_new(object, "merged", number(a->merged));
-	json_object_set_new(object, "held", number(a->held));
+	json_object_set_new(object, "raised", seen(!a->hides_raises, a->raised));
+	json_object_set_new(object, "delivered", seen(!a->hides_raises, a->delivered));
+	json_object_set_new(object, "verdicts", a->hides_raises ? json_null() : verdicts(a));
+	json_object_set_new(object, "merged", seen(!a->hides_vectors, a->merged));
+	json_object_set_new(object, "redelivered", seen(!a->hides_vectors, a->redelivered));
+	json_object_set_new(object, "held", seen(!a->hides_raises, a->held));
 	json_object_set_new(object, "handled", number(a->handled));
 	json_object_set_new(object, "lost", number(a->lost));
 	json_object_set_new(object, "extra", number(a->extra));
-	/* The soft irqchip hides nothing. */
-	json_object_set_new(object, "unobserved", json_array());
+	json_object_set_new(object, "unobserved", unobserved(a));
 	json_object_set_new(object, "latency_ns", latency(&source->latency));
 	if (source->kind->counts_itself) {
 		json_object_set_new(object, "own", number(a->own));
@@ -76,6 +96,17 @@ static json_t *source_object(const struct source *source)
 	json_object_set_new(object, "note", text_or_null(source->note));
 	json_object_set_new(object, "error", text_or_null(source->error));
 	return object;
+}
+
+static json_t *without(uint32_t bits)
+{
+	json_t *names = json_array();
+
+	for (uint32_t i = 0; i < 32; i++) {
+		if (bits & UINT32_C(1) << i)
+			json_array_append_new(names, json_string(run_capability_name(i)));
+	}
+	return names;
 }
 
 static json_t *run_object(const struct run *run)
@@ -96,7 +127,8 @@ static json_t *run_object(const struct run *run)
 	json_object_set_new(object, "version", json_string(vmirq_version()));
 	json_object_set_new(object, "cpu", json_string(run->cpu));
 	json_object_set_new(object, "cpu_note", text_or_null(run->cpu_note));
-	json_object_set_new(object, "irqchip", json_string(options->irqchip));
+	json_object_set_new(object, "without", without(options->without));
+	json_object_set_new(object, "irqchip", json_string(run_irqchip_name(options->irqchip)));
 	json_object_set_new(object, "vcpus", number(options->vcpus));
 	json_object_set_new(object, "paced", json_boolean(options->paced));
 	json_object_set_new(object, "x2apic", json_boolean(options->x2apic));

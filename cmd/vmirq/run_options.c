@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <vmirq/vm.h>
 
 #include "source.h"
 
@@ -64,12 +65,49 @@ static enum exit_code set_cpu(struct run_options *options, const char *name, con
 	return wrong(name, value, "must be auto, kvm or threads");
 }
 
+static const char *const irqchips[] = {
+	[VMIRQ_IRQCHIP_SOFT] = "soft",
+	[VMIRQ_IRQCHIP_KVM] = "kvm",
+	[VMIRQ_IRQCHIP_SPLIT] = "split",
+};
+
+const char *run_irqchip_name(uint32_t irqchip)
+{
+	return irqchips[irqchip];
+}
+
 static enum exit_code set_irqchip(struct run_options *options, const char *name, const char *value)
 {
-	if (strcmp(value, "soft") != 0)
-		return wrong(name, value, "must be soft");
-	options->irqchip = value;
-	return EXIT_OK;
+	for (uint32_t i = 0; i < sizeof(irqchips) / sizeof(irqchips[0]); i++) {
+		if (strcmp(value, irqchips[i]) == 0) {
+			options->irqchip = i;
+			return EXIT_OK;
+		}
+	}
+	return wrong(name, value, "must be soft, split or kvm");
+}
+
+/* Bit n of VMIRQ_CAP_*. */
+static const char *const capabilities[] = { "signal-msi", "irqfd", "resample", "ioeventfd" };
+
+_Static_assert(VMIRQ_CAP_SIGNAL_MSI == 1u << 0 && VMIRQ_CAP_IRQFD == 1u << 1 &&
+		       VMIRQ_CAP_IRQFD_RESAMPLE == 1u << 2 && VMIRQ_CAP_IOEVENTFD == 1u << 3,
+	       "as named above");
+
+const char *run_capability_name(uint32_t n)
+{
+	return capabilities[n];
+}
+
+static enum exit_code set_without(struct run_options *options, const char *name, const char *value)
+{
+	for (uint32_t i = 0; i < sizeof(capabilities) / sizeof(capabilities[0]); i++) {
+		if (strcmp(value, capabilities[i]) == 0) {
+			options->without |= UINT32_C(1) << i;
+			return EXIT_OK;
+		}
+	}
+	return wrong(name, value, "must be signal-msi, irqfd, resample or ioeventfd");
 }
 
 static enum exit_code set_vcpus(struct run_options *options, const char *name, const char *value)
@@ -134,6 +172,7 @@ static const struct option {
 } table[] = {
 	{ "--cpu", set_cpu, 0 },
 	{ "--irqchip", set_irqchip, 0 },
+	{ "--without", set_without, 0 },
 	{ "--vcpus", set_vcpus, 0 },
 	{ "--count", set_count, 0 },
 	{ "--timeout", set_timeout, 0 },
@@ -187,5 +226,8 @@ enum exit_code run_options_parse(struct run_options *options, int argc, char **a
 		if (ret != EXIT_OK)
 			return ret;
 	}
+	if (options->cpu == RUN_CPU_THREADS && options->irqchip != VMIRQ_IRQCHIP_SOFT)
+		return wrong("--irqchip", irqchips[options->irqchip],
+			     "with --cpu threads it must be soft");
 	return EXIT_OK;
 }

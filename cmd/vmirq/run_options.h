@@ -20,7 +20,8 @@ enum run_cpu { RUN_CPU_AUTO, RUN_CPU_KVM, RUN_CPU_THREADS };
 
 struct run_options {
 	enum run_cpu cpu;
-	const char *irqchip;
+	uint32_t irqchip; /* enum vmirq_irqchip */
+	uint32_t without; /* VMIRQ_CAP_* */
 	uint32_t vcpus;
 	/* Raises of each source. */
 	uint64_t count;
@@ -41,6 +42,10 @@ struct run_options {
 
 /* EXIT_OK, or EXIT_USAGE with a line on stderr that names the argument. */
 enum exit_code run_options_parse(struct run_options *options, int argc, char **argv);
+
+const char *run_irqchip_name(uint32_t irqchip);
+/* Of bit n of `without`. */
+const char *run_capability_name(uint32_t n);
 
 void run_help(void);
 

@@ -80,6 +80,10 @@ static void print_vcpu(const struct run *run, uint32_t cpu, FILE *out)
 		pending += counts.pending;
 		handled += vmm_handled(run->vmm, cpu, v);
 	}
+	if (run_hides_vectors(run)) {
+		fprintf(out, "  vCPU %u: handled %" PRIu64 "\n", cpu, handled);
+		return;
+	}
 	fprintf(out, "  vCPU %u: taken %" PRIu64 ", handled %" PRIu64 ", pending %" PRIu64 "\n",
 		cpu, taken, handled, pending);
 }

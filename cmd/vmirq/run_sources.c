@@ -48,9 +48,10 @@ static void add_source(struct run *run, const struct source_kind *kind, const ch
 	run->sources++;
 }
 
-static enum exit_code check(const struct source_kind *kind, const char *arg, char *why, size_t size)
+static enum exit_code check(const struct run *run, const struct source_kind *kind, const char *arg,
+			    char *why, size_t size)
 {
-	return kind->check ? kind->check(arg, why, size) : EXIT_OK;
+	return kind->check ? kind->check(run->options, arg, why, size) : EXIT_OK;
 }
 
 static enum exit_code choose_named(struct run *run)
@@ -61,7 +62,7 @@ static enum exit_code choose_named(struct run *run)
 	for (uint32_t i = 0; i < options->sources; i++) {
 		const struct source_kind *kind = options->source[i].kind;
 		const char *arg = options->source[i].arg;
-		enum exit_code ret = check(kind, arg, why, sizeof(why));
+		enum exit_code ret = check(run, kind, arg, why, sizeof(why));
 
 		if (ret != EXIT_OK) {
 			fprintf(stderr, "vmirq run: --source %s: %s\n", kind->name, why);
@@ -80,7 +81,7 @@ enum exit_code run_choose_sources(struct run *run)
 		const struct source_kind *kind = source_kinds[i];
 		char *why = run->skip[run->skipped].why;
 
-		if (check(kind, NULL, why, sizeof(run->skip[0].why)) == EXIT_OK) {
+		if (check(run, kind, NULL, why, sizeof(run->skip[0].why)) == EXIT_OK) {
 			add_source(run, kind, NULL);
 			continue;
 		}
@@ -90,21 +91,41 @@ enum exit_code run_choose_sources(struct run *run)
 	return EXIT_OK;
 }
 
+/* It is the run's, which then does not begin. */
+static int failed(struct run *run, struct source *source, int error)
+{
+	if (error) {
+		snprintf(run->error, sizeof(run->error), "%.40s: %.350s", source->name,
+			 source->error);
+		source->error[0] = '\0';
+	}
+	return error;
+}
+
+int run_prepare_sources(struct run *run)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; i < run->sources && !ret; i++) {
+		struct source *source = &run->source[i];
+
+		if (source->kind->prepare)
+			ret = failed(run, source, source->kind->prepare(source));
+	}
+	return ret;
+}
+
 int run_open_sources(struct run *run)
 {
-	run->next_device_memory = vmm_device_memory(run->vmm);
-	for (uint32_t i = 0; i < run->sources; i++) {
-		struct source *source = &run->source[i];
-		int ret = source->kind->open(source);
+	int ret = 0;
 
-		if (ret) {
-			snprintf(run->error, sizeof(run->error), "%.40s: %.350s", source->name,
-				 source->error);
-			source->error[0] = '\0';
-			return ret;
-		}
+	run->next_device_memory = vmm_device_memory(run->vmm);
+	for (uint32_t i = 0; i < run->sources && !ret; i++) {
+		struct source *source = &run->source[i];
+
+		ret = failed(run, source, source->kind->open(source));
 	}
-	return 0;
+	return ret;
 }
 
 void run_close_sources(struct run *run)

@@ -26,17 +26,28 @@ static void print_us(FILE *out, const struct latency *latency, uint64_t ns)
 		fprintf(out, " %7s", "-");
 }
 
+static void print_count(FILE *out, int width, bool seen, uint64_t n)
+{
+	if (seen)
+		fprintf(out, " %*" PRIu64, width, n);
+	else
+		fprintf(out, " %*s", width, "-");
+}
+
 static void print_row(const struct source *source, FILE *out)
 {
 	const struct account *a = &source->account;
 	const struct latency *l = &source->latency;
 
-	fprintf(out,
-		"%-16s %-26s %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %8" PRIu64 " %4" PRIu64
-		" %9" PRIu64 " %4" PRIu64 " %5" PRIu64,
-		source->name, source->kind->path, a->raised, a->delivered,
-		a->verdict[VMIRQ_COALESCED], other_verdicts(a), a->held, a->handled, a->lost,
-		a->extra);
+	char path[60];
+
+	fprintf(out, "%-16s %-26s", source->name, source_path(source, path, sizeof(path)));
+	print_count(out, 9, !a->hides_raises, a->raised);
+	print_count(out, 9, !a->hides_raises, a->delivered);
+	print_count(out, 9, !a->hides_raises, a->verdict[VMIRQ_COALESCED]);
+	print_count(out, 8, !a->hides_raises, other_verdicts(a));
+	print_count(out, 4, !a->hides_raises, a->held);
+	fprintf(out, " %9" PRIu64 " %4" PRIu64 " %5" PRIu64, a->handled, a->lost, a->extra);
 	print_us(out, l, latency_percentile(l, 50));
 	print_us(out, l, latency_percentile(l, 99));
 	print_us(out, l, l->max);
@@ -71,8 +82,14 @@ static void print_remarks(const struct source *source, FILE *out)
 		fprintf(out, "  %s: FAILED: %s\n", source->name, source->error);
 }
 
-static void print_meaning(FILE *out)
+static void print_meaning(const struct run *run, FILE *out)
 {
+	fputs(run_hides_vectors(run)
+		      ? "\n-: hidden by the kernel's irqchip; also how many joined in a vCPU's IRR, so "
+			"that without --paced\nhandled may be less than delivered. Then the last raise of "
+			"each vector is alone, and must be handled.\n"
+		      : "",
+	      out);
 	fputs("\nraised = delivered + coalesced + other + held, by the library's counts. coalesced: the "
 	      "guest sees one\ninterrupt for several. handled: what the guest's own handlers counted; "
 	      "it must equal delivered.\nLatency in microseconds, from the raise to the handler's "
@@ -93,6 +110,8 @@ static void print_verdict(const struct run *run, FILE *out)
 			run->stray);
 	if (run->lost || run->extra)
 		fprintf(out, "LOST %" PRIu64 ", EXTRA %" PRIu64 ".\n", run->lost, run->extra);
+	else if (run_is_good(run) && run_hides_vectors(run))
+		fputs("Nothing lost, nothing extra, as far as can be seen.\n", out);
 	else if (run_is_good(run))
 		fputs("Nothing lost, nothing extra: every interrupt is accounted for.\n", out);
 	else
@@ -123,7 +142,7 @@ void run_print_table(const struct run *run, FILE *out)
 
 	fprintf(out, "cpu %s%s%s%s, irqchip %s, %u vCPU%s%s%s%s, %.1f s\n\n", run->cpu,
 		run->cpu_note[0] ? " (" : "", run->cpu_note, run->cpu_note[0] ? ")" : "",
-		options->irqchip, options->vcpus, options->vcpus == 1 ? "" : "s",
+		run_irqchip_name(options->irqchip), options->vcpus, options->vcpus == 1 ? "" : "s",
 		options->x2apic ? ", x2APIC" : "", options->busy ? ", busy" : "",
 		options->paced ? ", paced" : "", run->seconds);
 	fprintf(out, "%-16s %-26s %9s %9s %9s %8s %4s %9s %4s %5s %7s %7s %7s\n", "source", "path",
@@ -135,7 +154,7 @@ void run_print_table(const struct run *run, FILE *out)
 		print_remarks(&run->source[i], out);
 	for (uint32_t i = 0; i < run->skipped; i++)
 		fprintf(out, "  %s: skipped, %s\n", run->skip[i].kind, run->skip[i].why);
-	print_meaning(out);
+	print_meaning(run, out);
 	fputs(options->paced
 		      ? ", all sources at once.\n"
 		      : ", of at most 10000 raises\nmade before the rest, one source at a time.\n",

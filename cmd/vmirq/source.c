@@ -25,6 +25,20 @@ const struct source_kind *source_kind_find(const char *name, size_t len)
 	return NULL;
 }
 
+const char *source_path(const struct source *source, char *buf, size_t size)
+{
+	const struct account *a = &source->account;
+	size_t len = strlen(source->kind->path);
+
+	if (a->hides_raises)
+		snprintf(buf, size, "the kernel's irqfd");
+	else if (a->hides_vectors)
+		snprintf(buf, size, "%.*skernel", (int)(len - strlen("post")), source->kind->path);
+	else
+		snprintf(buf, size, "%s", source->kind->path);
+	return buf;
+}
+
 int source_fail(struct source *source, int error, const char *format, ...)
 {
 	va_list args;
@@ -66,11 +80,33 @@ int lane_bind(struct source *source, struct lane *lane, int eventfd)
 	return 0;
 }
 
+int lane_bind_level(struct source *source, struct lane *lane, uint32_t gsi, int eventfd,
+		    int resamplefd)
+{
+	const struct vmirq_irqfd_config config = {
+		.size = sizeof(config),
+		.gsi = gsi,
+		.flags = VMIRQ_IRQFD_RESAMPLE,
+		.eventfd = eventfd,
+		.resamplefd = resamplefd,
+	};
+	int ret = vmirq_irqfd_assign(source->run->vm, &config, &lane->irqfd);
+
+	if (ret)
+		return source_fail(source, ret, "GSI %u cannot be bound as a level: %s", gsi,
+				   strerror(-ret));
+	lane->gsi = gsi;
+	lane->pin = true;
+	lane->eventfd = eventfd;
+	return 0;
+}
+
 void lane_unbind(struct source *source, struct lane *lane)
 {
 	if (!lane->irqfd)
 		return;
 	vmirq_irqfd_deassign(lane->irqfd);
-	vmirq_gsi_free(source->run->vm, lane->gsi);
+	if (!lane->pin)
+		vmirq_gsi_free(source->run->vm, lane->gsi);
 	lane->irqfd = NULL;
 }

@@ -26,6 +26,7 @@
 #define LANES_MAX 4
 
 struct run;
+struct run_options;
 struct source;
 
 struct lane {
@@ -34,6 +35,8 @@ struct lane {
 	uint32_t vcpu;
 	/* NULL with msi, which needs no GSI. */
 	struct vmirq_irqfd *irqfd;
+	/* The GSI is the PC's and not ours to give back. */
+	bool pin;
 	/* Bound to the irqfd, or -1. */
 	int eventfd;
 	/* What the source itself counts: its calls, sends, or the sum it wrote. Read by main. */
@@ -70,8 +73,12 @@ struct source_kind {
 
 	/* Optional. Before anything starts: EXIT_OK, or EXIT_USAGE (the argument cannot work) or
 	 * EXIT_LACKING (the machine) with a line in why. */
-	enum exit_code (*check)(const char *arg, char *why, size_t size);
-	/* Main, before the thread starts: the lanes have vCPU and vector. -errno after source_fail(). */
+	enum exit_code (*check)(const struct run_options *options, const char *arg, char *why,
+				size_t size);
+	/* Optional. Main, before the guest starts: the lanes have vCPU and vector. -errno after
+	 * source_fail(). */
+	int (*prepare)(struct source *source);
+	/* Main, before the thread starts. -errno after source_fail(). */
 	int (*open)(struct source *source);
 	/* Raise one. May wait for room, never for longer than a handler may take. -errno after
 	 * source_fail(), or -ECANCELED: the run is ending. */
@@ -97,11 +104,17 @@ struct source_kind {
 
 /* The account of a source at its end; see run_account.c. */
 struct account {
+	/* Where the kernel's irqchip hides a stage: what came by vector, so that `merged` is unknown; and
+	 * what eventfds were given, so that all the library's counts are. */
+	bool hides_vectors;
+	bool hides_raises;
 	uint64_t raised;
 	uint64_t delivered;
 	uint64_t verdict[VMIRQ_VERDICTS];
 	/* Part of verdict[VMIRQ_COALESCED]: joined with one that waited in the vCPU's IRR. */
 	uint64_t merged;
+	/* Part of verdict[VMIRQ_DELIVERED]: a level delivered at the end of the one before. */
+	uint64_t redelivered;
 	uint64_t held;
 	uint64_t handled;
 	uint64_t lost;
@@ -117,6 +130,8 @@ struct source {
 	const char *arg;
 	/* Raises to do. */
 	uint64_t count;
+	/* The guest decides when the next one is: nothing is paced from here. Set by kind->open(). */
+	bool drives_itself;
 	uint32_t lanes;
 	struct lane lane[LANES_MAX];
 	/* How many raises were paced; behind it, their latency. */
@@ -143,9 +158,12 @@ struct source {
 extern const struct source_kind *const source_kinds[];
 extern const uint32_t source_kind_count;
 extern const struct source_kind source_call, source_eventfd, source_msi, source_vhost_user_blk;
-extern const struct source_kind source_vhost_user_net;
+extern const struct source_kind source_vhost_user_net, source_guest_blk, source_e1000;
 
 const struct source_kind *source_kind_find(const char *name, size_t len);
+
+/* The way its signals went, at the end: kind->path, or where the kernel has a part in it. Returns buf. */
+const char *source_path(const struct source *source, char *buf, size_t size);
 
 /* Note why the source ends; the first reason stays. Returns `error`. */
 int source_fail(struct source *source, int error, const char *format, ...)
@@ -154,6 +172,9 @@ int source_fail(struct source *source, int error, const char *format, ...)
 /* A GSI with an MSI route to the lane's vector, and an irqfd on it (eventfd may be -1, then it is
  * for vmirq_irqfd_signal()). */
 int lane_bind(struct source *source, struct lane *lane, int eventfd);
+/* A level: an irqfd with a resamplefd on GSI `gsi`, one of the PC's, whose pin the guest opens. */
+int lane_bind_level(struct source *source, struct lane *lane, uint32_t gsi, int eventfd,
+		    int resamplefd);
 void lane_unbind(struct source *source, struct lane *lane);
 uint64_t lane_msi_address(const struct lane *lane);
 

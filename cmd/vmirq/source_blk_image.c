@@ -50,20 +50,25 @@ static uint64_t pattern(uint64_t n)
 	return n ^ n >> 31;
 }
 
-static int fill(int fd)
+uint64_t blk_pattern(uint64_t sector, uint64_t n)
+{
+	return pattern(sector * WORDS + n);
+}
+
+static int fill(int fd, blk_word_fn *word)
 {
 	uint64_t block[128 * WORDS];
 
 	for (uint64_t sector = 0; sector < MADE_SECTORS; sector += 128) {
 		for (uint64_t i = 0; i < 128 * WORDS; i++)
-			block[i] = pattern(sector * WORDS + i);
+			block[i] = word(sector + i / WORDS, i % WORDS);
 		if (pwrite(fd, block, sizeof(block), (off_t)(sector * SECTOR)) != sizeof(block))
 			return errno ? -errno : -ENOSPC;
 	}
 	return 0;
 }
 
-int blk_image_make(struct blk_image *image)
+int blk_image_make(struct blk_image *image, blk_word_fn *word)
 {
 	const char *base = getenv("TMPDIR");
 	int n, ret;
@@ -81,7 +86,7 @@ int blk_image_make(struct blk_image *image)
 	}
 	image->path = image->made;
 	errno = 0;
-	ret = fill(image->fd);
+	ret = fill(image->fd, word);
 	if (ret) {
 		blk_image_unlink(image);
 		blk_image_close(image);

@@ -79,11 +79,14 @@ def has_one_line(text):
 
 def check_source(source):
     name = source['name']
+    for hidden in source['unobserved']:
+        assert source[hidden] is None, f'{name}: {hidden}'
+    if source['unobserved']:
+        return
     assert VERDICTS <= set(source['verdicts']), name
     outcomes = source['delivered'] + sum(source['verdicts'].values()) + source['held']
     assert source['raised'] == outcomes, f'{name}: {source}'
     assert source['delivered'] == source['handled'] + source['lost'] - source['extra'], name
-    assert source['unobserved'] == [], name
     assert source['merged'] <= source['verdicts']['coalesced'], name
     if source['own'] is not None:
         assert source['own'] == source['raised'], name
@@ -95,7 +98,8 @@ def check_source(source):
 def check_account(account):
     for key in ('version', 'cpu', 'irqchip', 'vcpus', 'seconds', 'lost', 'extra', 'sources'):
         assert key in account, key
-    assert account['irqchip'] == 'soft'
+    if account['irqchip'] == 'soft':
+        assert all(s['unobserved'] == [] for s in account['sources'])
     for source in account['sources']:
         check_source(source)
     assert account['lost'] == sum(s['lost'] for s in account['sources'])
@@ -110,7 +114,10 @@ def run_json(*args, seconds=30, code=0):
     account = json.loads(done.stdout)
     check_account(account)
     if code == 0:
-        assert account['lost'] == 0 and account['extra'] == 0, account
+        # The kernel's local APIC may deliver a level once more.
+        extra = sum(s['extra'] for s in account['sources']
+                    if account['irqchip'] == 'soft' or s['kind'] != 'e1000')
+        assert account['lost'] == 0 and extra == 0, account
         assert account['stopped'] is None and account['error'] is None, account
     return account
 

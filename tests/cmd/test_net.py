@@ -31,9 +31,9 @@ def a_storm_loses_nothing():
 def a_paced_buffer_is_an_interrupt():
     needs_testpmd()
     [source] = run_json(*NET, '--count', '1000', '--paced')['sources']
-    # And those of the ring's first filling.
-    assert 1001 <= source['handled'] <= 1256, source
-    assert source['paced'] == 1000 and source['verdicts']['coalesced'] == 0, source
+    # And those of the ring's first filling, which may coalesce.
+    assert 1001 <= source['handled'] <= 1256 and source['paced'] == 1000, source
+    assert source['requests'] == 1256, source
 
 
 def kvm_too():

@@ -29,7 +29,10 @@ WRONG = [
     (('run', '--timeout', '0'), "'0'"),
     (('run', '--timeout', '4294967297'), "'4294967297'"),
     (('run', '--cpu', 'xen'), "'xen'"),
-    (('run', '--irqchip', 'kvm'), "'kvm'"),
+    (('run', '--irqchip', 'none'), "'none'"),
+    (('run', '--cpu', 'threads', '--irqchip', 'kvm'), "'kvm'"),
+    (('run', '--irqchip', 'split', '--cpu', 'threads'), "'split'"),
+    (('run', '--without', 'kvm'), "'kvm'"),
     (('run', '--paced=yes'), "'--paced=yes'"),
     (('run', '--source', 'smoke'), "'smoke'"),
     (('run', '--source', ''), '--source'),
@@ -66,7 +69,8 @@ def help_teaches():
     assert 'run' in vmirq('--help').stdout
     shown = vmirq('run', '--help').stdout
     for word in ('--source', '--count', '--cpu', '--irqchip', '--vcpus', '--paced', '--json',
-                 '--timeout', 'call', 'eventfd', 'msi', 'vhost-user-blk', 'lost', 'examples'):
+                 '--timeout', 'call', 'eventfd', 'msi', 'vhost-user-blk', 'vhost-user-net',
+                 '--without', 'lost', 'examples'):
         assert word in shown, word
 
 

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from harness import Skip, main, run_json, sources
+from harness import Skip, has_one_line, main, run_json, sources, vmirq
 
 OURS = ('--source', 'call', '--source', 'eventfd', '--source', 'msi')
 VECTORS = ['merged', 'redelivered']
@@ -40,7 +40,7 @@ def paced(irqchip):
 def all_kinds(irqchip):
     account = run(irqchip, '--count', '1000')
     seen = {s['kind'] for s in account['sources']} | {s['kind'] for s in account['skipped']}
-    assert len(seen) == 5, seen
+    assert len(seen) == 6, seen
     for source in account['sources']:
         if source['kind'] in ('vhost-user-blk', 'guest-blk'):
             assert source['requests'] == 1000, source
@@ -77,5 +77,11 @@ def kvm():
     every_case('kvm')
 
 
+def a_level_that_the_kernel_cannot_resample_is_77():
+    needs_kvm()
+    done = vmirq('run', '--irqchip', 'kvm', '--without', 'resample', '--source', 'e1000')
+    assert done.returncode == 77 and has_one_line(done.stderr), done
+
+
 if __name__ == '__main__':
-    sys.exit(main(split, kvm))
+    sys.exit(main(split, kvm, a_level_that_the_kernel_cannot_resample_is_77))

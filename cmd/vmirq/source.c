@@ -11,8 +11,8 @@
 
 /* A new kind is a new line here. */
 const struct source_kind *const source_kinds[] = {
-	&source_call,		&source_eventfd,	&source_msi,
-	&source_vhost_user_blk, &source_vhost_user_net, &source_e1000,
+	&source_call,		&source_eventfd,   &source_msi,	  &source_vhost_user_blk,
+	&source_vhost_user_net, &source_guest_blk, &source_e1000,
 };
 const uint32_t source_kind_count = sizeof(source_kinds) / sizeof(source_kinds[0]);
 

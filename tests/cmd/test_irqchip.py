@@ -40,7 +40,7 @@ def paced(irqchip):
 def all_kinds(irqchip):
     account = run(irqchip, '--count', '1000')
     seen = {s['kind'] for s in account['sources']} | {s['kind'] for s in account['skipped']}
-    assert len(seen) == 6, seen
+    assert len(seen) == 7, seen
     for source in account['sources']:
         if source['kind'] in ('vhost-user-blk', 'guest-blk'):
             assert source['requests'] == 1000, source

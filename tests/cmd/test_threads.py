@@ -14,7 +14,8 @@ OURS = ('--source', 'call', '--source', 'eventfd', '--source', 'msi')
 def every_kind_is_there_or_skipped_with_a_reason():
     account = run_json(*THREADS, '--count', '3000')
     seen = {s['kind'] for s in account['sources']} | {s['kind'] for s in account['skipped']}
-    assert seen == {'call', 'eventfd', 'msi', 'vhost-user-blk', 'vhost-user-net', 'e1000'}, seen
+    assert seen == {'call', 'eventfd', 'msi', 'vhost-user-blk', 'vhost-user-net', 'guest-blk',
+                    'e1000'}, seen
     assert all(s['why'] for s in account['skipped'])
     for source in account['sources']:
         assert source['raised'] >= (3000 if source['own'] is not None else 1), source

@@ -33,6 +33,7 @@ WRONG = [
     (('run', '--cpu', 'threads', '--irqchip', 'kvm'), "'kvm'"),
     (('run', '--irqchip', 'split', '--cpu', 'threads'), "'split'"),
     (('run', '--without', 'kvm'), "'kvm'"),
+    (('run', '--source', 'guest-blk:doorbell'), 'guest-blk'),
     (('run', '--source', 'e1000:x'), "'e1000:x'"),
     (('run', '--paced=yes'), "'--paced=yes'"),
     (('run', '--source', 'smoke'), "'smoke'"),
@@ -71,7 +72,7 @@ def help_teaches():
     shown = vmirq('run', '--help').stdout
     for word in ('--source', '--count', '--cpu', '--irqchip', '--vcpus', '--paced', '--json',
                  '--timeout', 'call', 'eventfd', 'msi', 'vhost-user-blk', 'vhost-user-net',
-                 'e1000', '--without', 'lost', 'examples'):
+                 'guest-blk', 'e1000', '--without', 'lost', 'examples'):
         assert word in shown, word
 
 

@@ -56,25 +56,34 @@ def more_cards_than_pins():
     assert done.returncode == 1 and '8 cards only' in done.stdout, done
 
 
-def killed_in_mid_run_it_ends_its_source_only():
-    needs_qemu()
+def killed_after(seconds):
+    """True: in mid-run, neither before it began nor after it was through."""
     process = start('run', '--cpu', 'threads', *E1000, '--source', 'call', '--count', '5000',
                     '--paced', '--json', '-')
     pid = child_of(process, 'qemu-system')
-    time.sleep(1)
-    os.kill(pid, signal.SIGKILL)
+    time.sleep(seconds)
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
     code, out, err = ended(process)
     account = json.loads(out)
     check_account(account)
     assert account['lost'] == account['extra'] == 0, account
-    if account['error']:  # it had not even started
-        assert code == 1, err
-        return
-    card, call = account['sources']
-    if card['requests'] < 5000:  # nor was it through already
-        assert code == 1 and 'signal 9' in card['error'], (card, err)
-    assert call['error'] is None, call
     assert gone(pid)
+    card, call = account['sources']
+    if account['error'] or card['error'] is None:
+        assert code == (1 if account['error'] else 0), err
+        return False
+    assert code == 1 and 'signal 9' in card['error'], (card, err)
+    assert card['requests'] <= 5000 and call['error'] is None, account
+    return True
+
+
+def killed_in_mid_run_it_ends_its_source_only():
+    needs_qemu()
+    if not any(killed_after(seconds) for seconds in (0.6, 0.4, 0.3, 0.5, 0.2, 1, 2)):
+        print('SKIP: it was never killed in mid-run')
 
 
 def without_qemu_it_is_77():

@@ -42,7 +42,7 @@ static void show(const struct script *script, const struct difference *d, const 
 {
 	char text[300];
 
-	difference_format(d, text, sizeof(text));
+	difference_format(script, d, text, sizeof(text));
 	fprintf(stderr, "# %s%s%s\n", text, why[0] ? "; " : "", why);
 	op_format(&script->op[d->op], text, sizeof(text));
 	fprintf(stderr, "# at operation %zu: %s\n", d->op + 1, text);
@@ -76,7 +76,7 @@ static int run_area(struct diff_run *run, size_t index, uint64_t ops)
 		struct difference difference = { .op = 0 };
 
 		run->why[0] = '\0';
-		ret = area_throw(areas[index], dice_roll(&dice),
+		ret = area_throw(run->options->against->area[index], dice_roll(&dice),
 				 left < DIFF_SCRIPT_OPS ? left : DIFF_SCRIPT_OPS, &script);
 		if (!ret)
 			ret = session_execute(&script, tally, &difference, run->why,
@@ -93,7 +93,7 @@ static int run_area(struct diff_run *run, size_t index, uint64_t ops)
 
 static bool enough_compared(const struct diff_run *run)
 {
-	for (size_t i = 0; i < area_count; i++)
+	for (size_t i = 0; i < run->options->against->n; i++)
 		if (run->tally[i].compared * 2 < run->tally[i].ops)
 			return false;
 	return true;
@@ -121,11 +121,11 @@ static int write_json(const struct diff_run *run)
 static enum exit_code run_areas(struct diff_run *run)
 {
 	const struct diff_options *options = run->options;
-	uint64_t start = diff_now(), areas_wanted = options->area ? 1 : area_count;
+	uint64_t start = diff_now(), areas_wanted = (uint64_t)__builtin_popcount(options->areas);
 	struct tally sum;
 	int ret = 0;
 
-	for (size_t i = 0; i < area_count && ret >= 0; i++)
+	for (size_t i = 0; i < options->against->n && ret >= 0; i++)
 		if (diff_area_wanted(options, i))
 			ret = run_area(run, i, (options->ops + areas_wanted - 1) / areas_wanted);
 	if (ret < 0)
@@ -181,7 +181,7 @@ static int stay_on_this_cpu(void)
 
 enum exit_code command_diff(int argc, char **argv)
 {
-	struct diff_options options = { .ops = 70000, .seed = 1 };
+	struct diff_options options = { .against = &areas_kvm, .seed = 1 };
 	struct diff_run run = { .options = &options };
 	enum exit_code ret = diff_options_parse(&options, argc, argv);
 	int error;
@@ -192,10 +192,12 @@ enum exit_code command_diff(int argc, char **argv)
 		diff_help();
 		return EXIT_OK;
 	}
-	error = watchdog_open();
-	if (!error)
-		error = stay_on_this_cpu();
-	if (error)
-		return failed(error, "");
+	if (options.against == &areas_kvm) {
+		error = watchdog_open();
+		if (!error)
+			error = stay_on_this_cpu();
+		if (error)
+			return failed(error, "");
+	}
 	return options.replay ? replay(options.replay) : run_areas(&run);
 }

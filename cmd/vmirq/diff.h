@@ -18,17 +18,19 @@
 #define DIFF_SCRIPT_OPS 1000
 
 struct diff_options {
-	const struct area *area; /* NULL = all */
+	const struct area_set *against;
+	const char *area; /* as it was said */
+	uint32_t areas;	  /* of it: a bit each */
 	const char *json;
 	const char *replay;
-	uint64_t ops;
+	uint64_t ops; /* 0 = the usual number */
 	uint64_t seed;
 	bool help;
 };
 
 struct diff_run {
 	const struct diff_options *options;
-	struct tally tally[DIFF_AREAS_MAX]; /* as in areas[] */
+	struct tally tally[DIFF_AREAS_MAX]; /* as in options->against */
 	double seconds;
 	char why[300];
 };

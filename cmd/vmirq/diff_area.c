@@ -6,9 +6,12 @@
 
 #include "diff_op.h"
 
-const struct area *const areas[] = { &area_lapic, &area_ioapic,	 &area_pic,  &area_pit,
-				     &area_msi,	  &area_routing, &area_irqfd };
-const size_t area_count = sizeof(areas) / sizeof(areas[0]);
+static const struct area *const of_kvm[] = { &area_lapic, &area_ioapic,	 &area_pic,  &area_pit,
+					     &area_msi,	  &area_routing, &area_irqfd };
+static const struct area *const of_qemu[] = { &area_qemu_ioapic, &area_qemu_pic };
+
+const struct area_set areas_kvm = { "kvm", of_kvm, sizeof(of_kvm) / sizeof(of_kvm[0]) };
+const struct area_set areas_qemu = { "qemu", of_qemu, sizeof(of_qemu) / sizeof(of_qemu[0]) };
 
 uint64_t dice_roll(struct dice *dice)
 {
@@ -29,19 +32,13 @@ bool dice_one_in(struct dice *dice, uint32_t n)
 	return dice_below(dice, n) == 0;
 }
 
-const struct area *area_find(const char *name)
+const struct area *area_find(const struct area_set *set, const char *name, size_t len)
 {
-	for (size_t i = 0; i < area_count; i++)
-		if (strcmp(areas[i]->name, name) == 0)
-			return areas[i];
+	for (size_t i = 0; i < set->n; i++)
+		if (strlen(set->area[i]->name) == len &&
+		    strncmp(set->area[i]->name, name, len) == 0)
+			return set->area[i];
 	return NULL;
-}
-
-const char *area_name(const char *name)
-{
-	const struct area *area = area_find(name);
-
-	return area ? area->name : NULL;
 }
 
 /* APIC ids that are near each other, in other clusters, and past eight bits. */
@@ -63,6 +60,8 @@ int area_throw(const struct area *area, uint64_t seed, size_t n, struct script *
 	script->area = area->name;
 	script->chips = area->chips;
 	script->kernel = area->split_too && dice_one_in(&t.dice, 2) ? SIDE_SPLIT : SIDE_FULL;
+	if (area->qemu)
+		script->kernel = SIDE_QEMU;
 	throw_ids(&t);
 	area->begin(&t);
 	while (script->n < n && !t.no_memory)

@@ -38,6 +38,7 @@ struct thrower {
 
 struct area {
 	const char *name;
+	bool qemu;	/* against QEMU's chips */
 	bool split_too; /* also against the split irqchip */
 	bool singly; /* each operation is a batch of its own, so that differences do not add up */
 	bool chips;  /* soft has IOAPIC, 8259s and PIT too, and they are compared */
@@ -46,12 +47,16 @@ struct area {
 	void (*throw)(struct thrower *t);
 };
 
-extern const struct area *const areas[];
-extern const size_t area_count;
+/* What is compared with the same. */
+struct area_set {
+	const char *against;
+	const struct area *const *area;
+	size_t n;
+};
 
-const struct area *area_find(const char *name);
-/* The name as a constant, or NULL. */
-const char *area_name(const char *name);
+extern const struct area_set areas_kvm, areas_qemu;
+
+const struct area *area_find(const struct area_set *set, const char *name, size_t len);
 
 /* Fill an empty script with some `n` operations. -ENOMEM. */
 int area_throw(const struct area *area, uint64_t seed, size_t n, struct script *script);
@@ -73,6 +78,6 @@ void throw_msi(struct thrower *t, bool hostile);
 void throw_preset(struct thrower *t);
 
 extern const struct area area_lapic, area_msi, area_routing, area_irqfd, area_ioapic, area_pic,
-	area_pit;
+	area_pit, area_qemu_ioapic, area_qemu_pic;
 
 #endif

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "diff_session.h"
+#include "diff_qemu.h"
 
 static const char *event_name(uint32_t reg)
 {
@@ -21,6 +21,13 @@ static void format_ioapic(const struct difference *d, char *buf, size_t size)
 		snprintf(buf, size, "IOAPIC %s", names[d->reg]);
 	else
 		snprintf(buf, size, "IOAPIC pin %u", d->reg - FIELD_PIN_0);
+}
+
+static const char *pic_register_name(uint32_t reg)
+{
+	static const char *const names[] = { "IRR", "ISR", "IMR", "ELCR", "INT" };
+
+	return reg <= PIC_REG_INT ? names[reg] : "?";
 }
 
 static void format_what(const struct difference *d, char *buf, size_t size)
@@ -53,21 +60,26 @@ static void format_what(const struct difference *d, char *buf, size_t size)
 	case OBJ_PIT:
 		snprintf(buf, size, "PIT channel %u state byte %u", d->vcpu, d->reg);
 		break;
+	case OBJ_PIC_REGISTER:
+		snprintf(buf, size, "8259 %u %s", d->vcpu, pic_register_name(d->reg));
+		break;
 	case OBJ_STUCK:
 		snprintf(buf, size, "vCPU %u's puppet died", d->vcpu);
 		break;
 	}
 }
 
-void difference_format(const struct difference *d, char *buf, size_t size)
+void difference_format(const struct script *script, const struct difference *d, char *buf,
+		       size_t size)
 {
+	const char *other = script->kernel == SIDE_QEMU ? "qemu" : "kernel";
 	char what[80] = "";
 
 	format_what(d, what, sizeof(what));
 	if (d->object == OBJ_RETURN)
-		snprintf(buf, size, "%s: soft %" PRId64 ", kernel %" PRId64, what, (int64_t)d->soft,
-			 (int64_t)d->kernel);
+		snprintf(buf, size, "%s: soft %" PRId64 ", %s %" PRId64, what, (int64_t)d->soft,
+			 other, (int64_t)d->kernel);
 	else
-		snprintf(buf, size, "%s: soft 0x%" PRIx64 ", kernel 0x%" PRIx64, what, d->soft,
+		snprintf(buf, size, "%s: soft 0x%" PRIx64 ", %s 0x%" PRIx64, what, d->soft, other,
 			 d->kernel);
 }

@@ -31,6 +31,19 @@ bool is_nobody(const struct session *s, const struct difference *d);
 bool is_no_smm(const struct session *s, const struct difference *d);
 bool is_pit_tick(const struct session *s, const struct difference *d);
 
+/* diff_qemu_known.c */
+bool is_icw1_isr(const struct session *s, const struct difference *d);
+bool is_icw1_single(const struct session *s, const struct difference *d);
+bool is_cascade_pulse(const struct session *s, const struct difference *d);
+bool is_cascade_late(const struct session *s, const struct difference *d);
+bool is_special_mask_late(const struct session *s, const struct difference *d);
+bool is_icw1_rotation(const struct session *s, const struct difference *d);
+bool is_icw1_poll(const struct session *s, const struct difference *d);
+bool is_narrow_window(const struct session *s, const struct difference *d);
+bool is_no_such_register(const struct session *s, const struct difference *d);
+bool is_line_as_edge(const struct session *s, const struct difference *d);
+bool is_qemu_remote_irr(const struct session *s, const struct difference *d);
+
 /* diff_message.c: what an operation sends, and to whom. */
 #define MODE_LOWEST 1
 #define MODE_SMI    2

@@ -72,13 +72,17 @@ void op_format(const struct op *op, char *buf, size_t size)
 	}
 }
 
+static const char *const kernel_names[] = {
+	[SIDE_FULL] = "full", [SIDE_SPLIT] = "split", [SIDE_QEMU] = "qemu"
+};
+
 void script_print(const struct script *script, FILE *out)
 {
 	char text[200];
 
 	fprintf(out, "config area=%s kernel=%s chips=%d ids32=%d ids=%u,%u,%u\n", script->area,
-		script->kernel == SIDE_SPLIT ? "split" : "full", script->chips, script->ids_32bit,
-		script->apic_id[0], script->apic_id[1], script->apic_id[2]);
+		kernel_names[script->kernel], script->chips, script->ids_32bit, script->apic_id[0],
+		script->apic_id[1], script->apic_id[2]);
 	for (size_t i = 0; i < script->n; i++) {
 		op_format(&script->op[i], text, sizeof(text));
 		fprintf(out, "%s\n", text);
@@ -88,17 +92,23 @@ void script_print(const struct script *script, FILE *out)
 static int read_config(struct script *script, const char *text)
 {
 	char area[16], kernel[16];
+	const struct area *found;
 	int chips, ids_32bit;
 
 	if (sscanf(text, "config area=%15s kernel=%15s chips=%d ids32=%d ids=%u,%u,%u", area,
 		   kernel, &chips, &ids_32bit, &script->apic_id[0], &script->apic_id[1],
 		   &script->apic_id[2]) != 7)
 		return -EINVAL;
-	script->area = area_name(area);
-	script->kernel = strcmp(kernel, "split") == 0 ? SIDE_SPLIT : SIDE_FULL;
+	script->kernel = SIDE_FULL;
+	for (enum side_kind kind = SIDE_SPLIT; kind <= SIDE_QEMU; kind++)
+		if (strcmp(kernel, kernel_names[kind]) == 0)
+			script->kernel = kind;
+	found = area_find(script->kernel == SIDE_QEMU ? &areas_qemu : &areas_kvm, area,
+			  strlen(area));
+	script->area = found ? found->name : NULL;
 	script->chips = chips;
 	script->ids_32bit = ids_32bit;
-	return script->area ? 0 : -EINVAL;
+	return found ? 0 : -EINVAL;
 }
 
 static int read_args(const struct spec *spec, struct op *op, char **rest)

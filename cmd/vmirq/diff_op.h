@@ -59,7 +59,7 @@ static inline bool op_is_guest(const struct op *op)
 
 struct script {
 	const char *area;
-	enum side_kind kernel; /* SIDE_FULL or SIDE_SPLIT */
+	enum side_kind kernel; /* SIDE_FULL or SIDE_SPLIT; SIDE_QEMU: see diff_qemu.h */
 	bool chips;
 	bool ids_32bit;
 	uint32_t apic_id[SIDE_VCPUS];

@@ -6,6 +6,15 @@
 #include "diff.h"
 
 #define OPS_MAX UINT64_C(1000000000000)
+#define KVM_OPS 70000
+/* A round trip through a socket each, at the least. */
+#define QEMU_OPS 20000
+
+static void print_areas(const struct area_set *set)
+{
+	for (size_t i = 0; i < set->n; i++)
+		printf(" %s", set->area[i]->name);
+}
 
 void diff_help(void)
 {
@@ -16,18 +25,23 @@ void diff_help(void)
 	      "small guest on each side. A difference is shrunk to the shortest script that shows it\n"
 	      "and printed (on stderr).\n"
 	      "\n"
-	      "  --area NAME     all (default), or one of:",
+	      "  --against WHAT  kvm (default), or qemu: QEMU's IOAPIC and 8259s, moved by qtest;\n"
+	      "                  compared is what registers and ports read, and the 8259s' output\n"
+	      "  --area NAMES    all (default), or some of these, with commas between:\n"
+	      "                   ",
 	      stdout);
-	for (size_t i = 0; i < area_count; i++)
-		printf(" %s", areas[i]->name);
+	print_areas(&areas_kvm);
+	fputs("\n                  against qemu:", stdout);
+	print_areas(&areas_qemu);
 	fputs("\n"
-	      "  --ops N         operations in all (default 70000)\n"
+	      "  --ops N         operations in all (default 70000; against qemu 20000)\n"
 	      "  --seed S        the same seed throws the same operations (default 1)\n"
 	      "  --replay FILE   do what a printed script says, in place of the above\n"
 	      "  --json FILE     the result for programs; - = stdout, with nothing else on it\n"
 	      "\n"
 	      "exit codes: 0 no mismatch, and at least half of each area's operations compared;\n"
-	      "1 otherwise; 2 usage; 77 this machine has no /dev/kvm, or one without irqchips\n",
+	      "1 otherwise; 2 usage; 77 this machine has no /dev/kvm, or one without irqchips, or\n"
+	      "no QEMU\n",
 	      stdout);
 }
 
@@ -58,21 +72,56 @@ static enum exit_code set_text(const char *option, const char *value, const char
 	return EXIT_OK;
 }
 
-static enum exit_code set_area(struct diff_options *options, const char *value)
+static enum exit_code set_against(struct diff_options *options, const char *value)
 {
-	options->area = area_find(value);
-	return options->area || strcmp(value, "all") == 0
+	options->against = strcmp(value, "qemu") == 0 ? &areas_qemu : &areas_kvm;
+	return strcmp(value, options->against->against) == 0
 		       ? EXIT_OK
-		       : wrong("--area", value, "no such area (see vmirq diff --help)");
+		       : wrong("--against", value, "must be kvm or qemu");
+}
+
+/* "ioapic,pic", or "all": once all options are read, because --against may come last. */
+static enum exit_code find_areas(struct diff_options *options)
+{
+	const char *list = options->area;
+
+	if (!list || strcmp(list, "all") == 0) {
+		options->areas = (1u << options->against->n) - 1;
+		return EXIT_OK;
+	}
+	for (;;) {
+		size_t len = strcspn(list, ","), i = 0;
+		const struct area *area = area_find(options->against, list, len);
+
+		if (!area)
+			return wrong("--area", options->area,
+				     "no such area (see vmirq diff --help)");
+		while (options->against->area[i] != area)
+			i++;
+		options->areas |= 1u << i;
+		if (!list[len])
+			return EXIT_OK;
+		list += len + 1;
+	}
+}
+
+/* What was not said. */
+static enum exit_code complete(struct diff_options *options)
+{
+	if (!options->ops)
+		options->ops = options->against == &areas_qemu ? QEMU_OPS : KVM_OPS;
+	return find_areas(options);
 }
 
 static enum exit_code set(struct diff_options *options, const char *name, size_t len,
 			  const char *value)
 {
 	if (len == 6 && strncmp(name, "--area", len) == 0)
-		return set_area(options, value);
+		return set_text("--area", value, &options->area);
 	if (len == 5 && strncmp(name, "--ops", len) == 0)
 		return set_number("--ops", value, 1, OPS_MAX, &options->ops);
+	if (len == 9 && strncmp(name, "--against", len) == 0)
+		return set_against(options, value);
 	if (strncmp(name, "--seed", len) == 0)
 		return set_number("--seed", value, 0, UINT64_MAX, &options->seed);
 	if (strncmp(name, "--json", len) == 0)
@@ -82,7 +131,8 @@ static enum exit_code set(struct diff_options *options, const char *name, size_t
 
 static bool known_option(const char *name, size_t len)
 {
-	static const char *const names[] = { "--area", "--ops", "--seed", "--json", "--replay" };
+	static const char *const names[] = { "--area", "--against", "--ops",
+					     "--seed", "--json",    "--replay" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strlen(names[i]) == len && strncmp(names[i], name, len) == 0)
@@ -113,5 +163,5 @@ enum exit_code diff_options_parse(struct diff_options *options, int argc, char *
 		if (ret != EXIT_OK)
 			return ret;
 	}
-	return EXIT_OK;
+	return complete(options);
 }

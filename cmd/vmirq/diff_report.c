@@ -12,7 +12,7 @@ static bool progress_shown;
 
 bool diff_area_wanted(const struct diff_options *options, size_t area)
 {
-	return !options->area || options->area == areas[area];
+	return options->areas >> area & 1;
 }
 
 static void add(struct tally *to, const struct tally *from)
@@ -31,7 +31,7 @@ static void add(struct tally *to, const struct tally *from)
 void diff_sum(const struct diff_run *run, struct tally *sum)
 {
 	*sum = (struct tally){ .ops = 0 };
-	for (size_t i = 0; i < area_count; i++)
+	for (size_t i = 0; i < run->options->against->n; i++)
 		add(sum, &run->tally[i]);
 }
 
@@ -44,8 +44,8 @@ void diff_progress(const struct diff_run *run, size_t area)
 	diff_sum(run, &sum);
 	fprintf(stderr,
 		"\r\033[K%3" PRIu64 "%%  %s: %" PRIu64 " operations, %" PRIu64 " mismatches",
-		sum.ops * 100 / run->options->ops, areas[area]->name, run->tally[area].ops,
-		sum.mismatches);
+		sum.ops * 100 / run->options->ops, run->options->against->area[area]->name,
+		run->tally[area].ops, sum.mismatches);
 	fflush(stderr);
 	progress_shown = true;
 }
@@ -69,10 +69,10 @@ void diff_print(const struct diff_run *run, FILE *out)
 
 	diff_sum(run, &sum);
 	fputs("area           ops  compared  not comparable   known mismatches\n", out);
-	for (size_t i = 0; i < area_count; i++)
+	for (size_t i = 0; i < run->options->against->n; i++)
 		if (diff_area_wanted(run->options, i))
-			print_tally(areas[i]->name, &run->tally[i], out);
-	if (!run->options->area)
+			print_tally(run->options->against->area[i]->name, &run->tally[i], out);
+	if (run->options->areas & (run->options->areas - 1))
 		print_tally("all", &sum, out);
 	for (size_t i = 0; i < known_count; i++)
 		if (sum.known[i])
@@ -115,14 +115,15 @@ static json_t *run_object(const struct diff_run *run)
 
 	diff_sum(run, &sum);
 	object = tally_object(&sum);
-	for (size_t i = 0; i < area_count; i++)
+	for (size_t i = 0; i < run->options->against->n; i++)
 		if (diff_area_wanted(run->options, i))
-			json_object_set_new(by_area, areas[i]->name, tally_object(&run->tally[i]));
+			json_object_set_new(by_area, run->options->against->area[i]->name,
+					    tally_object(&run->tally[i]));
 	for (size_t i = 0; i < known_count; i++)
 		json_object_set_new(reasons, known_differences[i].name,
 				    json_string(known_differences[i].reason));
 	json_object_set_new(object, "version", json_string(vmirq_version()));
-	json_object_set_new(object, "against", json_string("kvm"));
+	json_object_set_new(object, "against", json_string(run->options->against->against));
 	json_object_set_new(object, "seed", number(run->options->seed));
 	json_object_set_new(object, "seconds", json_real(run->seconds));
 	json_object_set_new(object, "known_reasons", reasons);

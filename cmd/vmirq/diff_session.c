@@ -10,6 +10,7 @@
 
 #include "diff_area.h"
 #include "diff_lapic.h"
+#include "diff_qemu.h"
 
 /* Beside what has passed: both sides' clocks are read at other moments. */
 #define SLACK_NS 1000000u
@@ -27,7 +28,8 @@ uint64_t diff_now(void)
 static const struct known *find_known(const struct session *s, const struct difference *d)
 {
 	for (size_t i = 0; i < known_count; i++)
-		if (known_differences[i].is(s, d))
+		if ((known_differences[i].kind >= QEMU_STAYS) == (s->script->kernel == SIDE_QEMU) &&
+		    known_differences[i].is(s, d))
 			return &known_differences[i];
 	return NULL;
 }
@@ -50,12 +52,13 @@ void session_differs(struct session *s, enum object object, uint32_t vcpu, uint3
 	}
 	if (s->tally)
 		s->tally->known[known - known_differences]++;
-	if (known->passing)
+	if (known->kind == KERNEL_PASSES || known->kind == QEMU_PASSES)
 		return;
 	s->mark[op] = MARK_KNOWN;
 	if (object == OBJ_LAPIC)
 		s->heal_lapics |= 1u << vcpu;
-	if (object == OBJ_IOAPIC || object == OBJ_PIC || object == OBJ_PIT)
+	if (object == OBJ_IOAPIC || object == OBJ_PIC || object == OBJ_PIT ||
+	    s->script->kernel == SIDE_QEMU)
 		s->heal_chips = true;
 }
 
@@ -256,7 +259,7 @@ static int execute_all(struct session *s)
 /* Both VMs are there. */
 static int execute_open(struct session *s, struct difference *difference)
 {
-	int error = execute_all(s);
+	int error = s->script->kernel == SIDE_QEMU ? qemu_execute(s) : execute_all(s);
 
 	if (s->tally)
 		count_marks(s);
@@ -270,13 +273,15 @@ int session_execute(const struct script *script, struct tally *tally, struct dif
 		    char *why, size_t size)
 {
 	struct session *s = calloc(1, sizeof(*s));
+	const struct area *area;
 	int ret;
 
 	if (!s)
 		return -ENOMEM;
 	s->script = script;
 	s->tally = tally;
-	s->batch_max = area_find(script->area)->singly ? 1 : PUPPET_BATCH;
+	area = area_find(&areas_kvm, script->area, strlen(script->area));
+	s->batch_max = area->singly ? 1 : PUPPET_BATCH;
 	s->mark = calloc(script->n + 1, 1);
 	s->table = calloc(1, sizeof(*s->table) + DIFF_ROUTES * sizeof(s->table->entries[0]));
 	ret = s->mark && s->table ? session_open(s) : -ENOMEM;

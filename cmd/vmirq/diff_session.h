@@ -12,22 +12,23 @@
 #include "diff_op.h"
 #include "side.h"
 
-#define DIFF_KNOWN_MAX	 32
+#define DIFF_KNOWN_MAX	 64
 #define DIFF_REASONS_MAX 8
 #define DIFF_FDS	 10 /* see open_fds() */
 #define DIFF_ROUTES	 4200
 
 enum object {
-	OBJ_VALUE,  /* what the guest read */
-	OBJ_FAULT,  /* whether it got #GP */
-	OBJ_RETURN, /* what the VMM's call returned */
-	OBJ_LAPIC,  /* reg: offset */
-	OBJ_BASE,   /* IA32_APIC_BASE */
-	OBJ_EVENTS, /* reg: enum event_reg */
-	OBJ_IOAPIC, /* reg: enum ioapic_field, or that of pin 0 plus the pin */
-	OBJ_PIC,    /* vcpu: chip; reg: offset in struct kvm_pic_state */
-	OBJ_PIT,    /* vcpu: channel; reg: offset in struct kvm_pit_channel_state */
-	OBJ_STUCK,  /* a puppet died; soft, kernel: 1 = this side's */
+	OBJ_VALUE,	  /* what the guest read */
+	OBJ_FAULT,	  /* whether it got #GP */
+	OBJ_RETURN,	  /* what the VMM's call returned */
+	OBJ_LAPIC,	  /* reg: offset */
+	OBJ_BASE,	  /* IA32_APIC_BASE */
+	OBJ_EVENTS,	  /* reg: enum event_reg */
+	OBJ_IOAPIC,	  /* reg: enum ioapic_field, or that of pin 0 plus the pin */
+	OBJ_PIC,	  /* vcpu: chip; reg: offset in struct kvm_pic_state */
+	OBJ_PIT,	  /* vcpu: channel; reg: offset in struct kvm_pit_channel_state */
+	OBJ_STUCK,	  /* a puppet died; soft, kernel: 1 = this side's */
+	OBJ_PIC_REGISTER, /* QEMU: vcpu: chip; reg: enum pic_register */
 };
 
 enum event_reg { EVENT_REG_NMI, EVENT_REG_SMI, EVENT_REG_INIT, EVENT_REG_WAITS };
@@ -55,11 +56,15 @@ struct tally {
 	uint64_t reason[DIFF_REASONS_MAX]; /* of not_comparable */
 };
 
+struct qemu_pair;
+
+/* `kernel` of a field or a difference is QEMU's with SIDE_QEMU. */
 struct session {
 	const struct script *script;
 	struct side soft;
 	struct side kernel;
-	int fd[2][DIFF_FDS]; /* soft's, kernel's */
+	struct qemu_pair *pair; /* SIDE_QEMU, in place of both */
+	int fd[2][DIFF_FDS];	/* soft's, kernel's */
 	struct kvm_irq_routing *table;
 	uint32_t batch_max;
 	uint64_t started; /* ns */
@@ -118,12 +123,18 @@ void session_differs(struct session *s, enum object object, uint32_t vcpu, uint3
 		     uint64_t soft, uint64_t kernel, size_t op);
 
 /* diff_known.c */
+enum known_kind {
+	KERNEL_STAYS,
+	KERNEL_PASSES, /* by itself: the operation counts as compared, and nothing is healed */
+	QEMU_STAYS,
+	QEMU_PASSES,
+};
+
 struct known {
 	const char *name;
 	const char *reason;
 	bool (*is)(const struct session *s, const struct difference *d);
-	/* It goes away by itself: the operation counts as compared, and nothing is healed. */
-	bool passing;
+	enum known_kind kind;
 };
 extern const struct known known_differences[];
 extern const size_t known_count;
@@ -137,7 +148,8 @@ enum comparison op_comparison(const struct op *op, unsigned int *reason);
 bool op_starts_short_timer(const struct op *op);
 
 /* A line for people. */
-void difference_format(const struct difference *d, char *buf, size_t size);
+void difference_format(const struct script *script, const struct difference *d, char *buf,
+		       size_t size);
 
 uint64_t diff_now(void);
 

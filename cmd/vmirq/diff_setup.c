@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "diff_qemu.h"
 #include "diff_session.h"
 
 /* 0..5: plain eventfds, 6: a semaphore, 7: a pipe's end, 8 and 9: none. */
@@ -97,6 +98,9 @@ int session_open(struct session *s)
 {
 	int error;
 
+	if (s->script->kernel == SIDE_QEMU)
+		return qemu_open(s);
+
 	memset(s->fd, 0xff, sizeof(s->fd));
 	error = open_sides(s);
 	if (error)
@@ -111,6 +115,10 @@ int session_open(struct session *s)
 
 void session_close(struct session *s)
 {
+	if (s->script->kernel == SIDE_QEMU) {
+		qemu_close(s);
+		return;
+	}
 	side_close(&s->soft);
 	side_close(&s->kernel);
 	close_fds(s);

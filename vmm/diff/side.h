@@ -27,6 +27,7 @@ enum side_kind {
 	SIDE_SOFT,  /* libvmirq */
 	SIDE_FULL,  /* KVM_CREATE_IRQCHIP, KVM_CREATE_PIT2 */
 	SIDE_SPLIT, /* KVM_CAP_SPLIT_IRQCHIP: local APICs only */
+	SIDE_QEMU,  /* another program's: nothing that side_open() could open */
 };
 
 struct side_config {

@@ -85,6 +85,23 @@ const struct known known_differences[] = {
 	  "a message that nobody takes is 0 here; the kernel says 0 or -1, by whether an LDR of "
 	  "several bits has switched off its map of destinations",
 	  is_nobody, KERNEL_PASSES },
+	{ "no-4096-limit",
+	  "libvmirq takes tables of any length; the kernel's have 4096 entries at most",
+	  is_no_4096_limit, KERNEL_STAYS },
+	{ "gsi-limit",
+	  "a GSI past the VM's limit is -EINVAL here everywhere; the kernel binds an irqfd to it that can "
+	  "never have a route, and a line there is one that nobody takes",
+	  is_gsi_limit, KERNEL_STAYS },
+	{ "split-pins",
+	  "with the kernel's split irqchip, routes to pins go to libvmirq's own chips; the kernel refuses "
+	  "them",
+	  is_split_pins, KERNEL_STAYS },
+	{ "split-resample",
+	  "with the kernel's split irqchip libvmirq resamples by its own chips; the kernel refuses",
+	  is_split_resample, KERNEL_STAYS },
+	{ "busy-everywhere",
+	  "an eventfd that another VM has bound is -EBUSY here; in the kernel from Linux 6.17 on",
+	  is_busy_everywhere, KERNEL_STAYS },
 	{ "icw1-isr",
 	  "QEMU's 8259 forgets what is in service at ICW1; that is not among what ICW1 does (8259A data "
 	  "sheet, \"ICW1 and ICW2\"), and the kernel's keeps it",

@@ -31,6 +31,13 @@ bool is_nobody(const struct session *s, const struct difference *d);
 bool is_no_smm(const struct session *s, const struct difference *d);
 bool is_pit_tick(const struct session *s, const struct difference *d);
 
+/* diff_bind_known.c */
+bool is_no_4096_limit(const struct session *s, const struct difference *d);
+bool is_gsi_limit(const struct session *s, const struct difference *d);
+bool is_split_pins(const struct session *s, const struct difference *d);
+bool is_split_resample(const struct session *s, const struct difference *d);
+bool is_busy_everywhere(const struct session *s, const struct difference *d);
+
 /* diff_qemu_known.c */
 bool is_icw1_isr(const struct session *s, const struct difference *d);
 bool is_icw1_single(const struct session *s, const struct difference *d);

@@ -32,8 +32,11 @@ enum op_kind {
 	OP_LAPIC_SET,	/* a 32-bit word of the saved state, by register; other bits are kept */
 	OP_LAPIC_CROSS, /* each side loads what the other has saved */
 	OP_ROUTE,	/* one more entry of the table that is being made up */
+	OP_ROUTE_FILL,	/* a message each for many GSIs in that table */
 	OP_COMMIT,	/* set that table, and begin a new one */
 	OP_IRQFD,
+	OP_IRQFD_ELSEWHERE, /* in another VM */
+	OP_IOEVENTFD,
 	OP_EVENTFD_WRITE,
 	OP_EVENTFD_READ,
 	OP_IOAPIC_SET,

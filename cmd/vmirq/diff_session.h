@@ -12,10 +12,12 @@
 #include "diff_op.h"
 #include "side.h"
 
-#define DIFF_KNOWN_MAX	 64
-#define DIFF_REASONS_MAX 8
-#define DIFF_FDS	 10 /* see open_fds() */
-#define DIFF_ROUTES	 4200
+#define DIFF_KNOWN_MAX	  64
+#define DIFF_REASONS_MAX  8
+#define DIFF_EVENTFDS	  7 /* of these, the first */
+#define DIFF_FD_DUPLICATE 13
+#define DIFF_FDS	  14 /* see open_fds() */
+#define DIFF_ROUTES	  4200
 
 enum object {
 	OBJ_VALUE,	  /* what the guest read */
@@ -87,6 +89,7 @@ struct session {
 	bool ever_disabled[SIDE_VCPUS]; /* by IA32_APIC_BASE */
 	bool short_timer[SIDE_VCPUS];	/* was ever started */
 	bool unread;			/* by an irqfd that was then deassigned */
+	bool resamples;			/* ours can */
 	bool undrained[DIFF_FDS];	/* readable when it was bound, and not written to since */
 	/* Objects to load from the kernel after a known difference: bit per CPU. */
 	uint32_t heal_lapics;
@@ -96,6 +99,18 @@ struct session {
 	struct difference difference;
 	char why[400];
 };
+
+/* In split the kernel's chips are nowhere. */
+static inline bool session_has_chips(const struct session *s)
+{
+	return s->script->chips && s->script->kernel == SIDE_FULL;
+}
+
+/* 0: soft's, 1: the kernel's. */
+static inline struct side *session_side(struct session *s, int which)
+{
+	return which ? &s->kernel : &s->soft;
+}
 
 /* Executes all of it or up to the first difference. 1: there is one, in *difference; 0: none.
  * -ENODEV: no /dev/kvm or no such irqchip; `why` (of `size`) says which. Else -errno. */
@@ -107,6 +122,9 @@ int session_open(struct session *s);
 void session_close(struct session *s);
 /* diff_call.c: one that is not the guest's. */
 int session_call(struct session *s, size_t index);
+void session_compare_returns(struct session *s, size_t index, int64_t soft, int64_t kernel);
+/* diff_bind.c: routes, irqfds, ioeventfds, and their eventfds. */
+int session_bind_call(struct session *s, size_t index);
 /* diff_state.c: all that the VMM can see; and the kernel's state into what differs in a known way. */
 int session_compare_states(struct session *s);
 /* NMI, SMI, INIT, SIPI only: a CPU that has got one of the last two cannot run the puppet until then. */
@@ -140,6 +158,13 @@ extern const struct known known_differences[];
 extern const size_t known_count;
 
 /* Why what an operation reads cannot be compared. */
+enum reason {
+	REASON_NO_REGISTER,
+	REASON_PART_OF_COUNT,
+	REASON_PIT_COUNTS,
+	REASON_REFRESH,
+	REASON_NOT_YET,
+};
 enum comparison { COMPARE_EXACTLY, COMPARE_WITHIN, COMPARE_NOT };
 extern const char *const not_comparable_reasons[DIFF_REASONS_MAX];
 enum comparison op_comparison(const struct op *op, unsigned int *reason);

@@ -2,15 +2,18 @@
 /* Two fresh VMs, and descriptors to bind. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "diff_qemu.h"
 #include "diff_session.h"
 
-/* 0..5: plain eventfds, 6: a semaphore, 7: a pipe's end, 8 and 9: none. */
+/* 0..5: plain eventfds, 6: a semaphore, 7: a pipe's end, 8 to 10: none, 11: a timer, 12: a file, 13: 0
+ * once more. */
 static int open_fds(struct session *s)
 {
 	for (int side = 0; side < 2; side++) {
@@ -26,6 +29,13 @@ static int open_fds(struct session *s)
 		/* A number just closed would soon be somebody else's. */
 		s->fd[side][8] = -1;
 		s->fd[side][9] = 1000000;
+		s->fd[side][10] = INT_MIN;
+		s->fd[side][11] = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+		s->fd[side][12] = open("/dev/null", O_RDWR | O_CLOEXEC);
+		s->fd[side][DIFF_FD_DUPLICATE] = fcntl(s->fd[side][0], F_DUPFD_CLOEXEC, 0);
+		if (s->fd[side][11] < 0 || s->fd[side][12] < 0 ||
+		    s->fd[side][DIFF_FD_DUPLICATE] < 0)
+			return -errno;
 	}
 	return 0;
 }
@@ -57,8 +67,8 @@ static int open_sides(struct session *s)
 static void close_fds(struct session *s)
 {
 	for (int side = 0; side < 2; side++)
-		for (int i = 0; i < 8; i++)
-			if (s->fd[side][i] >= 0)
+		for (int i = 0; i < DIFF_FDS; i++)
+			if (s->fd[side][i] >= 0 && i != 9)
 				close(s->fd[side][i]);
 }
 
@@ -94,6 +104,28 @@ static int set_pc_routes(struct session *s)
 	return error;
 }
 
+/* The kernel begins without any in split, and takes none to pins. */
+static int set_no_routes(struct session *s)
+{
+	int error = s->soft.ops->routes(&s->soft, s->table);
+
+	return error ? error : s->kernel.ops->routes(&s->kernel, s->table);
+}
+
+static bool can_resample(struct side *soft, const int *fd)
+{
+	struct kvm_irqfd args = {
+		.fd = (uint32_t)fd[0],
+		.gsi = SIDE_GSIS - 1,
+		.flags = KVM_IRQFD_FLAG_RESAMPLE,
+		.resamplefd = (uint32_t)fd[1],
+	};
+	bool can = soft->ops->irqfd(soft, &args) == 0;
+
+	args.flags = KVM_IRQFD_FLAG_DEASSIGN;
+	return can && soft->ops->irqfd(soft, &args) == 0;
+}
+
 int session_open(struct session *s)
 {
 	int error;
@@ -107,7 +139,9 @@ int session_open(struct session *s)
 		return error;
 	error = open_fds(s);
 	if (!error && s->script->chips)
-		error = set_pc_routes(s);
+		error = s->script->kernel == SIDE_FULL ? set_pc_routes(s) : set_no_routes(s);
+	if (!error)
+		s->resamples = can_resample(&s->soft, s->fd[0]);
 	if (error)
 		session_close(s);
 	return error;

@@ -123,7 +123,7 @@ static int compare_all(struct session *s)
 
 	for (uint32_t i = 0; i < SIDE_VCPUS && !error && !s->found; i++)
 		error = compare_vcpu(s, i);
-	if (!error && !s->found && s->script->chips)
+	if (!error && !s->found && session_has_chips(s))
 		error = session_compare_chips(s);
 	return error;
 }
@@ -141,7 +141,7 @@ static void settle(struct session *s)
 		/* Events are taken where they are compared: not here. */
 		for (uint32_t i = 0; i < SIDE_VCPUS && !error && !s->found; i++)
 			error = compare_lapic(s, i);
-		if (!error && !s->found && s->script->chips)
+		if (!error && !s->found && session_has_chips(s))
 			error = session_compare_chips(s);
 		if (error || !s->found || diff_now() > until)
 			break;

@@ -75,7 +75,7 @@ static void throw_entry(struct thrower *t, bool hostile)
 
 /* t->memory: lines that are high. A level that stands while its route changes goes with its GSI in
  * soft, and stays with its pin in the kernel. */
-static void lower_lines(struct thrower *t)
+void throw_lower_lines(struct thrower *t)
 {
 	for (uint32_t i = 0; i < GSIS + FAR_GSIS; i++)
 		if (t->memory & UINT64_C(1) << i)
@@ -88,7 +88,7 @@ static void throw_table(struct thrower *t)
 	uint32_t n = dice_below(&t->dice, 12);
 	bool hostile = dice_one_in(&t->dice, 3);
 
-	lower_lines(t);
+	throw_lower_lines(t);
 	memset(t->pin_gsi, 0, sizeof(t->pin_gsi));
 	for (uint32_t i = 0; i < n; i++)
 		throw_entry(t, hostile && dice_one_in(&t->dice, 3));
@@ -118,7 +118,9 @@ static void throw_routing(struct thrower *t)
 {
 	uint32_t what = dice_below(&t->dice, 20);
 
-	if (what < 8)
+	if (dice_one_in(&t->dice, 4))
+		throw_hostile(t);
+	else if (what < 8)
 		throw_table(t);
 	else if (what < 18)
 		throw_line(t);
@@ -128,6 +130,7 @@ static void throw_routing(struct thrower *t)
 
 const struct area area_routing = {
 	.name = "routing",
+	.split_too = true,
 	.chips = true,
 	.begin = throw_addressing,
 	.throw = throw_routing,
@@ -170,7 +173,9 @@ static void throw_irqfd(struct thrower *t)
 	struct dice *dice = &t->dice;
 	uint32_t what = dice_below(dice, 40);
 
-	if (what < 1)
+	if (dice_one_in(dice, 4))
+		throw_hostile(t);
+	else if (what < 1)
 		throw_small_table(t);
 	else if (what < 14)
 		throw_irqfd_call(t);
@@ -193,6 +198,7 @@ static void begin_irqfd(struct thrower *t)
 
 const struct area area_irqfd = {
 	.name = "irqfd",
+	.split_too = true,
 	.chips = true,
 	.begin = begin_irqfd,
 	.throw = throw_irqfd,

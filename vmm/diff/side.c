@@ -143,7 +143,7 @@ int side_open(struct side *side, const struct side_config *config)
 	memset(side, 0, sizeof(*side));
 	side->config = *config;
 	side->ops = config->kind == SIDE_SOFT ? &side_soft : &side_kernel;
-	side->kvm_fd = side->vm_fd = -1;
+	side->kvm_fd = side->vm_fd = side->other_vm_fd = -1;
 	for (uint32_t i = 0; i < SIDE_VCPUS; i++)
 		side->vcpu[i].fd = -1;
 	error = open_vm(side);
@@ -174,11 +174,13 @@ void side_close(struct side *side)
 	}
 	if (side->vm_fd >= 0)
 		close(side->vm_fd);
+	if (side->other_vm_fd >= 0)
+		close(side->other_vm_fd);
 	if (side->kvm_fd >= 0)
 		close(side->kvm_fd);
 	if (side->memory)
 		munmap(side->memory, MEMORY_SIZE);
-	side->vm_fd = side->kvm_fd = -1;
+	side->vm_fd = side->kvm_fd = side->other_vm_fd = -1;
 	side->memory = NULL;
 }
 

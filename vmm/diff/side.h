@@ -19,6 +19,8 @@
 #include "puppet_page.h"
 
 #define SIDE_VCPUS 3
+/* As many as the kernel has. */
+#define SIDE_GSIS 4096
 
 struct vmirq_vm;
 struct vmirq_vcpu;
@@ -62,6 +64,9 @@ struct side {
 	int run_size;
 	uint8_t *memory;
 	struct vmirq_vm *vm; /* soft */
+	/* The other VM: soft's, or the kernel's. */
+	struct vmirq_vm *other_vm;
+	int other_vm_fd;
 	struct side_vcpu vcpu[SIDE_VCPUS];
 	bool takes_smi;
 	char why[160]; /* what failed, for people */
@@ -79,10 +84,14 @@ struct side_ops {
 	int (*get_lapic)(struct side_vcpu *v, struct kvm_lapic_state *state);
 	int (*set_lapic)(struct side_vcpu *v, const struct kvm_lapic_state *state);
 	int (*msi)(struct side *side, const struct kvm_msi *msi);
-	/* *status as KVM_IRQ_LINE_STATUS gives it. */
-	int (*line)(struct side *side, uint32_t gsi, bool level, int *status);
+	/* *status as KVM_IRQ_LINE_STATUS gives it; NULL: as KVM_IRQ_LINE. */
+	int (*line)(struct side *side, uint32_t gsi, uint32_t level, int *status);
 	int (*routes)(struct side *side, const struct kvm_irq_routing *table);
 	int (*irqfd)(struct side *side, const struct kvm_irqfd *args);
+	/* The same in another VM of this side, which is made when it is first used. */
+	int (*irqfd_elsewhere)(struct side *side, const struct kvm_irqfd *args);
+	/* NULL: not in this release of ours. */
+	int (*ioeventfd)(struct side *side, const struct kvm_ioeventfd *args);
 	/* What was written to eventfds is read. */
 	void (*pump)(struct side *side);
 	int (*get_irqchip)(struct side *side, struct kvm_irqchip *state);

@@ -8,7 +8,8 @@
 
 #include "side.h"
 
-#define UNROUTED_GSI 4000
+/* Past any table. */
+#define UNROUTED_GSI 5000
 
 static int call(int fd, unsigned long request, const void *argument)
 {
@@ -126,12 +127,13 @@ static int msi(struct side *side, const struct kvm_msi *message)
 	return call(side->vm_fd, KVM_SIGNAL_MSI, message);
 }
 
-static int line(struct side *side, uint32_t gsi, bool level, int *status)
+static int line(struct side *side, uint32_t gsi, uint32_t level, int *status)
 {
 	struct kvm_irq_level irq = { .irq = gsi, .level = level };
-	int error = call(side->vm_fd, KVM_IRQ_LINE_STATUS, &irq);
+	int error = call(side->vm_fd, status ? KVM_IRQ_LINE_STATUS : KVM_IRQ_LINE, &irq);
 
-	*status = (int)irq.status;
+	if (status)
+		*status = (int)irq.status;
 	return error;
 }
 
@@ -143,6 +145,37 @@ static int routes(struct side *side, const struct kvm_irq_routing *table)
 static int irqfd(struct side *side, const struct kvm_irqfd *args)
 {
 	return call(side->vm_fd, KVM_IRQFD, args);
+}
+
+static int open_other(struct side *side)
+{
+	int error;
+
+	if (side->other_vm_fd >= 0)
+		return 0;
+	do
+		side->other_vm_fd = ioctl(side->kvm_fd, KVM_CREATE_VM, 0);
+	while (side->other_vm_fd < 0 && errno == EINTR);
+	if (side->other_vm_fd < 0)
+		return -errno;
+	error = call(side->other_vm_fd, KVM_CREATE_IRQCHIP, NULL);
+	if (error) {
+		close(side->other_vm_fd);
+		side->other_vm_fd = -1;
+	}
+	return error;
+}
+
+static int irqfd_elsewhere(struct side *side, const struct kvm_irqfd *args)
+{
+	int error = open_other(side);
+
+	return error ? error : call(side->other_vm_fd, KVM_IRQFD, args);
+}
+
+static int ioeventfd(struct side *side, const struct kvm_ioeventfd *args)
+{
+	return call(side->vm_fd, KVM_IOEVENTFD, args);
 }
 
 /*
@@ -197,6 +230,8 @@ const struct side_ops side_kernel = {
 	.line = line,
 	.routes = routes,
 	.irqfd = irqfd,
+	.irqfd_elsewhere = irqfd_elsewhere,
+	.ioeventfd = ioeventfd,
 	.pump = pump,
 	.get_irqchip = get_irqchip,
 	.set_irqchip = set_irqchip,

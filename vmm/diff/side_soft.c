@@ -18,8 +18,7 @@ static int prepare(struct side *side)
 	struct vmirq_vm_config config = {
 		.size = sizeof(config),
 		.max_vcpus = SIDE_VCPUS,
-		/* As many as the kernel has. */
-		.max_gsis = 4096,
+		.max_gsis = SIDE_GSIS,
 		.flags = (side->config.ids_32bit ? VMIRQ_VM_MSI_32BIT_IDS : 0) |
 			 (side->config.chips ? VMIRQ_VM_PC_CHIPS | VMIRQ_VM_PIT : 0),
 	};
@@ -50,7 +49,8 @@ static void close_side(struct side *side)
 		side->vcpu[i].vcpu = NULL;
 	}
 	vmirq_vm_destroy(side->vm);
-	side->vm = NULL;
+	vmirq_vm_destroy(side->other_vm);
+	side->vm = side->other_vm = NULL;
 }
 
 static int enter(struct side *side, struct side_vcpu *v)
@@ -113,11 +113,12 @@ static int msi(struct side *side, const struct kvm_msi *message)
 	return vmirq_msi_send(side->vm, message);
 }
 
-static int line(struct side *side, uint32_t gsi, bool level, int *status)
+static int line(struct side *side, uint32_t gsi, uint32_t level, int *status)
 {
-	int error = 0;
+	int error = 0, number = vmirq_line_set(side->vm, gsi, 0, level, &error);
 
-	*status = vmirq_line_set(side->vm, gsi, 0, level, &error);
+	if (status)
+		*status = number;
 	return error;
 }
 
@@ -131,9 +132,21 @@ static int irqfd(struct side *side, const struct kvm_irqfd *args)
 	return vmirq_irqfd(side->vm, args);
 }
 
+static int irqfd_elsewhere(struct side *side, const struct kvm_irqfd *args)
+{
+	struct vmirq_vm_config config = { .size = sizeof(config),
+					  .max_gsis = SIDE_GSIS,
+					  .flags = VMIRQ_VM_PC_CHIPS };
+	int error = side->other_vm ? 0 : vmirq_vm_create(&config, &side->other_vm);
+
+	return error ? error : vmirq_irqfd(side->other_vm, args);
+}
+
 static void pump(struct side *side)
 {
 	while (vmirq_pump_dispatch(vmirq_vm_pump(side->vm), 0) > 0)
+		;
+	while (side->other_vm && vmirq_pump_dispatch(vmirq_vm_pump(side->other_vm), 0) > 0)
 		;
 }
 
@@ -180,6 +193,7 @@ const struct side_ops side_soft = {
 	.line = line,
 	.routes = routes,
 	.irqfd = irqfd,
+	.irqfd_elsewhere = irqfd_elsewhere,
 	.pump = pump,
 	.get_irqchip = get_irqchip,
 	.set_irqchip = set_irqchip,

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+/* Calls that bind: routes, irqfds, ioeventfds; and the eventfds that they bind. */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "diff_known.h"
+
+#define MSI_ADDRESS 0xfee00000u
+#define MSI_DATA    0x4030u
+
+/* After this much was bound on one side only, it is bound on none. */
+static bool differs_known(const struct session *s, size_t index)
+{
+	return !s->found && s->mark[index] == MARK_KNOWN;
+}
+
+static struct kvm_irq_routing_entry *new_entry(struct session *s)
+{
+	struct kvm_irq_routing_entry *entry = &s->table->entries[s->table->nr];
+
+	if (s->table->nr == DIFF_ROUTES)
+		return NULL;
+	s->table->nr++;
+	memset(entry, 0, sizeof(*entry));
+	return entry;
+}
+
+static void add_route(struct session *s, const struct op *op)
+{
+	struct kvm_irq_routing_entry *entry = new_entry(s);
+
+	if (!entry)
+		return;
+	entry->gsi = (uint32_t)op->arg[0];
+	entry->type = (uint32_t)op->arg[1];
+	entry->flags = (uint32_t)op->arg[2];
+	/* Chip and pin, or address_lo, address_hi, data and devid. */
+	for (int i = 0; i < 4; i++)
+		entry->u.pad[i] = (uint32_t)op->arg[3 + i];
+}
+
+static void fill_routes(struct session *s, const struct op *op)
+{
+	struct kvm_irq_routing_entry *entry;
+
+	for (uint64_t i = 0; i < op->arg[1] && (entry = new_entry(s)); i++) {
+		entry->gsi = (uint32_t)(op->arg[0] + i);
+		entry->type = KVM_IRQ_ROUTING_MSI;
+		entry->u.msi.address_lo = MSI_ADDRESS;
+		entry->u.msi.data = MSI_DATA;
+	}
+}
+
+static int commit(struct session *s, size_t index)
+{
+	int64_t ret[2];
+	int error = 0;
+
+	for (int which = 0; which < 2; which++)
+		ret[which] = session_side(s, which)->ops->routes(session_side(s, which), s->table);
+	session_compare_returns(s, index, ret[0], ret[1]);
+	s->table->nr = 0;
+	for (int which = 0; which < 2 && !error && differs_known(s, index); which++)
+		error = session_side(s, which)->ops->routes(session_side(s, which), s->table);
+	return error;
+}
+
+/* Which of the eventfds it is; -1: none. */
+static int eventfd_of(uint64_t fd)
+{
+	fd %= DIFF_FDS;
+	if (fd == DIFF_FD_DUPLICATE)
+		return 0;
+	return fd < DIFF_EVENTFDS ? (int)fd : -1;
+}
+
+static void not_comparable(struct session *s, size_t index, enum reason reason)
+{
+	s->mark[index] = MARK_NOT_COMPARABLE;
+	if (s->tally)
+		s->tally->reason[reason]++;
+}
+
+typedef int (*irqfd_call)(struct side *side, const struct kvm_irqfd *args);
+
+static irqfd_call call_of(struct session *s, int which, const struct op *op)
+{
+	const struct side_ops *ops = session_side(s, which)->ops;
+
+	return op->kind == OP_IRQFD ? ops->irqfd : ops->irqfd_elsewhere;
+}
+
+static int64_t irqfd_one(struct session *s, int which, const struct op *op)
+{
+	struct side *side = session_side(s, which);
+	const struct kvm_irqfd args = {
+		.fd = (uint32_t)s->fd[which][op->arg[0] % DIFF_FDS],
+		.gsi = (uint32_t)op->arg[1],
+		.flags = (uint32_t)op->arg[2],
+		.resamplefd = (uint32_t)s->fd[which][op->arg[3] % DIFF_FDS],
+	};
+	int eventfd = eventfd_of(op->arg[0]);
+	struct pollfd look = { .fd = (int)args.fd, .events = POLLIN };
+	bool readable = eventfd >= 0 && poll(&look, 1, 0) == 1;
+	int64_t ret = call_of(s, which, op)(side, &args);
+
+	if (!which)
+		s->unread = readable && (args.flags & KVM_IRQFD_FLAG_DEASSIGN);
+	if (which && !ret && eventfd >= 0 && !(args.flags & KVM_IRQFD_FLAG_DEASSIGN))
+		s->undrained[eventfd] = readable;
+	side->ops->pump(side);
+	return ret;
+}
+
+/* Deassigning drains it in the kernel, and not where it was never bound. */
+static void drain(struct session *s, int which, int eventfd)
+{
+	uint64_t n;
+
+	while (eventfd >= 0 && read(s->fd[which][eventfd], &n, sizeof(n)) > 0)
+		;
+}
+
+/* The one that has bound it lets it go. */
+static void unbind(struct session *s, int which, const struct op *op)
+{
+	struct side *side = session_side(s, which);
+	const struct kvm_irqfd args = {
+		.fd = (uint32_t)s->fd[which][op->arg[0] % DIFF_FDS],
+		.gsi = (uint32_t)op->arg[1],
+		.flags = KVM_IRQFD_FLAG_DEASSIGN,
+	};
+
+	call_of(s, which, op)(side, &args);
+}
+
+static void irqfd(struct session *s, size_t index)
+{
+	const struct op *op = &s->script->op[index];
+	uint32_t flags = (uint32_t)op->arg[2];
+	int64_t ret[2];
+
+	if (flags == KVM_IRQFD_FLAG_RESAMPLE && !s->resamples) {
+		not_comparable(s, index, REASON_NOT_YET);
+		return;
+	}
+	for (int which = 0; which < 2; which++)
+		ret[which] = irqfd_one(s, which, op);
+	session_compare_returns(s, index, ret[0], ret[1]);
+	if (!differs_known(s, index) || (flags & KVM_IRQFD_FLAG_DEASSIGN))
+		return;
+	for (int which = 0; which < 2; which++) {
+		if (!ret[which])
+			unbind(s, which, op);
+		drain(s, which, eventfd_of(op->arg[0]));
+	}
+}
+
+static int64_t ioeventfd_one(struct session *s, int which, const struct op *op, uint32_t flags)
+{
+	struct side *side = session_side(s, which);
+	const struct kvm_ioeventfd args = {
+		.fd = s->fd[which][op->arg[0] % DIFF_FDS],
+		.addr = op->arg[1],
+		.len = (uint32_t)op->arg[2],
+		.flags = (uint32_t)op->arg[3] | flags,
+		.datamatch = op->arg[4],
+	};
+
+	return side->ops->ioeventfd(side, &args);
+}
+
+static void ioeventfd(struct session *s, size_t index)
+{
+	const struct op *op = &s->script->op[index];
+	int64_t ret[2];
+
+	if (!s->soft.ops->ioeventfd) {
+		not_comparable(s, index, REASON_NOT_YET);
+		return;
+	}
+	for (int which = 0; which < 2; which++)
+		ret[which] = ioeventfd_one(s, which, op, 0);
+	session_compare_returns(s, index, ret[0], ret[1]);
+	if (differs_known(s, index) && !(op->arg[3] & KVM_IOEVENTFD_FLAG_DEASSIGN))
+		for (int which = 0; which < 2; which++)
+			if (!ret[which])
+				ioeventfd_one(s, which, op, KVM_IOEVENTFD_FLAG_DEASSIGN);
+}
+
+static int64_t eventfd_write_one(struct session *s, int which, const struct op *op)
+{
+	uint64_t n = op->arg[1], fd = op->arg[0] % DIFF_EVENTFDS;
+	ssize_t ret;
+
+	/* A semaphore is not drained by that either. */
+	if (fd != DIFF_EVENTFDS - 1)
+		s->undrained[fd] = false;
+	ret = write(s->fd[which][fd], &n, sizeof(n));
+	session_side(s, which)->ops->pump(session_side(s, which));
+	return ret < 0 ? -errno : ret;
+}
+
+static int64_t eventfd_read_one(struct session *s, int which, const struct op *op)
+{
+	uint64_t n = 0;
+	ssize_t ret = read(s->fd[which][op->arg[0] % DIFF_EVENTFDS], &n, sizeof(n));
+
+	return ret < 0 ? -errno : (int64_t)n;
+}
+
+int session_bind_call(struct session *s, size_t index)
+{
+	const struct op *op = &s->script->op[index];
+	int64_t soft;
+
+	switch (op->kind) {
+	case OP_ROUTE:
+		add_route(s, op);
+		return 0;
+	case OP_ROUTE_FILL:
+		fill_routes(s, op);
+		return 0;
+	case OP_COMMIT:
+		return commit(s, index);
+	case OP_IOEVENTFD:
+		ioeventfd(s, index);
+		return 0;
+	case OP_EVENTFD_WRITE:
+		soft = eventfd_write_one(s, 0, op);
+		session_compare_returns(s, index, soft, eventfd_write_one(s, 1, op));
+		return 0;
+	case OP_EVENTFD_READ:
+		soft = eventfd_read_one(s, 0, op);
+		session_compare_returns(s, index, soft, eventfd_read_one(s, 1, op));
+		return 0;
+	default:
+		irqfd(s, index);
+		return 0;
+	}
+}

@@ -19,24 +19,24 @@
 #define ANSWER_MS  10000
 #define NUMBER(n)  #n
 #define AS_TEXT(n) NUMBER(n)
-#define DOOR	   "socket,id=door,fd=" AS_TEXT(CHILD_SPAWN_FD)
 
 static int start(struct child *child, enum qtest_door door, int pass)
 {
 	/* Stopped (-S), so nothing but us moves anything; no timer of a HPET takes GSI 0. */
-	char words[][40] = {
+	char words[][20] = {
 		"-nodefaults", "-no-user-config", "-machine", "pc,hpet=off", "-accel", "tcg",
-		"-S",	       "-display",	  "none",     "-m",	     "2",      "-chardev",
-		DOOR,
+		"-S",	       "-display",	  "none",     "-m",	     "2",      "-chardev"
 	};
+	char chardev[] = "socket,id=door,fd=" AS_TEXT(CHILD_SPAWN_FD);
 	char object[] = "-object", qtest[] = "qtest,id=qtest,chardev=door,log=none";
 	char mon[] = "-mon", qmp[] = "chardev=door,mode=control";
-	char *argv[sizeof(words) / sizeof(words[0]) + 4];
+	char *argv[sizeof(words) / sizeof(words[0]) + 5];
 	size_t n = 1;
 
 	argv[0] = NULL;
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		argv[n++] = words[i];
+	argv[n++] = chardev;
 	argv[n++] = door == QTEST_DOOR_QMP ? mon : object;
 	argv[n++] = door == QTEST_DOOR_QMP ? qmp : qtest;
 	argv[n] = NULL;

@@ -81,6 +81,16 @@ static void throw_ioapic_line(struct thrower *t)
 	throw_level(t, pin == 8 ? 9 : pin);
 }
 
+/* Of a vector that a pin has, or of one that is nearly that. */
+static void throw_eoi(struct thrower *t)
+{
+	uint32_t vector = t->rte[dice_below(&t->dice, 24)] & 0xff;
+
+	if (dice_one_in(&t->dice, 6))
+		vector ^= 1u << dice_below(&t->dice, 8);
+	throw_guest(t, OP_WRITE, 4, IOAPIC_GPA + IOAPIC_EOI, vector);
+}
+
 static void throw_ioapic(struct thrower *t)
 {
 	struct dice *dice = &t->dice;
@@ -91,8 +101,7 @@ static void throw_ioapic(struct thrower *t)
 	else if (what < 65)
 		throw_ioapic_line(t);
 	else if (what < 85)
-		throw_guest(t, OP_WRITE, 4, IOAPIC_GPA + IOAPIC_EOI,
-			    t->rte[dice_below(dice, 24)] & 0xff);
+		throw_eoi(t);
 	else
 		throw_ioapic_access(t);
 }

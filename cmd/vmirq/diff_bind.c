@@ -169,7 +169,7 @@ static int64_t ioeventfd_one(struct session *s, int which, const struct op *op, 
 		.datamatch = op->arg[4],
 	};
 
-	return side->ops->ioeventfd(side, &args);
+	return which ? side_kernel_ioeventfd(side, &args) : side_soft_ioeventfd(side, &args);
 }
 
 static void ioeventfd(struct session *s, size_t index)
@@ -177,7 +177,7 @@ static void ioeventfd(struct session *s, size_t index)
 	const struct op *op = &s->script->op[index];
 	int64_t ret[2];
 
-	if (!s->soft.ops->ioeventfd) {
+	if (!side_soft_ioeventfd) {
 		not_comparable(s, index, REASON_NOT_YET);
 		return;
 	}

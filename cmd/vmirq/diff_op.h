@@ -15,6 +15,10 @@
 
 #define OP_ARGS 7
 
+/* Where the areas have doorbells (ioeventfds): a page, and a few ports. */
+#define DOORBELL_GPA  0xd0000000u
+#define DOORBELL_PORT 0x5000u
+
 enum op_kind {
 	/* A puppet CPU's: args vcpu, width, at, value. */
 	OP_READ,
@@ -58,6 +62,12 @@ enum { ARG_VCPU, ARG_WIDTH, ARG_AT, ARG_VALUE };
 static inline bool op_is_guest(const struct op *op)
 {
 	return op->kind <= OP_LAST_OF_GUEST;
+}
+
+static inline bool op_is_doorbell(const struct op *op)
+{
+	return (op->kind == OP_WRITE && op->arg[ARG_AT] - DOORBELL_GPA < 0x1000) ||
+	       (op->kind == OP_OUT && op->arg[ARG_AT] - DOORBELL_PORT < 0x10);
 }
 
 struct script {

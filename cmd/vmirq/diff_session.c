@@ -194,6 +194,9 @@ static int flush(struct session *s)
 	s->last_batch = s->batched;
 	run_batch(s);
 	s->batched = 0;
+	/* Its eventfd may be an irqfd's. */
+	for (int which = 0; which < 2 && op_is_doorbell(&s->script->op[s->last_op]); which++)
+		session_side(s, which)->ops->pump(session_side(s, which));
 	if (!s->found && op_starts_short_timer(&s->script->op[s->last_op])) {
 		s->short_timer[s->batch_vcpu] = true;
 		error = wait_for_timers(s, SHORT_TIMER_US);
@@ -213,7 +216,7 @@ static int execute_one(struct session *s, size_t index)
 		s->batch_vcpu = (uint32_t)op->arg[ARG_VCPU];
 		s->batch[s->batched++] = index;
 		/* What comes after it in the batch would see it run out on one side only. */
-		if (!error && op_starts_short_timer(op))
+		if (!error && (op_starts_short_timer(op) || op_is_doorbell(op)))
 			error = flush(s);
 		return error;
 	}

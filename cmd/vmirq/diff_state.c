@@ -155,7 +155,7 @@ int session_compare_states(struct session *s)
 {
 	const struct op *op = s->script->n ? &s->script->op[s->last_op] : NULL;
 
-	if (op && (op->kind == OP_EVENTFD_WRITE || op->kind == OP_IRQFD))
+	if (op && (op->kind == OP_EVENTFD_WRITE || op->kind == OP_IRQFD || op_is_doorbell(op)))
 		settle(s);
 	return compare_all(s);
 }

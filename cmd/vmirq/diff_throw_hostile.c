@@ -137,9 +137,6 @@ static void throw_hostile_line(struct thrower *t)
 				  .arg = { gsi, dice_pick(&t->dice, levels), plain } });
 }
 
-#define DOORBELL_GPA  0xd0000000u
-#define DOORBELL_PORT 0x5000u
-
 /* KVM API 4.59. */
 static void throw_ioeventfd(struct thrower *t)
 {

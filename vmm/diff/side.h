@@ -90,8 +90,6 @@ struct side_ops {
 	int (*irqfd)(struct side *side, const struct kvm_irqfd *args);
 	/* The same in another VM of this side, which is made when it is first used. */
 	int (*irqfd_elsewhere)(struct side *side, const struct kvm_irqfd *args);
-	/* NULL: not in this release of ours. */
-	int (*ioeventfd)(struct side *side, const struct kvm_ioeventfd *args);
 	/* What was written to eventfds is read. */
 	void (*pump)(struct side *side);
 	int (*get_irqchip)(struct side *side, struct kvm_irqchip *state);
@@ -105,6 +103,10 @@ struct side_ops {
 
 extern const struct side_ops side_soft;
 extern const struct side_ops side_kernel;
+
+/* KVM_IOEVENTFD: the kernel's, and ours, which is NULL where this release has none. */
+int side_kernel_ioeventfd(struct side *side, const struct kvm_ioeventfd *args);
+extern int (*const side_soft_ioeventfd)(struct side *side, const struct kvm_ioeventfd *args);
 
 /* -ENODEV: this machine has not got it; side->why says what. */
 int side_open(struct side *side, const struct side_config *config);

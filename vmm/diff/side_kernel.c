@@ -173,7 +173,7 @@ static int irqfd_elsewhere(struct side *side, const struct kvm_irqfd *args)
 	return error ? error : call(side->other_vm_fd, KVM_IRQFD, args);
 }
 
-static int ioeventfd(struct side *side, const struct kvm_ioeventfd *args)
+int side_kernel_ioeventfd(struct side *side, const struct kvm_ioeventfd *args)
 {
 	return call(side->vm_fd, KVM_IOEVENTFD, args);
 }
@@ -231,7 +231,6 @@ const struct side_ops side_kernel = {
 	.routes = routes,
 	.irqfd = irqfd,
 	.irqfd_elsewhere = irqfd_elsewhere,
-	.ioeventfd = ioeventfd,
 	.pump = pump,
 	.get_irqchip = get_irqchip,
 	.set_irqchip = set_irqchip,

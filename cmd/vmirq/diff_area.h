@@ -76,6 +76,8 @@ void throw_addressing(struct thrower *t);
 void throw_msi(struct thrower *t, bool hostile);
 /* diff_throw_route.c: those of GSIs that the thrower has raised. */
 void throw_lower_lines(struct thrower *t);
+/* diff_throw_resample.c: replaces the table. */
+void throw_resample(struct thrower *t);
 /* diff_throw_hostile.c: calls that bind, with what nobody means. */
 void throw_hostile(struct thrower *t);
 /* Bits in service or pending, as a saved state has them. */

@@ -9,6 +9,7 @@
 
 #define MSI_ADDRESS 0xfee00000u
 #define MSI_DATA    0x4030u
+#define SETTLE_MS   200
 
 /* After this much was bound on one side only, it is bound on none. */
 static bool differs_known(const struct session *s, size_t index)
@@ -190,6 +191,11 @@ static void ioeventfd(struct session *s, size_t index)
 				ioeventfd_one(s, which, op, KVM_IOEVENTFD_FLAG_DEASSIGN);
 }
 
+static uint64_t readable_fd(uint64_t fd)
+{
+	return fd >= DIFF_FD_TOLD && fd < DIFF_FDS ? fd : fd % DIFF_EVENTFDS;
+}
+
 static int64_t eventfd_write_one(struct session *s, int which, const struct op *op)
 {
 	uint64_t n = op->arg[1], fd = op->arg[0] % DIFF_EVENTFDS;
@@ -206,9 +212,23 @@ static int64_t eventfd_write_one(struct session *s, int which, const struct op *
 static int64_t eventfd_read_one(struct session *s, int which, const struct op *op)
 {
 	uint64_t n = 0;
-	ssize_t ret = read(s->fd[which][op->arg[0] % DIFF_EVENTFDS], &n, sizeof(n));
+	ssize_t ret = read(s->fd[which][readable_fd(op->arg[0])], &n, sizeof(n));
 
 	return ret < 0 ? -errno : (int64_t)n;
+}
+
+/* A resamplefd of ours is written by a thread. */
+static void settle(const struct session *s, uint64_t fd)
+{
+	struct pollfd look[2];
+
+	fd = readable_fd(fd);
+	if (!s->resamples || s->undrained[fd])
+		return;
+	for (int which = 0; which < 2; which++)
+		look[which] = (struct pollfd){ .fd = s->fd[which][fd], .events = POLLIN };
+	if (poll(look, 2, 0) == 1)
+		poll(&look[look[0].revents ? 1 : 0], 1, SETTLE_MS);
 }
 
 int session_bind_call(struct session *s, size_t index)
@@ -233,6 +253,7 @@ int session_bind_call(struct session *s, size_t index)
 		session_compare_returns(s, index, soft, eventfd_write_one(s, 1, op));
 		return 0;
 	case OP_EVENTFD_READ:
+		settle(s, op->arg[0]);
 		soft = eventfd_read_one(s, 0, op);
 		session_compare_returns(s, index, soft, eventfd_read_one(s, 1, op));
 		return 0;

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "diff_known.h"
+#include "diff_lapic.h"
 
 #define KERNEL_ROUTES 4096
 
@@ -48,12 +49,18 @@ bool is_split_pins(const struct session *s, const struct difference *d)
 	return false;
 }
 
+/* Before it looks at the descriptors. */
 bool is_split_resample(const struct session *s, const struct difference *d)
 {
 	const struct op *op = op_of(s, d);
 
-	return s->script->kernel == SIDE_SPLIT && op->kind == OP_IRQFD &&
-	       (uint32_t)op->arg[2] == KVM_IRQFD_FLAG_RESAMPLE && returns(d, 0, -EINVAL);
+	if (s->script->kernel != SIDE_SPLIT || op->kind != OP_IRQFD ||
+	    (uint32_t)op->arg[2] != KVM_IRQFD_FLAG_RESAMPLE)
+		return false;
+	/* What was readable when it was bound has come. */
+	if (d->object == OBJ_LAPIC)
+		return d->reg >= LAPIC_TMR && d->reg < LAPIC_ESR;
+	return returns(d, 0, -EINVAL) || returns(d, -EBADF, -EINVAL) || returns(d, -EBUSY, -EINVAL);
 }
 
 bool is_busy_everywhere(const struct session *s, const struct difference *d)

@@ -257,7 +257,7 @@ bool is_undrained(const struct session *s, const struct difference *d)
 	const struct op *op = op_of(s, d);
 
 	return d->object == OBJ_RETURN && op->kind == OP_EVENTFD_READ &&
-	       s->undrained[op->arg[0] % 7];
+	       op->arg[0] < DIFF_EVENTFDS && s->undrained[op->arg[0]];
 }
 
 bool is_same_class(const struct session *s, const struct difference *d)

@@ -16,7 +16,8 @@
 #define DIFF_REASONS_MAX  8
 #define DIFF_EVENTFDS	  7 /* of these, the first */
 #define DIFF_FD_DUPLICATE 13
-#define DIFF_FDS	  14 /* see open_fds() */
+#define DIFF_FD_TOLD	  14 /* and the next: eventfds that are resamplefds only */
+#define DIFF_FDS	  16 /* see open_fds() */
 #define DIFF_ROUTES	  4200
 
 enum object {

@@ -20,7 +20,7 @@ static uint32_t hostile_gsi(struct thrower *t)
 /* See open_fds(). */
 static uint32_t any_fd(struct thrower *t)
 {
-	return dice_below(&t->dice, DIFF_FDS);
+	return dice_below(&t->dice, DIFF_FD_TOLD);
 }
 
 static uint64_t hostile_flags(struct thrower *t)

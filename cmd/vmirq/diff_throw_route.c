@@ -175,7 +175,10 @@ static void throw_irqfd(struct thrower *t)
 
 	if (dice_one_in(dice, 4))
 		throw_hostile(t);
-	else if (what < 1)
+	else if (dice_one_in(dice, 100)) {
+		throw_resample(t);
+		throw_small_table(t);
+	} else if (what < 1)
 		throw_small_table(t);
 	else if (what < 14)
 		throw_irqfd_call(t);

@@ -94,6 +94,17 @@ def without_qemu():
     assert has_one_line(done.stderr), done.stderr
 
 
+def a_qemu_that_dies_is_told():
+    with tempfile.TemporaryDirectory() as there:
+        name = os.path.join(there, 'qemu-system-x86_64')
+        with open(name, 'w', encoding='ascii') as script:
+            script.write('#!/bin/sh\nexit 3\n')
+        os.chmod(name, 0o755)
+        done = vmirq('diff', '--against', 'qemu', env=dict(os.environ, PATH=there))
+    assert done.returncode == 1
+    assert has_one_line(done.stderr) and 'ended with status 3' in done.stderr, done.stderr
+
+
 def usage():
     for args in (['--against', 'xen'], ['--against', 'qemu', '--area', 'lapic'],
                  ['--area', 'pic,'], ['--area', 'lapic', '--against', 'qemu']):
@@ -103,6 +114,6 @@ def usage():
 
 
 if __name__ == '__main__':
-    sys.exit(main(usage, without_qemu, scripts_replay, a_wrong_pin_is_found,
-                  a_wrong_request_is_found, what_qemu_has_not_is_refused, one_area_alone,
-                  each_area_agrees))
+    sys.exit(main(usage, without_qemu, a_qemu_that_dies_is_told, scripts_replay,
+                  a_wrong_pin_is_found, a_wrong_request_is_found, what_qemu_has_not_is_refused,
+                  one_area_alone, each_area_agrees))

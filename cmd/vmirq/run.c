@@ -202,6 +202,7 @@ static void carry_out(struct run *run)
 	}
 	if (vmm_start(run->vmm, &why)) {
 		snprintf(run->error, sizeof(run->error), "the guest does not start: %.330s", why);
+		run_close_sources(run);
 		return;
 	}
 	if (!run_open_sources(run)) {
@@ -217,9 +218,10 @@ static void carry_out(struct run *run)
 		join_threads(run);
 		run_account(run);
 	}
-	run_close_sources(run);
+	/* First, since a handler may use what a source frees. */
 	if (vmm_stop(run->vmm, &why) && !run->error[0])
 		snprintf(run->error, sizeof(run->error), "%.390s", why);
+	run_close_sources(run);
 }
 
 static enum exit_code report(struct run *run, FILE *json)

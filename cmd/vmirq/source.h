@@ -98,7 +98,7 @@ struct source_kind {
 	uint64_t (*missing)(struct source *source);
 	/* Optional, at times while waiting. -errno after source_fail(): it cannot raise any more. */
 	int (*alive)(struct source *source);
-	/* Main, after the thread has ended. */
+	/* Main, after the thread has ended and the vCPUs have stopped. */
 	void (*close)(struct source *source);
 };
 

@@ -148,7 +148,6 @@ static void card_close(struct source *source)
 	lane_unbind(source, &source->lane[0]);
 	if (!card)
 		return;
-	vmm_set_handler(source->run->vmm, source->lane[0].vector, NULL, NULL);
 	e1000_stop(card->device);
 	free(card);
 }

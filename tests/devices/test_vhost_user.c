@@ -19,7 +19,7 @@
 
 #include "vhost_user.h"
 
-#define TIMEOUT_MS 100
+#define TIMEOUT_MS 500
 
 enum { GET_FEATURES = 1, GET_VRING_BASE = 11, GET_PROTOCOL_FEATURES = 15, GET_CONFIG = 24 };
 

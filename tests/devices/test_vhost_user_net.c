@@ -28,7 +28,7 @@
 
 #define MEMORY	   (4u << 20)
 #define GPA	   0x10000u
-#define TIMEOUT_MS 200
+#define TIMEOUT_MS 1000
 #define BUFFERS	   VHOST_USER_NET_BUFFERS
 /* Of a real process on a busy machine. DPDK looks for a new connection once a second only. */
 #define PATIENCE_MS 20000
@@ -270,7 +270,7 @@ static void a_device_that_does_not_stop_costs_the_timeout(void **state)
 
 	(void)state;
 	assert_int_equal(vhost_user_net_stop(net), -ETIMEDOUT);
-	assert_true(now_ms() - start < TIMEOUT_MS + 1500);
+	assert_true(now_ms() - start < TIMEOUT_MS + 8000);
 }
 
 static void bad_devices_are_not_opened(void **state)
@@ -293,7 +293,7 @@ static void bad_devices_are_not_opened(void **state)
 	offer(0);
 	assert_int_equal(open_on(socket, TIMEOUT_MS), -ENOTSUP);
 	close(peer);
-	assert_true(now_ms() - start < TIMEOUT_MS + 1500);
+	assert_true(now_ms() - start < TIMEOUT_MS + 8000);
 	assert_null(net);
 }
 

@@ -51,12 +51,33 @@ static int attach(struct vmirq_irqfd *irqfd)
 	return error;
 }
 
-/* Everything that deassign takes back. */
-static int set_up(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_config *config)
+static int check_eventfd(int fd)
+{
+	uint64_t token;
+	int error = vmirq_eventfd_token(fd, &token);
+
+	return error == -ENOSYS ? 0 : error;
+}
+
+/* The kernel looks at both before it says that one is bound. For the order only: what counts is what
+ * the duplicates turn out to be. */
+static int check_eventfds(const struct vmirq_irqfd_config *config)
 {
 	int error = 0;
 
+	if (!(config->flags & VMIRQ_IRQFD_RESAMPLE) || config->resample)
+		return 0;
 	if (config->eventfd >= 0)
+		error = check_eventfd(config->eventfd);
+	return error ? error : check_eventfd(config->resamplefd);
+}
+
+/* Everything that deassign takes back. */
+static int set_up(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_config *config)
+{
+	int error = check_eventfds(config);
+
+	if (!error && config->eventfd >= 0)
 		error = vmirq_irqfd_adopt(irqfd, config);
 	if (!error && (config->flags & VMIRQ_IRQFD_RESAMPLE))
 		error = vmirq_resample_join(irqfd, config);
@@ -83,7 +104,7 @@ static int check_config(const struct vmirq_vm *vm, const struct vmirq_irqfd_conf
 	if ((config->flags & ~VMIRQ_IRQFD_RESAMPLE) || (config->token & KERNELS_TOKEN) ||
 	    config->unused || (config->resample && !resample) || (resample && !can_resample(vm)))
 		return -EINVAL;
-	if (config->eventfd < -1 || (resample && !config->resample && config->resamplefd < 0))
+	if (config->eventfd < -1)
 		return -EBADF;
 	/* The kernel's resample source can be raised by the kernel's irqfds only. */
 	if (resample && vmirq_line_in_kernel(vm) && (config->eventfd < 0 || config->resample))

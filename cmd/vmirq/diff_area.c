@@ -41,6 +41,11 @@ const struct area *area_find(const struct area_set *set, const char *name, size_
 	return NULL;
 }
 
+bool area_has_irqfds(const char *name)
+{
+	return strcmp(name, area_irqfd.name) == 0 || strcmp(name, area_routing.name) == 0;
+}
+
 /* APIC ids that are near each other, in other clusters, and past eight bits. */
 static void throw_ids(struct thrower *t)
 {

@@ -56,6 +56,8 @@ struct area_set {
 
 extern const struct area_set areas_kvm, areas_qemu;
 
+/* By name: some of its operations bind eventfds. */
+bool area_has_irqfds(const char *name);
 const struct area *area_find(const struct area_set *set, const char *name, size_t len);
 
 /* Fill an empty script with some `n` operations. -ENOMEM. */

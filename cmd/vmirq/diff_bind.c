@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
 /* Calls that bind: routes, irqfds, ioeventfds; and the eventfds that they bind. */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "diff_known.h"
 
 #define MSI_ADDRESS 0xfee00000u
 #define MSI_DATA    0x4030u
-#define SETTLE_MS   200
+#define SETTLE_NS   200000000u
 
 /* After this much was bound on one side only, it is bound on none. */
 static bool differs_known(const struct session *s, size_t index)
@@ -68,13 +71,19 @@ static int commit(struct session *s, size_t index)
 	return error;
 }
 
+/* Of an eventfd that is written or read. */
+static uint64_t own_fd(uint64_t fd)
+{
+	return fd >= DIFF_FD_TOLD && fd < DIFF_FDS ? fd : fd % DIFF_EVENTFDS;
+}
+
 /* Which of the eventfds it is; -1: none. */
 static int eventfd_of(uint64_t fd)
 {
 	fd %= DIFF_FDS;
 	if (fd == DIFF_FD_DUPLICATE)
 		return 0;
-	return fd < DIFF_EVENTFDS ? (int)fd : -1;
+	return own_fd(fd) == fd ? (int)fd : -1;
 }
 
 static void not_comparable(struct session *s, size_t index, enum reason reason)
@@ -191,14 +200,9 @@ static void ioeventfd(struct session *s, size_t index)
 				ioeventfd_one(s, which, op, KVM_IOEVENTFD_FLAG_DEASSIGN);
 }
 
-static uint64_t readable_fd(uint64_t fd)
-{
-	return fd >= DIFF_FD_TOLD && fd < DIFF_FDS ? fd : fd % DIFF_EVENTFDS;
-}
-
 static int64_t eventfd_write_one(struct session *s, int which, const struct op *op)
 {
-	uint64_t n = op->arg[1], fd = op->arg[0] % DIFF_EVENTFDS;
+	uint64_t n = op->arg[1], fd = own_fd(op->arg[0]);
 	ssize_t ret;
 
 	/* A semaphore is not drained by that either. */
@@ -212,23 +216,39 @@ static int64_t eventfd_write_one(struct session *s, int which, const struct op *
 static int64_t eventfd_read_one(struct session *s, int which, const struct op *op)
 {
 	uint64_t n = 0;
-	ssize_t ret = read(s->fd[which][readable_fd(op->arg[0])], &n, sizeof(n));
+	ssize_t ret = read(s->fd[which][own_fd(op->arg[0])], &n, sizeof(n));
 
 	return ret < 0 ? -errno : (int64_t)n;
+}
+
+/* What an eventfd has, without taking it. */
+static uint64_t count_in(int fd)
+{
+	char path[40], line[80];
+	uint64_t count = 0;
+	FILE *info;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	info = fopen(path, "re");
+	while (info && fgets(line, sizeof(line), info))
+		if (sscanf(line, "eventfd-count: %" SCNx64, &count) == 1)
+			break;
+	if (info)
+		fclose(info);
+	return count;
 }
 
 /* A resamplefd of ours is written by a thread. */
 static void settle(const struct session *s, uint64_t fd)
 {
-	struct pollfd look[2];
+	const struct timespec nap = { .tv_nsec = 100000 };
+	uint64_t until = diff_now() + SETTLE_NS;
 
-	fd = readable_fd(fd);
+	fd = own_fd(fd);
 	if (!s->resamples || s->undrained[fd])
 		return;
-	for (int which = 0; which < 2; which++)
-		look[which] = (struct pollfd){ .fd = s->fd[which][fd], .events = POLLIN };
-	if (poll(look, 2, 0) == 1)
-		poll(&look[look[0].revents ? 1 : 0], 1, SETTLE_MS);
+	while (count_in(s->fd[0][fd]) != count_in(s->fd[1][fd]) && diff_now() < until)
+		nanosleep(&nap, NULL);
 }
 
 int session_bind_call(struct session *s, size_t index)

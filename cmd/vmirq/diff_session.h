@@ -16,9 +16,11 @@
 #define DIFF_REASONS_MAX  8
 #define DIFF_EVENTFDS	  7 /* of these, the first */
 #define DIFF_FD_DUPLICATE 13
-#define DIFF_FD_TOLD	  14 /* and the next: eventfds that are resamplefds only */
-#define DIFF_FDS	  16 /* see open_fds() */
-#define DIFF_ROUTES	  4200
+/* Eventfds of throw_resample() alone: two that are told, two that signal. */
+#define DIFF_FD_TOLD  14
+#define DIFF_FD_LEVEL 16
+#define DIFF_FDS      18 /* see open_fds() */
+#define DIFF_ROUTES   4200
 
 enum object {
 	OBJ_VALUE,	  /* what the guest read */

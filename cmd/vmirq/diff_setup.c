@@ -13,7 +13,7 @@
 #include "diff_session.h"
 
 /* 0..5: plain eventfds, 6: a semaphore, 7: a pipe's end, 8 to 10: none, 11: a timer, 12: a file, 13: 0
- * once more, 14 and 15: eventfds that no area binds, but as resamplefds. */
+ * once more, 14 to 17: eventfds that only throw_resample() binds. */
 static int open_fds(struct session *s)
 {
 	for (int side = 0; side < 2; side++) {
@@ -33,10 +33,10 @@ static int open_fds(struct session *s)
 		s->fd[side][11] = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 		s->fd[side][12] = open("/dev/null", O_RDWR | O_CLOEXEC);
 		s->fd[side][DIFF_FD_DUPLICATE] = fcntl(s->fd[side][0], F_DUPFD_CLOEXEC, 0);
-		s->fd[side][DIFF_FD_TOLD] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		s->fd[side][DIFF_FD_TOLD + 1] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (s->fd[side][DIFF_FD_TOLD + 1] < 0 || s->fd[side][11] < 0 ||
-		    s->fd[side][12] < 0 || s->fd[side][DIFF_FD_DUPLICATE] < 0)
+		for (int i = DIFF_FD_TOLD; i < DIFF_FDS; i++)
+			s->fd[side][i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (s->fd[side][DIFF_FDS - 1] < 0 || s->fd[side][11] < 0 || s->fd[side][12] < 0 ||
+		    s->fd[side][DIFF_FD_DUPLICATE] < 0)
 			return -errno;
 	}
 	return 0;

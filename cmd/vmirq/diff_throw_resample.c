@@ -6,7 +6,8 @@
 #include "diff_op.h"
 #include "diff_session.h"
 
-#define GSI	   5u
+/* Nobody else binds to it. */
+#define GSI	   20u
 #define PIN	   7u
 #define IOAPIC_GPA 0xfec00000u
 #define RTE_LEVEL  (1u << 15)
@@ -44,36 +45,43 @@ static void bind(struct thrower *t, uint32_t fd, uint32_t flags, uint32_t resamp
 
 static void read_all(struct thrower *t)
 {
-	for (uint32_t fd = DIFF_FD_TOLD; fd < DIFF_FDS; fd++)
+	for (uint32_t fd = DIFF_FD_TOLD; fd < DIFF_FD_LEVEL; fd++)
 		throw_op(t, &(struct op){ .kind = OP_EVENTFD_READ, .arg = { fd } });
 }
 
+static void throw_signal(struct thrower *t)
+{
+	throw_op(t, &(struct op){ .kind = OP_EVENTFD_WRITE,
+				  .arg = { DIFF_FD_LEVEL + dice_below(&t->dice, 2), 1 } });
+}
+
+/* Unmasked after the EOI only, and no other writes of the RTE: there the kernel goes by Remote-IRR, ours
+ * by the mask alone. */
 static void throw_step(struct thrower *t, uint32_t rte)
 {
-	switch (dice_below(&t->dice, 8)) {
+	switch (dice_below(&t->dice, 7)) {
 	case 0:
 	case 1:
 	case 2:
-		throw_op(t, &(struct op){ .kind = OP_EVENTFD_WRITE,
-					  .arg = { dice_below(&t->dice, 2), 1 } });
+		throw_signal(t);
 		break;
 	case 3:
 	case 4:
 	case 5:
 		serve(t, rte & 0xff);
 		break;
-	case 6:
-		write_rte(t, dice_one_in(&t->dice, 2) ? rte : rte | RTE_MASKED);
-		break;
 	default:
-		/* Of an edge nothing is to be resampled twice, or without end. */
-		write_rte(t, dice_one_in(&t->dice, 2) ? rte : rte & ~RTE_LEVEL);
+		/* A handler that masks while it works. */
+		write_rte(t, rte | RTE_MASKED);
+		serve(t, rte & 0xff);
+		if (dice_one_in(&t->dice, 2))
+			throw_signal(t);
+		write_rte(t, rte);
 		break;
 	}
 	read_all(t);
 }
 
-/* 0 and 1 signal, unless they are bound already; two others are told. */
 void throw_resample(struct thrower *t)
 {
 	uint32_t rte = RTE_LEVEL | (0x40 + dice_below(&t->dice, 0x80));
@@ -86,13 +94,13 @@ void throw_resample(struct thrower *t)
 	throw_guest(t, OP_WRITE, 4, IOAPIC_GPA, 0x11 + 2 * PIN);
 	throw_guest(t, OP_WRITE, 4, IOAPIC_GPA + 0x10, 0);
 	write_rte(t, rte);
-	bind(t, 0, KVM_IRQFD_FLAG_RESAMPLE, DIFF_FD_TOLD);
+	bind(t, DIFF_FD_LEVEL, KVM_IRQFD_FLAG_RESAMPLE, DIFF_FD_TOLD);
 	if (dice_one_in(&t->dice, 2))
-		bind(t, 1, KVM_IRQFD_FLAG_RESAMPLE, DIFF_FD_TOLD + 1);
+		bind(t, DIFF_FD_LEVEL + 1, KVM_IRQFD_FLAG_RESAMPLE, DIFF_FD_TOLD + 1);
 	for (uint32_t i = 0; i < steps; i++)
 		throw_step(t, rte);
-	bind(t, 0, KVM_IRQFD_FLAG_DEASSIGN, 0);
-	bind(t, 1, KVM_IRQFD_FLAG_DEASSIGN, 0);
+	bind(t, DIFF_FD_LEVEL, KVM_IRQFD_FLAG_DEASSIGN, 0);
+	bind(t, DIFF_FD_LEVEL + 1, KVM_IRQFD_FLAG_DEASSIGN, 0);
 	write_rte(t, RTE_MASKED);
 	read_all(t);
 }

@@ -55,7 +55,7 @@ struct vmirq_irqfd_config {
 
 /**
  * A level (KVM_IRQFD_FLAG_RESAMPLE; KVM API 4.75). A signal asserts the GSI and leaves it. When the guest ends
- * the interrupt, or unmasks the pin while it is still asserted, the line is lowered and every resamplefd of
+ * the interrupt, or unmasks the pin while it is still asserted (and not in service), the line is lowered and every resamplefd of
  * the GSI is signalled: who still wants service signals its eventfd again. The last such irqfd that leaves a
  * GSI lowers its line. A signal while it is asserted is `coalesced`. On an MSI route it is an edge, and nothing
  * is resampled. The resamplefd is written by a thread of the irqfd's own: its other holders may fill it.

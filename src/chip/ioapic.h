@@ -47,9 +47,11 @@ struct ioapic_calls {
 	/* An interrupt of this pin's vector has had its EOI. Before Remote-IRR clears: what the
 	 * callback does to the line is seen when it is decided whether to deliver again. */
 	void (*ack)(void *opaque, uint32_t pin);
-	/* The RTE's mask bit has become this. Before an unmasked level is delivered: the callback may
-	 * lower the line of a device that no longer wants it (KVM re-notifies resamplers here). */
+	/* The RTE's mask bit has become this. */
 	void (*mask_changed)(void *opaque, uint32_t pin, bool masked);
+	/* A write to the RTE is about to deliver a level that has been high for a while: the callback
+	 * may lower the line of a device that no longer wants it. /dev/kvm 6.18 asks resamplers here. */
+	void (*stands)(void *opaque, uint32_t pin);
 	/* What the pin sends has changed. */
 	void (*changed)(void *opaque, uint32_t pin);
 	/* For a state that was loaded: what has this vCPU of an RTE's vector? Without it ticks are

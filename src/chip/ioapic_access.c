@@ -72,6 +72,11 @@ static void write_rte(struct ioapic *a, uint32_t n, bool high, uint32_t value)
 		ioapic_tell_changed(a, n);
 	ioapic_lock(a);
 
+	if (pin_wants(p) && calls->stands) {
+		ioapic_unlock(a);
+		calls->stands(calls->opaque, n);
+		ioapic_lock(a);
+	}
 	/* Any write, not only the one that unmasks: it may have made the destination one that is
 	 * there. As /dev/kvm 6.18. */
 	if (pin_wants(p))

@@ -15,7 +15,7 @@ struct resampler {
 	struct resampler *next;
 	struct vmirq_vm *vm;
 	uint32_t gsi;
-	struct vmirq_notifier *ack, *unmask;
+	struct vmirq_notifier *ack, *stands;
 	pthread_mutex_t mutex; /* of the list */
 	struct resample *list;
 };
@@ -42,19 +42,20 @@ static void acked(void *opaque, uint32_t gsi, uint32_t value)
 
 /* A guest that masks, ends the interrupt and unmasks later: while it was masked its device may have
  * asked again and changed its mind. */
-static void mask_changed(void *opaque, uint32_t gsi, uint32_t masked)
+static void stands(void *opaque, uint32_t gsi, uint32_t value)
 {
 	struct resampler *r = opaque;
 
 	(void)gsi;
-	if (!masked && vmirq_line_asserted_by(r->vm, r->gsi, SOURCE_RESAMPLE))
+	(void)value;
+	if (vmirq_line_asserted_by(r->vm, r->gsi, SOURCE_RESAMPLE))
 		lower_and_signal(r);
 }
 
 static void end_resampler(struct resampler *r)
 {
 	vmirq_notifier_remove(r->ack);
-	vmirq_notifier_remove(r->unmask);
+	vmirq_notifier_remove(r->stands);
 	pthread_mutex_destroy(&r->mutex);
 	free(r);
 }
@@ -73,11 +74,11 @@ static int make_resampler(struct vmirq_vm *vm, uint32_t gsi, struct resampler **
 	r->gsi = gsi;
 	pthread_mutex_init(&r->mutex, NULL);
 	config.opaque = r;
-	error = vmirq_notifier_add(vm, &config, &r->ack);
-	config.notice = VMIRQ_NOTICE_MASK;
-	config.fn = mask_changed;
+	error = vmirq_notifier_add_any(vm, &config, &r->ack);
+	config.notice = NOTICE_STANDS;
+	config.fn = stands;
 	if (!error)
-		error = vmirq_notifier_add(vm, &config, &r->unmask);
+		error = vmirq_notifier_add_any(vm, &config, &r->stands);
 	if (error)
 		end_resampler(r);
 	else

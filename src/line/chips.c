@@ -69,6 +69,13 @@ static void ioapic_mask_changed(void *opaque, uint32_t pin, bool masked)
 	pin_masked(io->lines, PIN_IOAPIC, IOAPIC_PIN(io->number, pin), masked);
 }
 
+static void ioapic_stands(void *opaque, uint32_t pin)
+{
+	struct line_ioapic *io = opaque;
+
+	vmirq_line_notify(io->lines, NOTICE_STANDS, PIN_IOAPIC, IOAPIC_PIN(io->number, pin), 0);
+}
+
 static void ioapic_throttled(void *opaque, uint32_t pin, uint64_t deadline)
 {
 	struct line_ioapic *io = opaque;
@@ -178,6 +185,7 @@ static int add_ioapic(struct line_domain *lines, const struct vmirq_ioapic_confi
 				       .deliver = ioapic_deliver,
 				       .ack = ioapic_ack,
 				       .mask_changed = ioapic_mask_changed,
+				       .stands = ioapic_stands,
 				       .holds = ioapic_holds,
 				       .throttled = ioapic_throttled },
 			    .pins = io->pin,

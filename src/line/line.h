@@ -42,6 +42,9 @@ struct line_ioapic {
 	_Atomic uint64_t retry_at[IOAPIC_MAX_PINS];
 };
 
+/* Beside enum vmirq_notice, for resamplers: struct ioapic_calls.stands. */
+#define NOTICE_STANDS ((enum vmirq_notice)(VMIRQ_NOTICE_MASK + 1))
+
 struct vmirq_notifier {
 	struct vmirq_notifier *next;
 	struct line_domain *lines;
@@ -111,6 +114,9 @@ void vmirq_line_write_ioapic(struct line_domain *lines, struct line_ioapic *io, 
 /* split.c. RTEs have changed otherwise. */
 void vmirq_line_commit_ioapics(struct line_domain *lines);
 
+/* notifier.c. vmirq_notifier_add() for the library's own, with NOTICE_STANDS too. */
+int vmirq_notifier_add_any(struct vmirq_vm *vm, const struct vmirq_notifier_config *config,
+			   struct vmirq_notifier **out);
 /* notifier.c. Tell those whose GSI goes to this pin of this chip. */
 void vmirq_line_notify(struct line_domain *lines, enum vmirq_notice notice, enum pin_of chip,
 		       uint32_t pin, uint32_t value);

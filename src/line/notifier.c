@@ -49,27 +49,15 @@ void vmirq_line_notify(struct line_domain *lines, enum vmirq_notice notice, enum
 	pthread_mutex_unlock(&lines->notifier_mutex);
 }
 
-int vmirq_notifier_add(struct vmirq_vm *vm, const struct vmirq_notifier_config *caller,
-		       struct vmirq_notifier **out)
+int vmirq_notifier_add_any(struct vmirq_vm *vm, const struct vmirq_notifier_config *config,
+			   struct vmirq_notifier **out)
 {
-	struct vmirq_notifier_config config;
-	struct vmirq_notifier *n;
-	int error;
+	struct vmirq_notifier *n = calloc(1, sizeof(*n));
 
-	if (!vm || !caller || !out)
-		return -EINVAL;
-	error = options_copy(&config, sizeof(config), sizeof(config), caller, caller->size);
-	if (error)
-		return error;
-	if (config.gsi >= vm->routes->max_gsis || config.notice > VMIRQ_NOTICE_MASK || !config.fn)
-		return -EINVAL;
-	if (vmirq_line_in_kernel(vm))
-		return -EOPNOTSUPP;
-	n = calloc(1, sizeof(*n));
 	if (!n)
 		return -ENOMEM;
 	n->lines = vm->lines;
-	n->config = config;
+	n->config = *config;
 	pthread_mutex_lock(&vm->lines->notifier_mutex);
 	n->next = vm->lines->notifiers;
 	vm->lines->notifiers = n;
@@ -79,6 +67,22 @@ int vmirq_notifier_add(struct vmirq_vm *vm, const struct vmirq_notifier_config *
 	vmirq_line_commit_ioapics(vm->lines);
 	*out = n;
 	return 0;
+}
+
+int vmirq_notifier_add(struct vmirq_vm *vm, const struct vmirq_notifier_config *caller,
+		       struct vmirq_notifier **out)
+{
+	struct vmirq_notifier_config config;
+	int error;
+
+	if (!vm || !caller || !out)
+		return -EINVAL;
+	error = options_copy(&config, sizeof(config), sizeof(config), caller, caller->size);
+	if (error)
+		return error;
+	if (config.gsi >= vm->routes->max_gsis || config.notice > VMIRQ_NOTICE_MASK || !config.fn)
+		return -EINVAL;
+	return vmirq_line_in_kernel(vm) ? -EOPNOTSUPP : vmirq_notifier_add_any(vm, &config, out);
 }
 
 int vmirq_notifier_remove(struct vmirq_notifier *notifier)

@@ -135,10 +135,7 @@ static void many_messages(struct world *w)
 	world_take_nothing(w);
 }
 
-static const struct {
-	const char *name;
-	void (*run)(struct world *w);
-} cases[] = {
+static const struct world_case cases[] = {
 	{ "many messages", many_messages },
 	{ "a message arrives", message_arrives },
 	{ "an eventfd raises its message", eventfd_raises_its_message },
@@ -149,59 +146,7 @@ static const struct {
 	{ "a transaction", transaction },
 };
 
-static const struct {
-	const char *name;
-	struct world_config config;
-} worlds[] = {
-	{ "soft", { .irqchip = VMIRQ_IRQCHIP_SOFT, .flags = VMIRQ_VM_PC_CHIPS } },
-	{ "split", { .irqchip = VMIRQ_IRQCHIP_SPLIT, .flags = VMIRQ_VM_PC_CHIPS } },
-	{ "kvm", { .irqchip = VMIRQ_IRQCHIP_KVM, .flags = VMIRQ_VM_PC_CHIPS } },
-	{ "split without irqfd",
-	  { .irqchip = VMIRQ_IRQCHIP_SPLIT,
-	    .flags = VMIRQ_VM_PC_CHIPS,
-	    .without = VMIRQ_CAP_IRQFD } },
-	{ "kvm without irqfd",
-	  { .irqchip = VMIRQ_IRQCHIP_KVM,
-	    .flags = VMIRQ_VM_PC_CHIPS,
-	    .without = VMIRQ_CAP_IRQFD } },
-	{ "split without signal-msi",
-	  { .irqchip = VMIRQ_IRQCHIP_SPLIT,
-	    .flags = VMIRQ_VM_PC_CHIPS,
-	    .without = VMIRQ_CAP_SIGNAL_MSI } },
-	{ "kvm with 64 GSIs, without both",
-	  { .irqchip = VMIRQ_IRQCHIP_KVM,
-	    .flags = VMIRQ_VM_PC_CHIPS,
-	    .without = VMIRQ_CAP_IRQFD | VMIRQ_CAP_SIGNAL_MSI,
-	    .kernel_gsis = 64 } },
-};
-
-static void run_case(void **state)
-{
-	uintptr_t n = (uintptr_t)*state, count = sizeof(cases) / sizeof(cases[0]);
-	struct world *w;
-
-	if (!world_possible(worlds[n / count].config.irqchip))
-		skip();
-	w = world_new(&worlds[n / count].config);
-	cases[n % count].run(w);
-	world_free(w);
-}
-
 int main(void)
 {
-	enum {
-		CASES = sizeof(cases) / sizeof(cases[0]),
-		WORLDS = sizeof(worlds) / sizeof(worlds[0])
-	};
-	static struct CMUnitTest tests[CASES * WORLDS];
-	static char name[CASES * WORLDS][80];
-
-	for (uintptr_t i = 0; i < CASES * WORLDS; i++) {
-		snprintf(name[i], sizeof(name[i]), "%s: %s", worlds[i / CASES].name,
-			 cases[i % CASES].name);
-		tests[i] = (struct CMUnitTest){ .name = name[i],
-						.test_func = run_case,
-						.initial_state = (void *)i };
-	}
-	return _cmocka_run_group_tests("irqchips", tests, CASES * WORLDS, NULL, NULL);
+	return world_run_cases(cases, sizeof(cases) / sizeof(cases[0]));
 }

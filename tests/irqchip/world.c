@@ -2,6 +2,7 @@
 #include "world.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -197,4 +198,75 @@ struct vmirq_irqfd *world_irqfd(struct world *w, uint32_t gsi, int eventfd)
 void world_write(int eventfd, uint64_t n)
 {
 	assert_int_equal(write(eventfd, &n, sizeof(n)), sizeof(n));
+}
+
+static const struct {
+	const char *name;
+	struct world_config config;
+} worlds[] = {
+	{ "soft", { .irqchip = VMIRQ_IRQCHIP_SOFT, .flags = VMIRQ_VM_PC_CHIPS } },
+	{ "split", { .irqchip = VMIRQ_IRQCHIP_SPLIT, .flags = VMIRQ_VM_PC_CHIPS } },
+	{ "kvm", { .irqchip = VMIRQ_IRQCHIP_KVM, .flags = VMIRQ_VM_PC_CHIPS } },
+	{ "split without irqfd",
+	  { .irqchip = VMIRQ_IRQCHIP_SPLIT,
+	    .flags = VMIRQ_VM_PC_CHIPS,
+	    .without = VMIRQ_CAP_IRQFD } },
+	{ "kvm without irqfd",
+	  { .irqchip = VMIRQ_IRQCHIP_KVM,
+	    .flags = VMIRQ_VM_PC_CHIPS,
+	    .without = VMIRQ_CAP_IRQFD } },
+	{ "split without signal-msi",
+	  { .irqchip = VMIRQ_IRQCHIP_SPLIT,
+	    .flags = VMIRQ_VM_PC_CHIPS,
+	    .without = VMIRQ_CAP_SIGNAL_MSI } },
+	{ "kvm with 64 GSIs, without both",
+	  { .irqchip = VMIRQ_IRQCHIP_KVM,
+	    .flags = VMIRQ_VM_PC_CHIPS,
+	    .without = VMIRQ_CAP_IRQFD | VMIRQ_CAP_SIGNAL_MSI,
+	    .kernel_gsis = 64 } },
+};
+
+enum { WORLDS = sizeof(worlds) / sizeof(worlds[0]), CASES_MAX = 32 };
+
+/* What one test is. */
+struct pairing {
+	const struct world_config *config;
+	void (*run)(struct world *w);
+	char name[80];
+};
+
+static void run_pairing(void **state)
+{
+	const struct pairing *p = *state;
+	struct world *w;
+
+	if (!world_possible(p->config->irqchip))
+		skip();
+	w = world_new(p->config);
+	p->run(w);
+	world_free(w);
+}
+
+int world_run_cases(const struct world_case *cases, size_t n)
+{
+	static struct CMUnitTest tests[WORLDS * CASES_MAX];
+	static struct pairing pairings[WORLDS * CASES_MAX];
+	size_t count = 0;
+
+	if (n > CASES_MAX)
+		return 1;
+	for (size_t world = 0; world < WORLDS; world++) {
+		for (size_t i = 0; i < n; i++, count++) {
+			struct pairing *p = &pairings[count];
+
+			p->config = &worlds[world].config;
+			p->run = cases[i].run;
+			snprintf(p->name, sizeof(p->name), "%s: %s", worlds[world].name,
+				 cases[i].name);
+			tests[count] = (struct CMUnitTest){ .name = p->name,
+							    .test_func = run_pairing,
+							    .initial_state = p };
+		}
+	}
+	return _cmocka_run_group_tests("irqchips", tests, count, NULL, NULL);
 }

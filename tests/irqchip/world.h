@@ -53,4 +53,11 @@ void world_rte(struct world *w, uint32_t pin, unsigned int vcpu, uint8_t vector,
 struct vmirq_irqfd *world_irqfd(struct world *w, uint32_t gsi, int eventfd);
 void world_write(int eventfd, uint64_t n);
 
+/* Every case in a VM of its own on each irqchip, also on lesser kernels: for main(). */
+struct world_case {
+	const char *name;
+	void (*run)(struct world *w);
+};
+int world_run_cases(const struct world_case *cases, size_t n);
+
 #endif

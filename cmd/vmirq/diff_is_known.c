@@ -275,11 +275,15 @@ static bool is_aliased(const struct session *s, uint32_t vcpu)
 
 bool is_aliased_id(const struct session *s, const struct difference *d)
 {
+	uint64_t reg = op_lapic_register(op_of(s, d));
 	bool any = false;
 
 	for (uint32_t i = 0; i < SIDE_VCPUS; i++)
 		any |= is_aliased(s, i);
 	if (d->object == OBJ_RETURN)
 		return any && (op_of(s, d)->kind == OP_MSI || op_of(s, d)->kind == OP_LINE);
-	return (d->object == OBJ_LAPIC || d->object == OBJ_EVENTS) && is_aliased(s, d->vcpu);
+	/* A guest may look in the same batch. */
+	return (d->object == OBJ_LAPIC || d->object == OBJ_EVENTS ||
+		(d->object == OBJ_VALUE && reg >= LAPIC_TMR && reg < LAPIC_ESR)) &&
+	       is_aliased(s, d->vcpu);
 }

@@ -67,10 +67,11 @@ static void divided(void)
 {
 	uint64_t start = rdtsc();
 
-	set(LVT_TIMER_ONE_SHOT | VECTOR, DIVIDE_BY_16, 4 * per_ms / 16);
+	set(LVT_TIMER_ONE_SHOT | VECTOR, DIVIDE_BY_16, 80 * per_ms / 16);
 	CHECK_COMES(mine() == 1);
-	CHECK(rdtsc() - start >= 32 * tsc_per_ms / 10);
-	CHECK(rdtsc() - start < 64 * tsc_per_ms); /* where it is not divided twice */
+	CHECK(rdtsc() - start >= 64 * tsc_per_ms);
+	/* Divided twice it would be 1280; the rest is for a host that has no time for this CPU. */
+	CHECK(rdtsc() - start < 1200 * tsc_per_ms);
 	stop();
 }
 

@@ -150,15 +150,25 @@ static void irqfd(struct session *s, size_t index)
 {
 	const struct op *op = &s->script->op[index];
 	uint32_t flags = (uint32_t)op->arg[2];
+	/* A level that nobody means: it is bound and let go of at once, or its line would be up when
+	 * the routes change, which ours and the kernel's follow in different ways. Those that are
+	 * meant have eventfds of their own: see diff_throw_resample.c. */
+	bool stray = flags == KVM_IRQFD_FLAG_RESAMPLE && op->arg[0] % DIFF_FDS < DIFF_FD_TOLD;
 	int64_t ret[2];
 
 	if (flags == KVM_IRQFD_FLAG_RESAMPLE && !s->resamples) {
 		not_comparable(s, index, REASON_NOT_YET);
 		return;
 	}
-	for (int which = 0; which < 2; which++)
+	for (int which = 0; which < 2; which++) {
+		if (stray)
+			drain(s, which, eventfd_of(op->arg[0]));
 		ret[which] = irqfd_one(s, which, op);
+	}
 	session_compare_returns(s, index, ret[0], ret[1]);
+	for (int which = 0; which < 2 && stray; which++)
+		if (!ret[which])
+			unbind(s, which, op);
 	if (!differs_known(s, index) || (flags & KVM_IRQFD_FLAG_DEASSIGN))
 		return;
 	for (int which = 0; which < 2; which++) {

@@ -9,8 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static unsigned int routing_calls;
-static int refuse_with;
+static _Atomic unsigned int routing_calls;
+static _Atomic int refuse_with;
 
 /* In place of libc's: counts KVM_SET_GSI_ROUTING, and refuses it on demand. */
 int ioctl(int fd, unsigned long request, ...)

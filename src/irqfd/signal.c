@@ -120,20 +120,25 @@ static enum vmirq_verdict send_by_kernel(struct vmirq_irqfd *irqfd)
 				       : VMIRQ_NO_ROUTE;
 }
 
-/* The copy is stale, being written, or no plain post: go by the route, and keep what it came to. */
-static __attribute__((noinline)) enum vmirq_verdict raise_slowly(struct vmirq_irqfd *irqfd,
-								 bool may_lock)
+/* It was to be raised by this kind of route, and there was none of that kind any more: there is another. */
+static bool went_elsewhere(const struct vmirq_irqfd *irqfd, uint32_t kind)
 {
-	enum vmirq_verdict verdict;
+	enum route_kind now = vmirq_route_read(irqfd->slot).kind;
+
+	return kind == TARGET_PINS ? now == ROUTE_MSI : kind == TARGET_KERNEL && now == ROUTE_PINS;
+}
+
+/* By the route, keeping what it came to. False: the route has changed meanwhile, and nothing is done. */
+static bool try_route(struct vmirq_irqfd *irqfd, bool may_lock, enum vmirq_verdict *verdict)
+{
 	struct interrupt irq;
 	struct target t;
-	uint32_t seq;
+	uint32_t seq = seq_peek(&irqfd->seq);
 
-	/* The section's fence: what is loaded from here on counts. */
-	fence_full();
-	seq = seq_peek(&irqfd->seq);
-	if (atomic_load_explicit(&irqfd->target, memory_order_relaxed) == TARGET_GONE)
-		return count_outcome(irqfd, VMIRQ_DEASSIGNED);
+	if (atomic_load_explicit(&irqfd->target, memory_order_relaxed) == TARGET_GONE) {
+		*verdict = count_outcome(irqfd, VMIRQ_DEASSIGNED);
+		return true;
+	}
 	t = resolve_route(irqfd, &irq);
 	/* The route was read after seq: where seq_write_try() succeeds no newer one was stored. */
 	if (!(seq & 1) && seq_write_try(&irqfd->seq, seq)) {
@@ -142,24 +147,40 @@ static __attribute__((noinline)) enum vmirq_verdict raise_slowly(struct vmirq_ir
 	}
 	switch ((unsigned int)t.kind) {
 	case TARGET_PINS:
-		if (!may_lock && put_off(irqfd, &verdict))
-			return verdict;
-		verdict = raise_pins(irqfd);
+		if (!may_lock && put_off(irqfd, verdict))
+			return true;
+		*verdict = raise_pins(irqfd);
 		break;
 	case TARGET_KERNEL:
-		verdict = send_by_kernel(irqfd);
+		*verdict = send_by_kernel(irqfd);
 		break;
 	case TARGET_POST:
-		verdict = post_vector(irqfd->chip, t.posted, t.vector, t.level);
+		*verdict = post_vector(irqfd->chip, t.posted, t.vector, t.level);
 		break;
 	case TARGET_DELIVER:
-		verdict = vmirq_deliver(irqfd->chip, &irq).verdict;
+		*verdict = vmirq_deliver(irqfd->chip, &irq).verdict;
 		break;
 	default:
-		verdict = t.verdict;
+		*verdict = t.verdict;
 		break;
 	}
-	return count_outcome(irqfd, verdict);
+	if (unlikely(*verdict == VMIRQ_NO_ROUTE) && went_elsewhere(irqfd, (uint32_t)t.kind))
+		return false;
+	count_outcome(irqfd, *verdict);
+	return true;
+}
+
+/* The copy is stale, being written, or no plain post. */
+static __attribute__((noinline)) enum vmirq_verdict raise_slowly(struct vmirq_irqfd *irqfd,
+								 bool may_lock)
+{
+	enum vmirq_verdict verdict;
+
+	/* The section's fence: what is loaded from here on counts. */
+	fence_full();
+	while (!try_route(irqfd, may_lock, &verdict))
+		;
+	return verdict;
 }
 
 /* It was counted as `guess` and came to something else. */

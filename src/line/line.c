@@ -86,7 +86,7 @@ static struct line_result send_message(struct line_domain *lines, const struct r
 	return (struct line_result){ .verdict = d.verdict, .status = (int)d.accepted };
 }
 
-/* One source's level; the slot's lock is held, and its route is `route`. */
+/* One source's level; the slot's lock is held for its line, and its route is `route`. */
 static struct line_result change_source(struct line_domain *lines, struct route_slot *slot,
 					const struct route *route, uint32_t source, bool level)
 {
@@ -98,9 +98,6 @@ static struct line_result change_source(struct line_domain *lines, struct route_
 		return level ? send_message(lines, route) : none(VMIRQ_DELIVERED);
 	if (route->kind == ROUTE_NONE)
 		return none(VMIRQ_NO_ROUTE);
-	if (slot->moving)
-		/* To where the route goes next, with all its sources; see vmirq_route_write(). */
-		return (struct line_result){ .verdict = VMIRQ_COALESCED, .status = 0 };
 	if (vmirq_line_in_kernel(lines->vm))
 		return set_in_kernel(lines, slot->gsi, more->sources != 0);
 	/* Where another source holds it high, or it was low, nothing changes at the pins. */
@@ -139,7 +136,7 @@ int vmirq_line_set_any(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool 
 	int failed = find_slot(vm, gsi, source, &slot);
 
 	if (!failed) {
-		vmirq_route_lock(vm->routes, slot);
+		vmirq_route_lock_line(vm->routes, slot);
 		failed = vmirq_route_make_more(slot);
 		if (!failed)
 			result = set_source(vm->lines, slot, source, level);
@@ -164,7 +161,7 @@ int vmirq_line_pulse(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, int *er
 	int failed = find_slot(vm, gsi, source < FIRST_OWN_SOURCE ? source : LINE_SOURCES, &slot);
 
 	if (!failed) {
-		vmirq_route_lock(vm->routes, slot);
+		vmirq_route_lock_line(vm->routes, slot);
 		failed = vmirq_route_make_more(slot);
 		if (!failed) {
 			result = set_source(vm->lines, slot, source, true);
@@ -183,12 +180,12 @@ enum vmirq_verdict vmirq_line_pulse_slot(struct line_domain *lines, struct route
 	enum vmirq_verdict verdict = VMIRQ_COALESCED;
 	struct route route;
 
-	vmirq_route_lock(lines->vm->routes, slot);
+	vmirq_route_lock_line(lines->vm->routes, slot);
 	route = vmirq_route_read(slot);
 	if (route.kind != ROUTE_PINS) {
 		verdict = VMIRQ_NO_ROUTE;
-	} else if (slot->moving || route_sources(slot)) {
-		/* High already, or about to be. */
+	} else if (route_sources(slot)) {
+		/* High already. */
 	} else if (vmirq_line_in_kernel(lines->vm)) {
 		verdict = set_in_kernel(lines, slot->gsi, true).verdict;
 		set_in_kernel(lines, slot->gsi, false);
@@ -207,10 +204,11 @@ enum vmirq_verdict vmirq_line_assert_slot(struct line_domain *lines, struct rout
 	struct line_result result;
 	struct route route;
 
-	vmirq_route_lock(lines->vm->routes, slot);
+	vmirq_route_lock_line(lines->vm->routes, slot);
 	route = vmirq_route_read(slot);
-	if (route.kind != ROUTE_PINS) {
-		/* Nobody would lower it. */
+	if (route.kind != ROUTE_PINS || vmirq_line_in_kernel(lines->vm)) {
+		/* Nobody would lower it. With the kernel's pins its irqfd does both; the pump reads it
+		 * while the route comes or goes. */
 		verdict = VMIRQ_NO_ROUTE;
 	} else if (!(route_sources(slot) & bit)) {
 		result = change_source(lines, slot, &route, SOURCE_RESAMPLE, true);
@@ -293,7 +291,7 @@ int vmirq_line_source_free(struct vmirq_vm *vm, uint32_t source)
 	if (!allocated)
 		return -EINVAL;
 	while ((slot = vmirq_route_next(vm->routes, slot))) {
-		vmirq_route_lock(vm->routes, slot);
+		vmirq_route_lock_line(vm->routes, slot);
 		if (route_sources(slot) & UINT64_C(1) << source)
 			set_source(vm->lines, slot, source, false);
 		vmirq_route_unlock(vm->routes, slot);

@@ -21,7 +21,9 @@ struct route_transaction {
 static void put_route(struct route_table *table, const struct route_change *change)
 {
 	vmirq_route_lock(table, change->slot);
-	vmirq_route_write(table, change->slot, &change->route);
+	/* The same route again is no change: to write it would be an edge of a line that is high. */
+	if (vmirq_route_differs(change->slot, &change->route))
+		vmirq_route_write(table, change->slot, &change->route);
 	vmirq_route_unlock(table, change->slot);
 	if (change->route.kind == ROUTE_NONE)
 		vmirq_route_lower_hint(table, change->slot->gsi);
@@ -51,27 +53,31 @@ static void lift_line(struct vmirq_vm *vm, struct route_slot *slot, bool lift)
 	/* Off the pins before it is said to be; on them after. */
 	if (route_sources(slot) && slot->moving != lift)
 		table->moved(table->moved_opaque, slot, &route, !lift);
-	slot->moving = lift;
+	vmirq_route_set_moving(table, slot, lift);
 	vmirq_route_unlock(table, slot);
 }
 
 /* The irqfds of slots that are to leave the kernel leave it first, or what they are signalled in
- * between is dropped there; the others follow after. The whole_mutex is held. */
+ * between is dropped there; the others follow after. The whole_mutex is held, so what a change would
+ * leave as it is stays so. */
 static int change_kernel(struct vmirq_vm *vm, const struct route_change *changes,
 			 struct kernel_route *kernel, size_t n)
 {
 	struct route_table *table = vm->routes;
+	size_t n_kernel = 0;
 	int error;
 
+	for (size_t i = 0; i < n && table->replacing; i++)
+		table->replacing(table->replace_opaque, changes[i].slot, &changes[i].route);
 	for (size_t i = 0; i < n; i++) {
 		const struct route_change *c = &changes[i];
 
-		kernel[i] = vmirq_route_for_kernel(vm->irqchip, &c->route, c->slot->gsi);
-		if (table->replacing)
-			table->replacing(table->replace_opaque, c->slot, &c->route);
+		if (!vmirq_route_differs(c->slot, &c->route))
+			continue;
+		kernel[n_kernel++] = vmirq_route_for_kernel(vm->irqchip, &c->route, c->slot->gsi);
 		lift_line(vm, c->slot, true);
 	}
-	error = vm->irqchip->ops->commit(vm->irqchip, kernel, n);
+	error = vm->irqchip->ops->commit(vm->irqchip, kernel, n_kernel);
 	for (size_t i = 0; i < n; i++) {
 		if (error)
 			lift_line(vm, changes[i].slot, false);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Directory 0 holds the first 64 pages, directory k the 64 << (k - 1) that follow. */
 static uint32_t directory_of(uint32_t page)
@@ -30,8 +31,10 @@ int vmirq_route_table_create(uint32_t max_gsis, struct route_table **out)
 	pthread_mutex_init(&table->whole_mutex, NULL);
 	pthread_mutex_init(&table->alloc_mutex, NULL);
 	pthread_mutex_init(&table->transaction_mutex, NULL);
-	for (uint32_t i = 0; i < SLOT_LOCKS; i++)
+	for (uint32_t i = 0; i < SLOT_LOCKS; i++) {
 		pthread_mutex_init(&table->slot_mutex[i], NULL);
+		pthread_cond_init(&table->settled[i], NULL);
+	}
 	*out = table;
 	return 0;
 }
@@ -55,8 +58,10 @@ void vmirq_route_table_destroy(struct route_table *table)
 			free_page(atomic_load_explicit(&directory[i], memory_order_relaxed));
 		free(directory);
 	}
-	for (uint32_t i = 0; i < SLOT_LOCKS; i++)
+	for (uint32_t i = 0; i < SLOT_LOCKS; i++) {
+		pthread_cond_destroy(&table->settled[i]);
 		pthread_mutex_destroy(&table->slot_mutex[i]);
+	}
 	vmirq_route_drop_transaction(table);
 	pthread_mutex_destroy(&table->transaction_mutex);
 	pthread_mutex_destroy(&table->alloc_mutex);
@@ -168,6 +173,20 @@ void vmirq_route_unlock(struct route_table *table, const struct route_slot *slot
 	pthread_mutex_unlock(mutex_of(table, slot));
 }
 
+void vmirq_route_lock_line(struct route_table *table, const struct route_slot *slot)
+{
+	vmirq_route_lock(table, slot);
+	while (slot->moving)
+		pthread_cond_wait(&table->settled[slot->gsi % SLOT_LOCKS], mutex_of(table, slot));
+}
+
+void vmirq_route_set_moving(struct route_table *table, struct route_slot *slot, bool moving)
+{
+	if (slot->moving && !moving)
+		pthread_cond_broadcast(&table->settled[slot->gsi % SLOT_LOCKS]);
+	slot->moving = moving;
+}
+
 void vmirq_route_watch(struct route_slot *slot, struct route_watcher *watcher)
 {
 	watcher->next = slot->watchers;
@@ -234,6 +253,19 @@ static void put_copies(struct route_slot *slot, const struct route *route)
 	slot->devid = route->devid;
 }
 
+bool vmirq_route_differs(const struct route_slot *slot, const struct route *route)
+{
+	struct route present = vmirq_route_read(slot);
+
+	if (present.kind != route->kind)
+		return true;
+	if (route->kind == ROUTE_PINS)
+		return memcmp(present.pin, route->pin, sizeof(present.pin)) != 0;
+	return route->kind == ROUTE_MSI &&
+	       (memcmp(&present.msi, &route->msi, sizeof(present.msi)) ||
+		slot->devid_valid != route->devid_valid || slot->devid != route->devid);
+}
+
 void vmirq_route_write(struct route_table *table, struct route_slot *slot,
 		       const struct route *route)
 {
@@ -243,7 +275,7 @@ void vmirq_route_write(struct route_table *table, struct route_slot *slot,
 		old = vmirq_route_read(slot);
 		table->moved(table->moved_opaque, slot, &old, false);
 	}
-	slot->moving = false;
+	vmirq_route_set_moving(table, slot, false);
 	put_copies(slot, route);
 	if (route_sources(slot) && table->moved)
 		table->moved(table->moved_opaque, slot, route, true);

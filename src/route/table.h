@@ -72,7 +72,7 @@ struct route_slot {
 	/* Taken by vmirq_gsi_alloc(). */
 	_Atomic uint8_t allocated;
 	/* Under the slot's lock. */
-	bool moving; /* its line is off the kernel's pins while the kernel changes its route */
+	bool moving; /* its line is off the kernel's pins while the kernel changes its route; see below */
 	bool devid_valid;
 	uint32_t devid;
 	struct route_watcher *watchers;
@@ -94,6 +94,7 @@ struct route_table {
 	pthread_mutex_t whole_mutex; /* replacing the whole table */
 	pthread_mutex_t alloc_mutex;
 	pthread_mutex_t slot_mutex[SLOT_LOCKS];
+	pthread_cond_t settled[SLOT_LOCKS]; /* a slot is no longer `moving` */
 	/* Which pins there are to go to; constant once the VM is made. */
 	uint32_t pic_pins; /* 16 or 0 */
 	uint32_t ioapics;
@@ -128,6 +129,11 @@ struct route_slot *vmirq_route_next(struct route_table *table, struct route_slot
 
 void vmirq_route_lock(struct route_table *table, const struct route_slot *slot);
 void vmirq_route_unlock(struct route_table *table, const struct route_slot *slot);
+/* To change its line: while it is `moving` there are no pins to tell. That ends without a grace period, so
+ * a read section may wait for it. */
+void vmirq_route_lock_line(struct route_table *table, const struct route_slot *slot);
+/* The slot's lock is held. */
+void vmirq_route_set_moving(struct route_table *table, struct route_slot *slot, bool moving);
 
 /* See struct route_more; -ENOMEM. The slot's lock is held. */
 int vmirq_route_make_more(struct route_slot *slot);
@@ -147,6 +153,8 @@ bool vmirq_route_unwatch(struct route_slot *slot, struct route_watcher *watcher)
 
 /* All but the devid. Lock-free; async-signal-safe. */
 struct route vmirq_route_read(const struct route_slot *slot);
+/* Is it another route than the slot's? The slot's lock is held, or else whatever keeps it as it is. */
+bool vmirq_route_differs(const struct route_slot *slot, const struct route *route);
 /* The slot's lock is held; tells the watchers. */
 void vmirq_route_write(struct route_table *table, struct route_slot *slot,
 		       const struct route *route);

@@ -91,6 +91,13 @@ void vmirq_irqfd_make_deferred(struct vmirq_irqfd *irqfd)
 	atomic_store_explicit(&irqfd->deferred, d, memory_order_release);
 }
 
+void vmirq_irqfds_expect(struct route_slot *slot, const struct route *next)
+{
+	if (next->kind == ROUTE_PINS)
+		for (struct route_watcher *w = slot->watchers; w; w = w->next)
+			vmirq_irqfd_make_deferred(irqfd_of(w));
+}
+
 void vmirq_irqfd_flush_deferred(struct vmirq_irqfd *irqfd)
 {
 	struct deferred *d = atomic_load_explicit(&irqfd->deferred, memory_order_relaxed);

@@ -30,6 +30,9 @@ void vmirq_irqfd_worker_destroy(struct irqfd_worker *worker);
 /* The irqfd goes to pins: have what that needs. Without memory the signaller takes the lock itself. The
  * slot's lock is held. */
 void vmirq_irqfd_make_deferred(struct vmirq_irqfd *irqfd);
+/* route_table.coming: a signal that finds pins must find what it needs to leave them to others, for it may
+ * be a signal handler's, on the thread that makes the change. */
+void vmirq_irqfds_expect(struct route_slot *slot, const struct route *next);
 /* Everything that was raised before the call is delivered. */
 void vmirq_irqfd_flush_deferred(struct vmirq_irqfd *irqfd);
 /* Nobody raises it any more: what is still held is `deassigned`. */

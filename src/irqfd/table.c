@@ -40,6 +40,7 @@ int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct irqfd_table **out)
 	pthread_mutex_init(&table->mutex, NULL);
 	pthread_cond_init(&table->unbound, NULL);
 	pthread_mutex_init(&table->resample_mutex, NULL);
+	vm->routes->coming = vmirq_irqfds_expect;
 	vm->routes->replacing = vmirq_irqfds_leave_kernel;
 	vm->routes->replaced = vmirq_irqfds_follow;
 	vm->routes->replace_opaque = vm;

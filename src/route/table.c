@@ -271,6 +271,8 @@ void vmirq_route_write(struct route_table *table, struct route_slot *slot,
 {
 	struct route old;
 
+	if (table->coming)
+		table->coming(slot, route);
 	if (route_sources(slot) && table->moved && !slot->moving) {
 		old = vmirq_route_read(slot);
 		table->moved(table->moved_opaque, slot, &old, false);

@@ -103,6 +103,9 @@ struct route_table {
 	void (*moved)(void *opaque, const struct route_slot *slot, const struct route *route,
 		      bool on);
 	void *moved_opaque;
+	/* The slot's watchers are about to get this route, which no signal sees yet; under the slot's
+	 * lock. NULL: nobody watches. */
+	void (*coming)(struct route_slot *slot, const struct route *next);
 	/* With the kernel's irqchips, under whole_mutex and no slot's lock: the slot is about to get
 	 * this route; and it has got one. */
 	void (*replacing)(void *opaque, struct route_slot *slot, const struct route *next);

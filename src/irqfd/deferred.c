@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/reader.h"
 #include "base/vm.h"
 #include "pump/pump.h"
 
@@ -72,7 +73,11 @@ static void run(struct defer_work *work)
 {
 	struct deferred *d = (struct deferred *)((char *)work - offsetof(struct deferred, work));
 
+	/* Deassign's flush runs it outside the pump's. */
+	struct reader *section = reader_enter();
+
 	vmirq_irqfd_raise(d->irqfd);
+	reader_exit(section);
 	atomic_fetch_sub_explicit(&d->held, 1, memory_order_relaxed);
 }
 

@@ -4,8 +4,8 @@
 
 #include "base/options.h"
 #include "base/vm.h"
+#include "irqfd/deferred.h"
 #include "irqfd/eventfd.h"
-#include "irqfd/irqfd.h"
 #include "irqfd/resample.h"
 #include "line/line.h"
 
@@ -84,6 +84,7 @@ static int set_up(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_config *co
 	if (!error)
 		error = attach(irqfd);
 	if (error) {
+		vmirq_irqfd_end_deferred(irqfd);
 		vmirq_resample_leave(irqfd);
 		vmirq_irqfd_drop(irqfd);
 	}

@@ -76,6 +76,13 @@ static void ioapic_stands(void *opaque, uint32_t pin)
 	vmirq_line_notify(io->lines, NOTICE_STANDS, PIN_IOAPIC, IOAPIC_PIN(io->number, pin), 0);
 }
 
+static void ioapic_changed(void *opaque, uint32_t pin)
+{
+	struct line_ioapic *io = opaque;
+
+	vmirq_line_commit_pin(io->lines, io, pin);
+}
+
 static void ioapic_throttled(void *opaque, uint32_t pin, uint64_t deadline)
 {
 	struct line_ioapic *io = opaque;
@@ -186,6 +193,7 @@ static int add_ioapic(struct line_domain *lines, const struct vmirq_ioapic_confi
 				       .ack = ioapic_ack,
 				       .mask_changed = ioapic_mask_changed,
 				       .stands = ioapic_stands,
+				       .changed = ioapic_changed,
 				       .holds = ioapic_holds,
 				       .throttled = ioapic_throttled },
 			    .pins = io->pin,

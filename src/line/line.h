@@ -111,7 +111,9 @@ void vmirq_line_moved(void *opaque, const struct route_slot *slot, const struct 
 /* split.c. A guest's write, with the kernel's table kept in step. */
 void vmirq_line_write_ioapic(struct line_domain *lines, struct line_ioapic *io, uint64_t gpa,
 			     uint32_t len, uint64_t value);
-/* split.c. RTEs have changed otherwise. */
+/* split.c. A pin's RTE has changed; nothing is sent by it yet. */
+void vmirq_line_commit_pin(struct line_domain *lines, struct line_ioapic *io, uint32_t pin);
+/* split.c. All of them have, or what they come to. */
 void vmirq_line_commit_ioapics(struct line_domain *lines);
 
 /* notifier.c. vmirq_notifier_add() for the library's own, with NOTICE_STANDS too. */

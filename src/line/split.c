@@ -3,7 +3,9 @@
  * split: the kernel's local APICs tell of an EOI only for vectors that stand as level messages in the
  * kernel's routing table, under the GSIs that were set aside for pins (SEMANTICS 3). So each level RTE is
  * put there *before* the guest's write of it takes effect: the line may be high, and the EOI soon. After
- * the write what the RTE says is put there again, in case that two vCPUs wrote its halves at once.
+ * the write what the RTE says is put there again, in case that two vCPUs wrote its halves at once, or that
+ * one has selected another register meanwhile. Whatever else changes an RTE (a load, a reset) puts it there
+ * before anything is sent by it.
  *
  * These messages are never sent by the kernel, so an edge can be put there as a level, too: that is how
  * its EOI is heard of where somebody wants to be told (notifiers, and the PIT for what it owes).
@@ -86,6 +88,15 @@ void vmirq_line_write_ioapic(struct line_domain *lines, struct line_ioapic *io, 
 		commit_as_is(lines, io, pin);
 		pthread_mutex_unlock(&lines->split_mutex);
 	}
+}
+
+void vmirq_line_commit_pin(struct line_domain *lines, struct line_ioapic *io, uint32_t pin)
+{
+	if (!is_split(lines))
+		return;
+	pthread_mutex_lock(&lines->split_mutex);
+	commit_as_is(lines, io, pin);
+	pthread_mutex_unlock(&lines->split_mutex);
 }
 
 void vmirq_line_commit_ioapics(struct line_domain *lines)

@@ -49,7 +49,6 @@ int vmirq_vm_set_irqchip(struct vmirq_vm *vm, const struct kvm_irqchip *state)
 	loaded = state->chip_id == KVM_IRQCHIP_IOAPIC
 			 ? vmirq_ioapic_load(&lines->ioapic[0]->ioapic, &state->chip.ioapic)
 			 : vmirq_i8259_load(&lines->pic, state->chip_id, &state->chip.pic);
-	vmirq_line_commit_ioapics(lines);
 	return loaded ? 0 : -EINVAL;
 }
 

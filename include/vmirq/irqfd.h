@@ -47,8 +47,9 @@ struct vmirq_irqfd_config {
 	int resamplefd;
 	uint32_t unused;
 	/** With VMIRQ_IRQFD_RESAMPLE, in place of resamplefd where it is not NULL: called when the guest is
-	 *  done, on the vCPU's thread that did it, with no lock held; may signal this and other irqfds, must
-	 *  not wait, and must not deassign. SOFT and SPLIT. */
+	 *  done, on the vCPU's thread that did it; may signal this and other irqfds and set lines. A lock of
+	 *  the GSI's level irqfds is held: it must not wait, assign, deassign, or access a chip for the
+	 *  guest. SOFT and SPLIT. */
 	void (*resample)(void *opaque);
 	void *resample_opaque;
 };

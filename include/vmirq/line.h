@@ -63,8 +63,8 @@ struct vmirq_notifier_config {
 	uint32_t gsi;
 	/** enum vmirq_notice. */
 	uint32_t notice;
-	/** Called with no lock held, on the thread that caused it; may call anything here but
-	 *  vmirq_notifier_remove() of itself. */
+	/** Called with no lock held, on the thread that caused it; may call anything here, but
+	 *  vmirq_notifier_remove() of itself is -EDEADLK, and two that remove each other wait for ever. */
 	void (*fn)(void *opaque, uint32_t gsi, uint32_t value);
 	/** Called once, when no call of fn can come any more. May be NULL. */
 	void (*release)(void *opaque);

@@ -50,6 +50,7 @@ struct vmirq_notifier {
 	struct line_domain *lines;
 	struct vmirq_notifier_config config;
 	uint32_t running; /* calls of config.fn under way */
+	bool leaving;	  /* is being removed: no more of them */
 };
 
 /* A VM's lines and chips. */

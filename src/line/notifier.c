@@ -8,8 +8,22 @@
 #include "base/vm.h"
 #include "line/line.h"
 
-/* Whose callback this thread is in: it cannot be waited for. */
-static __thread struct vmirq_notifier *running_here;
+/* The callbacks that this thread is in, innermost first: they cannot be waited for. */
+struct call {
+	const struct vmirq_notifier *notifier;
+	const struct call *outer;
+};
+
+static __thread const struct call *calls_here;
+
+static bool is_called_here(const struct vmirq_notifier *notifier)
+{
+	const struct call *call = calls_here;
+
+	while (call && call->notifier != notifier)
+		call = call->outer;
+	return call != NULL;
+}
 
 bool vmirq_line_goes_to(struct line_domain *lines, uint32_t gsi, enum pin_of chip, uint32_t pin)
 {
@@ -27,21 +41,23 @@ bool vmirq_line_goes_to(struct line_domain *lines, uint32_t gsi, enum pin_of chi
 void vmirq_line_notify(struct line_domain *lines, enum vmirq_notice notice, enum pin_of chip,
 		       uint32_t pin, uint32_t value)
 {
-	struct vmirq_notifier *n, *outer;
+	struct vmirq_notifier *n;
 
 	if (!atomic_load_explicit(&lines->notifier_count, memory_order_acquire))
 		return;
 	pthread_mutex_lock(&lines->notifier_mutex);
 	for (n = lines->notifiers; n; n = n->next) {
-		if (n->config.notice != notice ||
+		struct call call = { .notifier = n, .outer = calls_here };
+
+		/* Whoever removes it waits for the calls under way, not for ever more. */
+		if (n->leaving || n->config.notice != notice ||
 		    !vmirq_line_goes_to(lines, n->config.gsi, chip, pin))
 			continue;
 		n->running++;
 		pthread_mutex_unlock(&lines->notifier_mutex);
-		outer = running_here;
-		running_here = n;
+		calls_here = &call;
 		n->config.fn(n->config.opaque, n->config.gsi, value);
-		running_here = outer;
+		calls_here = call.outer;
 		pthread_mutex_lock(&lines->notifier_mutex);
 		if (!--n->running)
 			pthread_cond_broadcast(&lines->notifier_idle);
@@ -92,10 +108,11 @@ int vmirq_notifier_remove(struct vmirq_notifier *notifier)
 
 	if (!notifier)
 		return 0;
-	if (reader_inside() || running_here == notifier)
+	if (reader_inside() || is_called_here(notifier))
 		return -EDEADLK;
 	lines = notifier->lines;
 	pthread_mutex_lock(&lines->notifier_mutex);
+	notifier->leaving = true;
 	/* While it runs it must stay where it is: see vmirq_line_notify(). */
 	while (notifier->running)
 		pthread_cond_wait(&lines->notifier_idle, &lines->notifier_mutex);

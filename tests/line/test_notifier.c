@@ -364,6 +364,33 @@ static void bad_configs(void **state)
 	pc_free(s);
 }
 
+static void unmask_the_next(struct told *t)
+{
+	rte_put(t->s, GSI + 1, RTE_TO(0) | VECTOR);
+}
+
+static void remove_the_outer(struct told *t)
+{
+	assert_int_equal(vmirq_notifier_remove(t->other->notifier), -EDEADLK);
+}
+
+/* A callback's own access calls another one, which cannot wait for the first: nobody would return. */
+static void one_inside_another(void **state)
+{
+	struct told outer = { .s = pc_new(1, 0), .then = unmask_the_next };
+	struct told inner = { .s = outer.s, .then = remove_the_outer, .other = &outer };
+
+	(void)state;
+	add(&outer, GSI, VMIRQ_NOTICE_MASK);
+	add(&inner, GSI + 1, VMIRQ_NOTICE_MASK);
+	rte_put(outer.s, GSI, RTE_TO(0) | VECTOR);
+	assert_int_equal(outer.calls, 1);
+	assert_int_equal(inner.calls, 1);
+	assert_int_equal(vmirq_notifier_remove(outer.notifier), 0);
+	assert_int_equal(vmirq_notifier_remove(inner.notifier), 0);
+	pc_free(outer.s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -375,6 +402,7 @@ int main(void)
 		cmocka_unit_test(told_by_the_8259),
 		cmocka_unit_test(remove_waits_for_a_running_one),
 		cmocka_unit_test(added_and_removed_beside_eois),
+		cmocka_unit_test(one_inside_another),
 		cmocka_unit_test(bad_configs),
 	};
 

@@ -52,6 +52,22 @@ static void detach(struct vmirq_irqfd *irqfd)
 	vmirq_route_unlock(routes, irqfd->slot);
 }
 
+/* Signals by call of a level irqfd of the kernel's are written to its eventfd by a thread: they end while
+ * the kernel still reads it. */
+static void end_calls(struct vmirq_irqfd *irqfd)
+{
+	struct vmirq_vm *vm = irqfd->table->vm;
+
+	if (!irqfd->resample || irqfd->resample->resampler)
+		return;
+	vmirq_route_lock(vm->routes, irqfd->slot);
+	vmirq_irqfd_set_gone(irqfd);
+	vmirq_route_unlock(vm->routes, irqfd->slot);
+	vmirq_reader_wait();
+	vmirq_writer_destroy(irqfd->resample->writer);
+	irqfd->resample->writer = NULL;
+}
+
 /* Its counts go to its GSI. Nobody signals any more. */
 static void retire_counts(struct vmirq_irqfd *irqfd)
 {
@@ -75,6 +91,7 @@ static void unbind(struct vmirq_irqfd *irqfd)
 	bool from_pump;
 
 	vmirq_irqfd_hold_places(table);
+	end_calls(irqfd);
 	from_pump = irqfd->place == IRQFD_IN_PUMP;
 	vmirq_irqfd_stop_source(irqfd);
 	if (from_pump)

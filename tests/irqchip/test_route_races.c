@@ -204,10 +204,38 @@ static void a_level_meanwhile_does_not_stick(struct world *w)
 	close(config.resamplefd);
 }
 
+/* What was signalled by call before deassign comes, and nothing of it is left in the eventfd. */
+static void a_level_by_call_before_deassign(struct world *w)
+{
+	struct vmirq_irqfd_config config = { .size = sizeof(config),
+					     .gsi = 9,
+					     .flags = VMIRQ_IRQFD_RESAMPLE,
+					     .eventfd = eventfd(0, EFD_NONBLOCK),
+					     .resamplefd = eventfd(0, EFD_NONBLOCK) };
+	struct vmirq_irqfd *irqfd;
+	uint64_t left;
+
+	world_rte(w, 9, 1, EDGE, false);
+	for (int i = 0; i < 50; i++) {
+		int error = vmirq_irqfd_assign(w->vm, &config, &irqfd);
+
+		if (error == -EINVAL)
+			break;
+		assert_int_equal(error, 0);
+		assert_signal(irqfd, VMIRQ_HELD);
+		assert_int_equal(vmirq_irqfd_deassign(irqfd), 0);
+		assert_true(read(config.eventfd, &left, sizeof(left)) < 0);
+		world_take(w, 1, EDGE);
+	}
+	close(config.eventfd);
+	close(config.resamplefd);
+}
+
 static const struct world_case cases[] = {
 	{ "the same route is no edge", the_same_route_is_no_edge },
 	{ "an edge meanwhile is not lost", an_edge_meanwhile_is_not_lost },
 	{ "a signal meanwhile is not lost", a_signal_meanwhile_is_not_lost },
+	{ "a level by call before deassign", a_level_by_call_before_deassign },
 	{ "a level meanwhile does not stick", a_level_meanwhile_does_not_stick },
 };
 

@@ -2,6 +2,9 @@
 #include "pump/writer.h"
 
 #include <errno.h>
+#ifdef __GLIBC__
+#include <execinfo.h>
+#endif
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
@@ -14,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/reader.h"
+#include "pump/pump.h"
 
 #define STACK_BYTES (64u * 1024)
 /* Turns of vmirq_back_off() that the thread is given to end by itself: some milliseconds. */
@@ -33,6 +37,7 @@ struct fd_writer {
 	struct pollfd room;
 	int fd;
 	pthread_t thread;
+	bool cancellable;
 };
 
 /* The only places where the thread may be cancelled. What they need lies in the writer: AddressSanitizer
@@ -133,6 +138,19 @@ static int start_thread(struct fd_writer *writer)
 	return -error;
 }
 
+/* glibc loads its unwinder for the first pthread_cancel(), and aborts the process if it cannot: in a
+ * chroot, say. backtrace() loads it too, and only says 0. */
+static bool can_cancel(void)
+{
+#ifdef __GLIBC__
+	void *frame;
+
+	return backtrace(&frame, 1) > 0;
+#else
+	return true;
+#endif
+}
+
 int vmirq_writer_create(int fd, struct fd_writer **out)
 {
 	struct fd_writer *writer = calloc(1, sizeof(*writer));
@@ -146,6 +164,7 @@ int vmirq_writer_create(int fd, struct fd_writer **out)
 		free(writer);
 		return error;
 	}
+	writer->cancellable = can_cancel();
 	writer->room = (struct pollfd){ .fd = writer->fd, .events = POLLOUT };
 	error = start_thread(writer);
 	if (error) {
@@ -195,8 +214,12 @@ static void wait_or_cancel(struct fd_writer *writer)
 {
 	for (unsigned int turn = 0; !has_ended(writer); turn++) {
 		if (turn >= LONG_PATIENCE || (turn >= PATIENCE && !has_room(writer->fd))) {
-			pthread_cancel(writer->thread);
-			return;
+			if (writer->cancellable) {
+				pthread_cancel(writer->thread);
+				return;
+			}
+			/* Whoever has filled it loses what he wrote. */
+			vmirq_fd_drain(writer->fd);
 		}
 		vmirq_back_off(turn);
 	}

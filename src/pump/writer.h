@@ -29,7 +29,8 @@ void vmirq_writer_ring(struct fd_writer *writer);
  * End the thread, which writes what was rung if there is room, and is cancelled where it is stuck. With
  * no ringer left. Returns how many rings were not written; nothing is written afterwards. The number is
  * too high where room is made in the moment of cancelling: a C library before glibc 2.41 does not say
- * whether a write that was cancelled had been done. NULL is no writer, 0.
+ * whether a write that was cancelled had been done. Where threads cannot be cancelled an eventfd that is
+ * full is read, and then written. NULL is no writer, 0.
  * May block for some milliseconds.
  */
 uint64_t vmirq_writer_destroy(struct fd_writer *writer);

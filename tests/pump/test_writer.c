@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "pump/writer.h"
@@ -50,6 +51,42 @@ static void each_ring_arrives(void **state)
 	}
 	assert_int_equal(vmirq_writer_destroy(w), 0);
 	close(fd);
+}
+
+/* The first in this process: glibc has not loaded its unwinder yet, and finds none. */
+static int destroy_in_a_jail(const char *dir)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+	struct fd_writer *w;
+
+	if (chroot(dir) || chdir("/"))
+		return 77;
+	put(fd, FULL);
+	if (vmirq_writer_create(fd, &w))
+		return 1;
+	vmirq_writer_ring(w);
+	vmirq_writer_destroy(w);
+	return 0;
+}
+
+static void a_full_one_in_a_jail(void **state)
+{
+	char dir[] = "/tmp/vmirq-jail-XXXXXX";
+	pid_t child;
+	int status;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	child = fork();
+	assert_true(child >= 0);
+	if (!child)
+		_exit(destroy_in_a_jail(dir));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(rmdir(dir), 0);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip(); /* not root */
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 #define RINGERS 3
@@ -257,6 +294,7 @@ static void rung_by_a_signal_handler(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_full_one_in_a_jail),
 		cmocka_unit_test(no_thread_for_no_descriptor),
 		cmocka_unit_test(each_ring_arrives),
 		cmocka_unit_test(the_sum_arrives),

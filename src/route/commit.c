@@ -90,28 +90,37 @@ static int change_kernel(struct vmirq_vm *vm, const struct route_change *changes
 	return error;
 }
 
-int vmirq_route_make_changes(struct vmirq_vm *vm, const struct route_change *changes, size_t n)
+int vmirq_route_make_changes_locked(struct vmirq_vm *vm, const struct route_change *changes,
+				    size_t n)
 {
 	struct kernel_route one, *many = NULL;
 	int error = 0;
 
-	if (!vm->irqchip && n == 1) {
-		put_route(vm->routes, changes);
-		return 0;
-	}
 	if (vm->irqchip && n > 1) {
 		many = malloc(n * sizeof(*many));
 		if (!many)
 			return -ENOMEM;
 	}
-	pthread_mutex_lock(&vm->routes->whole_mutex);
 	if (vm->irqchip)
 		error = change_kernel(vm, changes, many ? many : &one, n);
 	else
 		for (size_t i = 0; i < n; i++)
 			put_route(vm->routes, &changes[i]);
-	pthread_mutex_unlock(&vm->routes->whole_mutex);
 	free(many);
+	return error;
+}
+
+int vmirq_route_make_changes(struct vmirq_vm *vm, const struct route_change *changes, size_t n)
+{
+	int error;
+
+	if (!vm->irqchip && n == 1) {
+		put_route(vm->routes, changes);
+		return 0;
+	}
+	pthread_mutex_lock(&vm->routes->whole_mutex);
+	error = vmirq_route_make_changes_locked(vm, changes, n);
+	pthread_mutex_unlock(&vm->routes->whole_mutex);
 	return error;
 }
 

@@ -173,6 +173,9 @@ struct route_change {
 
 /* commit.c: make these changes, of slots that are all different: all or, on error, none. */
 int vmirq_route_make_changes(struct vmirq_vm *vm, const struct route_change *changes, size_t n);
+/* The whole_mutex is held. */
+int vmirq_route_make_changes_locked(struct vmirq_vm *vm, const struct route_change *changes,
+				    size_t n);
 /* commit.c: one change: joins the calling thread's transaction, or is made at once. */
 int vmirq_route_change(struct vmirq_vm *vm, const struct route_change *change);
 /* commit.c: has the calling thread one open? */

@@ -129,11 +129,15 @@ int vmirq_route_set_all(struct vmirq_vm *vm, const struct kvm_irq_routing_entry 
 		return -EINVAL;
 	if (vmirq_route_in_transaction(vm->routes))
 		return -EBUSY;
+	/* Also while it is prepared, or two at once would leave both tables' routes. */
+	pthread_mutex_lock(&vm->routes->whole_mutex);
 	error = vmirq_route_prepare_all(vm, entries, n, &table);
-	if (error)
-		return error;
-	error = vmirq_route_put_all(vm, table);
-	vmirq_route_free_new_table(table);
+	if (!error) {
+		if (table->n)
+			error = vmirq_route_make_changes_locked(vm, table->change, table->n);
+		vmirq_route_free_new_table(table);
+	}
+	pthread_mutex_unlock(&vm->routes->whole_mutex);
 	return error;
 }
 

@@ -2,6 +2,7 @@
 /* The whole table at once: all of it or nothing (SEMANTICS 1). */
 #include "../support.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 static struct kvm_irq_routing_entry entry(uint32_t gsi, uint8_t vector)
@@ -169,6 +170,51 @@ static void allocation_outlives_the_table(void **state)
 	soft_free(s);
 }
 
+#define TURNS 3000
+
+struct setter {
+	struct soft *s;
+	pthread_barrier_t *turn;
+	uint32_t gsi;
+};
+
+static void *set_in_turns(void *opaque)
+{
+	struct setter *me = opaque;
+	struct kvm_irq_routing_entry e = entry(me->gsi, 0x41);
+
+	for (int i = 0; i < TURNS; i++) {
+		pthread_barrier_wait(me->turn);
+		vmirq_route_set_all(me->s->vm, &e, 1);
+		pthread_barrier_wait(me->turn);
+	}
+	return NULL;
+}
+
+/* Two at once: the routes are the one's or the other's. */
+static void beside_another(void **state)
+{
+	pthread_barrier_t turn;
+	pthread_t thread;
+	struct soft *s = soft_new(1);
+	struct setter other = { .s = s, .turn = &turn, .gsi = 900 };
+	struct kvm_irq_routing_entry e = entry(30, 0x42);
+
+	(void)state;
+	pthread_barrier_init(&turn, NULL, 2);
+	assert_int_equal(pthread_create(&thread, NULL, set_in_turns, &other), 0);
+	for (int i = 0; i < TURNS; i++) {
+		pthread_barrier_wait(&turn);
+		assert_int_equal(vmirq_route_set_all(s->vm, &e, 1), 0);
+		pthread_barrier_wait(&turn);
+		/* The other waits for the next turn. */
+		assert_true((vector_of(s, 30) < 0) != (vector_of(s, 900) < 0));
+	}
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	pthread_barrier_destroy(&turn);
+	soft_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -179,6 +225,7 @@ int main(void)
 		cmocka_unit_test(more_than_any_table_holds),
 		cmocka_unit_test(every_gsi_of_the_vm),
 		cmocka_unit_test(allocation_outlives_the_table),
+		cmocka_unit_test(beside_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,7 +93,7 @@ static int change_kernel(struct vmirq_vm *vm, const struct route_change *changes
 int vmirq_route_make_changes_locked(struct vmirq_vm *vm, const struct route_change *changes,
 				    size_t n)
 {
-	struct kernel_route one, *many = NULL;
+	struct kernel_route one = { .n = 0 }, *many = NULL;
 	int error = 0;
 
 	if (vm->irqchip && n > 1) {

@@ -41,7 +41,8 @@ VMIRQ_API int vmirq_route_set(struct vmirq_vm *vm, const struct kvm_irq_routing_
 VMIRQ_API int vmirq_route_set_msi(struct vmirq_vm *vm, uint32_t gsi, uint64_t address,
 				  uint32_t data);
 
-/** Take a GSI's route away; signals count as `no_route` from then. -EINVAL: GSI past the limit. */
+/** Take a GSI's route away; signals count as `no_route` from then. -EINVAL: GSI past the limit. KVM and
+ *  SPLIT: KVM_SET_GSI_ROUTING's error. */
 VMIRQ_API int vmirq_route_clear(struct vmirq_vm *vm, uint32_t gsi);
 
 /**
@@ -83,7 +84,8 @@ VMIRQ_API int vmirq_route_get(struct vmirq_vm *vm, uint32_t gsi,
 /** Take the lowest GSI, 24 or above, that is neither routed nor allocated. -ENOSPC. */
 VMIRQ_API int vmirq_gsi_alloc(struct vmirq_vm *vm, uint32_t *gsi);
 
-/** Give it back; its route is cleared. -EINVAL: not allocated. */
+/** Give it back; its route is cleared. -EINVAL: not allocated. Else as vmirq_route_clear(), and then it is
+ *  still allocated. */
 VMIRQ_API int vmirq_gsi_free(struct vmirq_vm *vm, uint32_t gsi);
 
 #ifdef __cplusplus

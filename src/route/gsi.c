@@ -57,13 +57,17 @@ int vmirq_gsi_free(struct vmirq_vm *vm, uint32_t gsi)
 {
 	struct route_slot *slot;
 	uint8_t allocated = 1;
+	int error;
 
 	if (!vm)
 		return -EINVAL;
 	slot = vmirq_route_find(vm->routes, gsi);
 	if (!slot || !atomic_load_explicit(&slot->allocated, memory_order_relaxed))
 		return -EINVAL;
-	vmirq_route_clear(vm, gsi);
+	/* It would stay routed, and nobody could free it any more. */
+	error = vmirq_route_clear(vm, gsi);
+	if (error)
+		return error;
 	if (!atomic_compare_exchange_strong_explicit(&slot->allocated, &allocated, 0,
 						     memory_order_relaxed, memory_order_relaxed))
 		return -EINVAL;

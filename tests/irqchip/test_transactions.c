@@ -197,6 +197,19 @@ static void gsis_come_and_go(struct world *w)
 	world_take_nothing(w);
 }
 
+static void a_refused_free_is_none(struct world *w)
+{
+	uint32_t gsi;
+
+	assert_int_equal(vmirq_gsi_alloc(w->vm, &gsi), 0);
+	world_route(w, gsi, 1, 0x70);
+	refuse_with = ENOMEM;
+	assert_int_equal(vmirq_gsi_free(w->vm, gsi), in_kernel(w) ? -ENOMEM : 0);
+	refuse_with = 0;
+	assert_int_equal(vmirq_gsi_free(w->vm, gsi), in_kernel(w) ? 0 : -EINVAL);
+	assert_message(w, gsi, 0);
+}
+
 static const struct world_case cases[] = {
 	{ "one call for all", one_call_for_all },
 	{ "the last change counts", the_last_change_counts },
@@ -204,6 +217,7 @@ static const struct world_case cases[] = {
 	{ "nothing but its own", nothing_but_its_own },
 	{ "a refused one changes nothing", a_refused_one_changes_nothing },
 	{ "GSIs come and go", gsis_come_and_go },
+	{ "a refused free is none", a_refused_free_is_none },
 };
 
 int main(void)

@@ -215,6 +215,21 @@ static struct route_transaction *end_transaction(struct route_table *table)
 	return t;
 }
 
+/* GSIs that were given back in it: they are free now, or stay where they are. */
+static void settle_frees(struct route_table *table, const struct route_transaction *t, bool done)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		struct route_slot *slot = t->change[i].slot;
+		uint8_t leaving = GSI_LEAVING;
+
+		if (atomic_compare_exchange_strong_explicit(&slot->allocated, &leaving, !done,
+							    memory_order_relaxed,
+							    memory_order_relaxed) &&
+		    done)
+			vmirq_route_lower_hint(table, slot->gsi);
+	}
+}
+
 static void free_transaction(struct route_transaction *t)
 {
 	if (t)
@@ -271,6 +286,7 @@ int vmirq_route_commit(struct vmirq_vm *vm)
 	if (!t)
 		return -EINVAL;
 	error = t->n ? make_last_changes(vm, t) : 0;
+	settle_frees(vm->routes, t, !error);
 	free_transaction(t);
 	return error;
 }
@@ -282,6 +298,9 @@ int vmirq_route_abort(struct vmirq_vm *vm)
 	if (!vm)
 		return -EINVAL;
 	t = end_transaction(vm->routes);
+	if (!t)
+		return -EINVAL;
+	settle_frees(vm->routes, t, false);
 	free_transaction(t);
-	return t ? 0 : -EINVAL;
+	return 0;
 }

@@ -57,6 +57,7 @@ int vmirq_gsi_free(struct vmirq_vm *vm, uint32_t gsi)
 {
 	struct route_slot *slot;
 	uint8_t allocated = 1;
+	bool later;
 	int error;
 
 	if (!vm)
@@ -65,12 +66,15 @@ int vmirq_gsi_free(struct vmirq_vm *vm, uint32_t gsi)
 	if (!slot || !atomic_load_explicit(&slot->allocated, memory_order_relaxed))
 		return -EINVAL;
 	/* It would stay routed, and nobody could free it any more. */
+	later = vmirq_route_in_transaction(vm->routes);
 	error = vmirq_route_clear(vm, gsi);
 	if (error)
 		return error;
-	if (!atomic_compare_exchange_strong_explicit(&slot->allocated, &allocated, 0,
-						     memory_order_relaxed, memory_order_relaxed))
+	if (!atomic_compare_exchange_strong_explicit(&slot->allocated, &allocated,
+						     later ? GSI_LEAVING : 0, memory_order_relaxed,
+						     memory_order_relaxed))
 		return -EINVAL;
-	vmirq_route_lower_hint(vm->routes, gsi);
+	if (!later)
+		vmirq_route_lower_hint(vm->routes, gsi);
 	return 0;
 }

@@ -27,6 +27,9 @@
 #define DIRECTORIES 21u
 #define SLOT_LOCKS  16u
 #define MAX_IOAPICS 8u
+/* To be free with the commit of the open transaction: until then nobody else may have it, or the commit
+ * would clear his route. */
+#define GSI_LEAVING 2u
 
 enum route_kind { ROUTE_NONE, ROUTE_MSI, ROUTE_PINS };
 
@@ -69,7 +72,7 @@ struct route_slot {
 	_Atomic uint32_t latch;
 	uint32_t gsi;
 	struct route_copy copy[2];
-	/* Taken by vmirq_gsi_alloc(). */
+	/* Taken by vmirq_gsi_alloc(): 1, or GSI_LEAVING. */
 	_Atomic uint8_t allocated;
 	/* Under the slot's lock. */
 	bool moving; /* its line is off the kernel's pins while the kernel changes its route; see below */

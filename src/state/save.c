@@ -12,7 +12,6 @@
 #include "state/blob.h"
 #include "vcpu/vcpu.h"
 
-
 /* What does not fit is counted and dropped. */
 struct writer {
 	unsigned char *at;
@@ -113,7 +112,7 @@ static uint32_t put_gsis(struct vmirq_vm *vm, struct writer *w)
 	while ((slot = vmirq_route_next(vm->routes, slot))) {
 		struct blob_gsi gsi = { .gsi = slot->gsi };
 
-		gsi.allocated = atomic_load_explicit(&slot->allocated, memory_order_relaxed);
+		gsi.allocated = atomic_load_explicit(&slot->allocated, memory_order_relaxed) != 0;
 		vmirq_route_lock(vm->routes, slot);
 		gsi.sources = route_sources(slot);
 		vmirq_route_unlock(vm->routes, slot);

@@ -3,6 +3,7 @@
  * leaves. */
 #include "world.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -210,6 +211,45 @@ static void a_refused_free_is_none(struct world *w)
 	assert_message(w, gsi, 0);
 }
 
+/* By another thread, which has no transaction. */
+static void *take_a_gsi(void *argument)
+{
+	struct world *w = argument;
+	static uint32_t gsi;
+
+	assert_int_equal(vmirq_gsi_alloc(w->vm, &gsi), 0);
+	world_route(w, gsi, 1, 0x71);
+	return &gsi;
+}
+
+/* What is given back in a transaction is nobody else's before the commit, which clears its route. */
+static void given_back_with_the_commit(struct world *w)
+{
+	uint32_t gsi, again, other;
+	pthread_t thread;
+	void *taken;
+
+	assert_int_equal(vmirq_gsi_alloc(w->vm, &gsi), 0);
+	assert_int_equal(vmirq_route_begin(w->vm), 0);
+	assert_int_equal(vmirq_gsi_free(w->vm, gsi), 0);
+	assert_int_equal(pthread_create(&thread, NULL, take_a_gsi, w), 0);
+	assert_int_equal(pthread_join(thread, &taken), 0);
+	other = *(uint32_t *)taken;
+	assert_int_equal(vmirq_route_commit(w->vm), 0);
+	assert_message(w, other, 0x71);
+	assert_int_not_equal(other, gsi);
+	assert_int_equal(vmirq_gsi_alloc(w->vm, &again), 0);
+	assert_int_equal(again, gsi);
+	world_route(w, gsi, 1, 0x72);
+	assert_int_equal(vmirq_route_begin(w->vm), 0);
+	assert_int_equal(vmirq_gsi_free(w->vm, gsi), 0);
+	assert_int_equal(vmirq_gsi_free(w->vm, gsi), -EINVAL);
+	assert_int_equal(vmirq_route_abort(w->vm), 0);
+	assert_message(w, gsi, 0x72);
+	assert_int_equal(vmirq_gsi_free(w->vm, gsi), 0);
+	assert_int_equal(vmirq_gsi_free(w->vm, other), 0);
+}
+
 static const struct world_case cases[] = {
 	{ "one call for all", one_call_for_all },
 	{ "the last change counts", the_last_change_counts },
@@ -217,6 +257,7 @@ static const struct world_case cases[] = {
 	{ "nothing but its own", nothing_but_its_own },
 	{ "a refused one changes nothing", a_refused_one_changes_nothing },
 	{ "GSIs come and go", gsis_come_and_go },
+	{ "given back with the commit", given_back_with_the_commit },
 	{ "a refused free is none", a_refused_free_is_none },
 };
 

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+#include "bypass/manager.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bypass/end.h"
+
+int vmirq_bypass_create(struct vmirq_bypass **out)
+{
+	struct vmirq_bypass *bypass;
+
+	if (!out)
+		return -EINVAL;
+	bypass = aligned_alloc(CACHE_LINE, sizeof(*bypass));
+	if (!bypass)
+		return -ENOMEM;
+	memset(bypass, 0, sizeof(*bypass));
+	for (unsigned int i = 0; i < BYPASS_SHARDS; i++)
+		vmirq_bypass_shard_init(&bypass->shard[i]);
+	*out = bypass;
+	return 0;
+}
+
+int vmirq_bypass_destroy(struct vmirq_bypass *bypass)
+{
+	size_t ends = 0;
+
+	if (!bypass)
+		return 0;
+	for (unsigned int i = 0; i < BYPASS_SHARDS; i++) {
+		pthread_mutex_lock(&bypass->shard[i].mutex);
+		ends += bypass->shard[i].ends;
+		pthread_mutex_unlock(&bypass->shard[i].mutex);
+	}
+	if (ends)
+		return -EBUSY;
+	for (unsigned int i = 0; i < BYPASS_SHARDS; i++)
+		vmirq_bypass_shard_fini(&bypass->shard[i]);
+	free(bypass);
+	return 0;
+}
+
+/* The mutex is held, but not while it waits. A futex and not a condition variable, where a thread could be
+ * cancelled. */
+static void wait_for_an_end(struct bypass_shard *shard)
+{
+	uint32_t ended = shard->ended;
+
+	shard->waiters++;
+	pthread_mutex_unlock(&shard->mutex);
+	syscall(SYS_futex, &shard->ended, FUTEX_WAIT_PRIVATE, ended, NULL, NULL, 0);
+	pthread_mutex_lock(&shard->mutex);
+	shard->waiters--;
+}
+
+/* The calling thread becomes the owner of an end and its peer. The mutex is held in these. */
+static void own(struct bypass_end *end)
+{
+	end->owner = pthread_self();
+	end->peer->owner = end->owner;
+	end->busy = true;
+	end->peer->busy = true;
+}
+
+static void disown(struct bypass_shard *shard, struct bypass_end *end)
+{
+	end->busy = false;
+	end->peer->busy = false;
+	shard->ended++;
+	if (shard->waiters)
+		syscall(SYS_futex, &shard->ended, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static void part(struct bypass_end *end)
+{
+	end->peer->peer = NULL;
+	end->peer = NULL;
+}
+
+static struct vmirq_producer *producer_of(struct bypass_end *end)
+{
+	return (struct vmirq_producer *)(end->kind == BYPASS_PRODUCER ? end : end->peer);
+}
+
+static struct vmirq_consumer *consumer_of(struct bypass_end *end)
+{
+	return (struct vmirq_consumer *)(end->kind == BYPASS_CONSUMER ? end : end->peer);
+}
+
+/* The mutex is held before and after. */
+static int connect_end(struct bypass_shard *shard, struct bypass_end *end, struct bypass_end *peer)
+{
+	int error;
+
+	end->peer = peer;
+	peer->peer = end;
+	own(end);
+	pthread_mutex_unlock(&shard->mutex);
+	error = vmirq_bypass_connect(producer_of(end), consumer_of(end));
+	pthread_mutex_lock(&shard->mutex);
+	disown(shard, end);
+	if (error)
+		part(end);
+	return error;
+}
+
+static void disconnect_end(struct bypass_shard *shard, struct bypass_end *end)
+{
+	own(end);
+	pthread_mutex_unlock(&shard->mutex);
+	vmirq_bypass_disconnect(producer_of(end), consumer_of(end));
+	pthread_mutex_lock(&shard->mutex);
+	disown(shard, end);
+	part(end);
+}
+
+int vmirq_bypass_enter(struct vmirq_bypass *bypass, struct bypass_end *end)
+{
+	struct bypass_shard *shard = bypass_shard(bypass, bypass_hash(end->token));
+	struct bypass_end *ends[BYPASS_KINDS], **place, *peer;
+	int error = 0;
+
+	end->bypass = bypass;
+	pthread_mutex_lock(&shard->mutex);
+	place = vmirq_bypass_find(shard, end->token, ends);
+	if (ends[end->kind]) {
+		pthread_mutex_unlock(&shard->mutex);
+		return -EBUSY;
+	}
+	vmirq_bypass_insert(shard, place, end);
+	/* It is not busy: then this side would be taken (table.h). */
+	peer = ends[!end->kind];
+	if (peer && !peer->leaving)
+		error = connect_end(shard, end, peer);
+	if (error)
+		vmirq_bypass_remove(shard, end);
+	pthread_mutex_unlock(&shard->mutex);
+	return error;
+}
+
+/* 0: no thread owns it. -EAGAIN: one did, and it is to be looked at again. The mutex is held. */
+static int wait_for_owner(struct bypass_shard *shard, struct bypass_end *end)
+{
+	if (!end->busy)
+		return 0;
+	if (pthread_equal(end->owner, pthread_self()))
+		return -EDEADLK;
+	end->leaving = true;
+	wait_for_an_end(shard);
+	return -EAGAIN;
+}
+
+/* The mutex is held and given up. */
+static int finish_leaving(struct bypass_shard *shard, struct bypass_end *end, int error)
+{
+	if (!error && end) {
+		if (end->peer)
+			disconnect_end(shard, end);
+		vmirq_bypass_remove(shard, end);
+	}
+	pthread_mutex_unlock(&shard->mutex);
+	if (!error)
+		free(end);
+	return error;
+}
+
+int vmirq_bypass_leave(struct bypass_end *end)
+{
+	struct bypass_shard *shard = bypass_shard(end->bypass, bypass_hash(end->token));
+	int error;
+
+	pthread_mutex_lock(&shard->mutex);
+	do
+		error = wait_for_owner(shard, end);
+	while (error == -EAGAIN);
+	return finish_leaving(shard, end, error);
+}
+
+int vmirq_bypass_leave_token(struct vmirq_bypass *bypass, enum bypass_kind kind, uint64_t token)
+{
+	struct bypass_shard *shard = bypass_shard(bypass, bypass_hash(token));
+	struct bypass_end *ends[BYPASS_KINDS];
+	int error;
+
+	pthread_mutex_lock(&shard->mutex);
+	do {
+		/* Anew each time: its registration may have failed, or another thread have unregistered it. */
+		vmirq_bypass_find(shard, token, ends);
+		error = ends[kind] ? wait_for_owner(shard, ends[kind]) : 0;
+	} while (error == -EAGAIN);
+	return finish_leaving(shard, ends[kind], error);
+}

@@ -1,24 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The mailbox between a device process and the VMM. No code yet: this is the design's "Mailbox". The
- * device sets a bit and loads LOOKING; where nobody looks it writes to the doorbell. Two of the VMM's
- * threads look. How many do is the VMM's own truth, which is not in the page; the first stores LOOKING,
- * the last stores PARKED, fences, and scans again before it waits for the doorbell. Count and word
- * change together under a lock: NO_LOCK shows why.
+ * The mailbox between a device process and the VMM, by the design's "Mailbox". The device sets a bit and
+ * loads LOOKING; where nobody looks it writes to the doorbell. Two of the VMM's threads look. How many do
+ * is the VMM's own truth, which is not in the page; the first stores that it looks, the last that it does
+ * not, fences, and scans again before it waits for the doorbell. Count and word change together under a
+ * lock: NO_LOCK shows why. That the first fences before it looks is not needed: the last finds what it
+ * missed.
+ * ONCE: the word is a turn number, odd while somebody looks; the device rings once for each even value.
  * HOSTILE: a second device process, with a page and a doorbell of its own, writes anything into them.
  * STAYS: one of the two looks for ever once it has begun, and only then does the device signal.
  *
  * Checked: when nothing moves any more, no bit is set in the first device's page, what it stored before
- * was seen, and its LOOKING says PARKED. While somebody STAYS the doorbell is silent, and a bit is seen.
+ * was seen, and its LOOKING is even. While somebody STAYS the doorbell is silent, and a bit is seen.
  *
  * right:
  * right: HOSTILE
  * right: STAYS
+ * right: ONCE
+ * large: ONCE HOSTILE
  * wrong: NO_FENCE         the last looker does not fence
  * wrong: NO_DEVICE_FENCE  the device's set is no fence
  * wrong: NO_SCAN          the last looker does not scan again
- * wrong: SCAN_FIRST       it scans, then stores PARKED
- * wrong: STAYS EACH_PARKS one that is not the last stores PARKED
+ * wrong: SCAN_FIRST       it scans, then says that nobody looks
+ * wrong: ONCE ONE_BIT    and the word only says whether somebody looks
+ * wrong: STAYS EACH_PARKS one that is not the last says that nobody looks
  * wrong: STAYS NO_LOCK    the count changes first, the word some time after
  * wrong: HOSTILE TRUST    the VMM takes from a page whether somebody looks
  */
@@ -38,13 +43,13 @@
 #endif
 
 bool bell[2];
-byte lookers; /* under LOCK */
+byte lookers, turn; /* under LOCK */
 byte seen;    /* of DATA */
 bool stays;   /* somebody looks, and will */
 
 proctype device()
 {
-	byte sent;
+	byte sent, value, rung = 255;
 
 #ifdef STAYS
 	stays;
@@ -58,8 +63,12 @@ proctype device()
 #else
 		atomic { LOCKED(DEVICE); mem[BITS(0)] = 1 }
 #endif
+		value = LOAD(DEVICE, LOOKING(0));
 		if
-		:: LOAD(DEVICE, LOOKING(0)) == 0 ->
+		:: (value & 1) == 0 && value != rung ->
+#ifdef ONCE
+			rung = value;
+#endif
 			assert(!stays);
 			/* A system call. */
 			atomic { FENCE(DEVICE); bell[0] = true }
@@ -98,11 +107,16 @@ inline unlock()
 	STORE(me, LOCK, 0)
 }
 
-inline store_looking(value)
+inline next_turn()
 {
-	STORE(me, LOOKING(0), value);
+#if defined(ONCE) && !defined(ONE_BIT)
+	turn++;
+#else
+	turn = 1 - turn;
+#endif
+	STORE(me, LOOKING(0), turn);
 #ifdef HOSTILE
-	STORE(me, LOOKING(1), value)
+	STORE(me, LOOKING(1), turn)
 #endif
 }
 
@@ -115,7 +129,7 @@ inline begin()
 	atomic { lookers++; first = (lookers == 1) }
 #endif
 	if
-	:: first -> store_looking(1)
+	:: first -> next_turn()
 	:: else
 	fi;
 #ifndef NO_LOCK
@@ -133,13 +147,13 @@ inline end()
 	atomic { lookers--; last = (lookers == 0) }
 #endif
 #ifdef TRUST
-	last = (LOAD(me, LOOKING(1)) == 1);
+	last = LOAD(me, LOOKING(1)) & 1;
 #endif
 	if
 #ifdef EACH_PARKS
-	:: true -> store_looking(0)
+	:: true -> next_turn()
 #else
-	:: last -> store_looking(0)
+	:: last -> next_turn()
 	:: else
 #endif
 	fi;
@@ -234,7 +248,7 @@ proctype judge()
 	timeout;
 	assert(mem[BITS(0)] == 0 && seen == TIMES);
 #ifndef STAYS
-	assert(mem[LOOKING(0)] == 0)
+	assert((mem[LOOKING(0)] & 1) == 0)
 #endif
 }
 

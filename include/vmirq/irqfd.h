@@ -97,7 +97,8 @@ VMIRQ_API int vmirq_irqfd(struct vmirq_vm *vm, const struct kvm_irqfd *args);
  * a parked vCPU or to kick one in the guest (KVM, SPLIT: KVM_SIGNAL_MSI; without that capability it takes a
  * lock and is not for signal handlers). A route to a chip's pin wants that chip's lock: the signal
  * is queued for the VM's pump, once however often it is repeated meanwhile, and the result is VMIRQ_HELD, or
- * `coalesced` where it was queued already; a system call only to wake the pump.
+ * `coalesced` where it was queued already; a system call only to wake the pump. Likewise where it is that of a
+ * masked MSI-X vector (msix.h), with no system call.
  */
 VMIRQ_API enum vmirq_verdict vmirq_irqfd_signal(struct vmirq_irqfd *irqfd);
 

@@ -50,7 +50,8 @@ enum vmirq_verdict {
 	VMIRQ_BAD_MESSAGE,
 	/** A write to an eventfd that was joined with an earlier one before it was read. */
 	VMIRQ_EVENTFD_MERGED,
-	/** Read from an eventfd whose irqfd was being deassigned, or left unread there. */
+	/** Read from an eventfd whose irqfd was being deassigned, or left unread there; or pending in an MSI-X
+	 *  vector that was reset or destroyed. */
 	VMIRQ_DEASSIGNED,
 	/** The IOAPIC's redirection entry is masked. */
 	VMIRQ_RTE_MASKED,
@@ -59,8 +60,8 @@ enum vmirq_verdict {
 	/** A level is being serviced: Remote-IRR is set. */
 	VMIRQ_REMOTE_IRR,
 	VMIRQ_VERDICTS,
-	/** No outcome yet: it waits for a chip's lock (and is in vmirq_route_counts.held), or was written to an
-	 *  eventfd that the kernel reads. */
+	/** No outcome yet: it waits for a chip's lock, or its MSI-X vector is masked (both are in
+	 *  vmirq_route_counts.held), or it was written to an eventfd that the kernel reads. */
 	VMIRQ_HELD = 255
 };
 

@@ -6,6 +6,7 @@
 #include "base/vm.h"
 #include "irqfd/deferred.h"
 #include "irqfd/eventfd.h"
+#include "irqfd/mask.h"
 #include "irqfd/resample.h"
 #include "line/line.h"
 
@@ -113,11 +114,39 @@ static int check_config(const struct vmirq_vm *vm, const struct vmirq_irqfd_conf
 	return 0;
 }
 
+int vmirq_irqfd_assign_to(struct vmirq_vm *vm, struct route_slot *slot,
+			  const struct vmirq_irqfd_config *config, bool masked,
+			  struct vmirq_irqfd **out)
+{
+	struct vmirq_irqfd *irqfd = vmirq_irqfd_take(vm->irqfds);
+	int error;
+
+	if (!irqfd)
+		return -ENOMEM;
+	irqfd->table = vm->irqfds;
+	irqfd->chip = vm->chip;
+	irqfd->slot = slot;
+	irqfd->watcher.changed = route_changed;
+	irqfd->leaving = false;
+	irqfd->owned = masked;
+	irqfd->pump = config->pump ? config->pump : vm->pump;
+	irqfd->place = IRQFD_NOWHERE;
+	irqfd->resample = NULL;
+	irqfd->eventfd = -1;
+	atomic_store_explicit(&irqfd->gate, masked ? GATE_MASKED : 0, memory_order_relaxed);
+	atomic_store_explicit(&irqfd->deferred, NULL, memory_order_relaxed);
+	error = set_up(irqfd, config);
+	if (error)
+		vmirq_irqfd_put(irqfd);
+	else
+		*out = irqfd;
+	return error;
+}
+
 int vmirq_irqfd_assign(struct vmirq_vm *vm, const struct vmirq_irqfd_config *caller,
 		       struct vmirq_irqfd **out)
 {
 	struct vmirq_irqfd_config config;
-	struct vmirq_irqfd *irqfd;
 	struct route_slot *slot;
 	int error;
 
@@ -128,25 +157,5 @@ int vmirq_irqfd_assign(struct vmirq_vm *vm, const struct vmirq_irqfd_config *cal
 		error = check_config(vm, &config);
 	if (!error)
 		error = vmirq_route_slot(vm->routes, config.gsi, &slot);
-	if (error)
-		return error;
-	irqfd = vmirq_irqfd_take(vm->irqfds);
-	if (!irqfd)
-		return -ENOMEM;
-	irqfd->table = vm->irqfds;
-	irqfd->chip = vm->chip;
-	irqfd->slot = slot;
-	irqfd->watcher.changed = route_changed;
-	irqfd->leaving = false;
-	irqfd->pump = config.pump ? config.pump : vm->pump;
-	irqfd->place = IRQFD_NOWHERE;
-	irqfd->resample = NULL;
-	irqfd->eventfd = -1;
-	atomic_store_explicit(&irqfd->deferred, NULL, memory_order_relaxed);
-	error = set_up(irqfd, &config);
-	if (error)
-		vmirq_irqfd_put(irqfd);
-	else
-		*out = irqfd;
-	return error;
+	return error ? error : vmirq_irqfd_assign_to(vm, slot, &config, false, out);
 }

@@ -6,6 +6,7 @@
 #include "base/vm.h"
 #include "irqfd/deferred.h"
 #include "irqfd/eventfd.h"
+#include "irqfd/mask.h"
 #include "irqfd/resample.h"
 
 /* The slot's lock is held. */
@@ -102,6 +103,7 @@ static void unbind(struct vmirq_irqfd *irqfd)
 	/* Signals that saw it before are through; later ones see it gone. */
 	vmirq_reader_wait();
 	vmirq_irqfd_end_deferred(irqfd);
+	vmirq_irqfd_clear_pending(irqfd);
 	vmirq_resample_leave(irqfd);
 	retire_counts(irqfd);
 	vmirq_irqfd_drop(irqfd);
@@ -133,7 +135,7 @@ static bool is_bound_to(const struct vmirq_irqfd *irqfd, uint64_t token)
 {
 	uint64_t own = irqfd->token;
 
-	if (irqfd->leaving || irqfd->eventfd < 0 ||
+	if (irqfd->leaving || irqfd->owned || irqfd->eventfd < 0 ||
 	    (irqfd->callers_token && vmirq_eventfd_token(irqfd->eventfd, &own)))
 		return false;
 	return own == token;

@@ -39,6 +39,7 @@ struct irqfd_worker;
 enum irqfd_place { IRQFD_NOWHERE, IRQFD_IN_PUMP, IRQFD_IN_KERNEL };
 
 /* Beside enum target_kind, in an irqfd's copy. */
+#define TARGET_MASKED  0xfbu /* a signal is pending: see mask.h */
 #define TARGET_KERNEL  0xfcu /* a message that the kernel's irqchip delivers */
 #define TARGET_PINS    0xfdu /* pins of a chip: its lock must be taken */
 #define TARGET_UNKNOWN 0xfeu /* to be resolved by the next signal */
@@ -69,6 +70,8 @@ struct vmirq_irqfd {
 	uint32_t pump_entry;
 	_Atomic uint8_t place;		   /* enum irqfd_place; written under hold_places() */
 	bool replaced;			   /* see place.c */
+	_Atomic uint8_t gate;		   /* GATE_*, see mask.h */
+	bool owned;			   /* by a vector: nobody else deassigns it */
 	struct resample *resample;	   /* NULL: an edge */
 	struct deferred *_Atomic deferred; /* NULL: it never went to pins */
 	int eventfd;			   /* our own duplicate, or -1 */
@@ -85,6 +88,7 @@ struct irqfd_table {
 	uint32_t unbinding;    /* irqfds on their way out */
 	pthread_cond_t unbound;
 	struct vmirq_irqfd *used, *unused;
+	struct route_slot *unrouted; /* of masked irqfds without a GSI; in no table */
 	struct irqfd_block *blocks;
 	pthread_mutex_t resample_mutex; /* see resample.h */
 	struct resampler *resamplers;
@@ -102,6 +106,11 @@ int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct irqfd_table **out);
 /* Deassigns whatever is left. */
 void vmirq_irqfd_table_destroy(struct irqfd_table *table);
 
+/* assign.c: bind to this slot, masked and owned or neither; `config` has been checked. */
+int vmirq_irqfd_assign_to(struct vmirq_vm *vm, struct route_slot *slot,
+			  const struct vmirq_irqfd_config *config, bool masked,
+			  struct vmirq_irqfd **out);
+
 /* Take one from the free list, cleared, on the used list; or put it back. */
 struct vmirq_irqfd *vmirq_irqfd_take(struct irqfd_table *table);
 void vmirq_irqfd_put(struct vmirq_irqfd *irqfd);
@@ -112,6 +121,10 @@ void vmirq_irqfd_drop(struct vmirq_irqfd *irqfd);
 /* place.c: have the eventfd read by whom this route wants; or by nobody. Between hold and release. */
 int vmirq_irqfd_start_source(struct vmirq_irqfd *irqfd, const struct route *route);
 void vmirq_irqfd_stop_source(struct vmirq_irqfd *irqfd);
+/* place.c: the same as start, but by the pump where the kernel does not want it. Not under a slot's lock. */
+int vmirq_irqfd_place(struct vmirq_irqfd *irqfd, const struct route *route);
+/* place.c: would the kernel read it on this route, were it not masked? */
+bool vmirq_irqfd_for_kernel(const struct vmirq_irqfd *irqfd, const struct route *route);
 void vmirq_irqfd_deliver_unread(struct vmirq_irqfd *irqfd);
 /* place.c: with an irqchip in the kernel, nobody else moves irqfds between it and the pump, nor changes
  * a route. Not inside a read section, nor under a slot's lock. */

@@ -7,7 +7,7 @@
 #include "base/reader.h"
 #include "base/vm.h"
 #include "irqfd/eventfd.h"
-#include "irqfd/irqfd.h"
+#include "irqfd/mask.h"
 #include "irqfd/resample.h"
 #include "pump/pump.h"
 
@@ -103,17 +103,21 @@ static int start_kernel(struct vmirq_irqfd *irqfd, const struct route *route)
 	return 0;
 }
 
-/* Who is to read it on this route. Where there is none the pump counts what is lost. */
-static enum irqfd_place wanted_place(const struct vmirq_irqfd *irqfd, const struct route *route)
+bool vmirq_irqfd_for_kernel(const struct vmirq_irqfd *irqfd, const struct route *route)
 {
 	const struct irqchip *irqchip = irqfd->table->vm->irqchip;
 
+	return irqchip && irqchip->takes_eventfds &&
+	       (route->kind == ROUTE_MSI || (route->kind == ROUTE_PINS && irqchip->full));
+}
+
+/* Who is to read it on this route. Where there is none the pump counts what is lost. */
+static enum irqfd_place wanted_place(const struct vmirq_irqfd *irqfd, const struct route *route)
+{
 	if (irqfd->eventfd < 0)
 		return IRQFD_NOWHERE;
-	if (irqchip && irqchip->takes_eventfds &&
-	    (route->kind == ROUTE_MSI || (route->kind == ROUTE_PINS && irqchip->full)))
-		return IRQFD_IN_KERNEL;
-	return IRQFD_IN_PUMP;
+	return vmirq_irqfd_for_kernel(irqfd, route) && !irqfd_masked(irqfd) ? IRQFD_IN_KERNEL
+									    : IRQFD_IN_PUMP;
 }
 
 void vmirq_irqfd_stop_source(struct vmirq_irqfd *irqfd)
@@ -144,6 +148,11 @@ int vmirq_irqfd_start_source(struct vmirq_irqfd *irqfd, const struct route *rout
 		error = 0;
 	}
 	return wanted == IRQFD_NOWHERE ? 0 : start_pump(irqfd);
+}
+
+int vmirq_irqfd_place(struct vmirq_irqfd *irqfd, const struct route *route)
+{
+	return vmirq_irqfd_start_source(irqfd, route) ? start_pump(irqfd) : 0;
 }
 
 /* What was written before the call. The pump is off it already, so nobody else reads. Once: of a
@@ -205,6 +214,5 @@ void vmirq_irqfds_follow(void *opaque, struct route_slot *slot)
 	struct route present;
 
 	while ((irqfd = misplaced(vm, slot, NULL, &present)))
-		if (vmirq_irqfd_start_source(irqfd, &present))
-			start_pump(irqfd);
+		vmirq_irqfd_place(irqfd, &present);
 }

@@ -4,6 +4,7 @@
 
 #include "base/reader.h"
 #include "base/vm.h"
+#include "irqfd/mask.h"
 #include "irqfd/resample.h"
 #include "line/line.h"
 
@@ -24,8 +25,12 @@ static void put_target(struct vmirq_irqfd *irqfd, const struct target *t)
 /* What the route comes to now. `irq` is filled for TARGET_DELIVER. */
 static struct target resolve_route(const struct vmirq_irqfd *irqfd, struct interrupt *irq)
 {
-	struct route route = vmirq_route_read(irqfd->slot);
+	struct route route;
 
+	/* First: the slot of a masked one is not looked at. */
+	if (irqfd_masked(irqfd))
+		return (struct target){ .kind = (enum target_kind)TARGET_MASKED };
+	route = vmirq_route_read(irqfd->slot);
 	if (route.kind == ROUTE_NONE)
 		return (struct target){ .kind = TARGET_VERDICT,
 					.verdict = VMIRQ_NO_ROUTE,
@@ -128,7 +133,8 @@ static bool went_elsewhere(const struct vmirq_irqfd *irqfd, uint32_t kind)
 	return kind == TARGET_PINS ? now == ROUTE_MSI : kind == TARGET_KERNEL && now == ROUTE_PINS;
 }
 
-/* By the route, keeping what it came to. False: the route has changed meanwhile, and nothing is done. */
+/* By the route, keeping what it came to. False: the route has changed meanwhile, or a mask, and nothing is
+ * done. */
 static bool try_route(struct vmirq_irqfd *irqfd, bool may_lock, enum vmirq_verdict *verdict)
 {
 	struct interrupt irq;
@@ -146,6 +152,8 @@ static bool try_route(struct vmirq_irqfd *irqfd, bool may_lock, enum vmirq_verdi
 		seq_write_end(&irqfd->seq);
 	}
 	switch ((unsigned int)t.kind) {
+	case TARGET_MASKED:
+		return vmirq_irqfd_hold(irqfd, verdict);
 	case TARGET_PINS:
 		if (!may_lock && put_off(irqfd, verdict))
 			return true;

@@ -36,6 +36,14 @@ int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct irqfd_table **out)
 
 	if (!table)
 		return -ENOMEM;
+	/* Apart: it is aligned to a cache line. */
+	table->unrouted = aligned_alloc(CACHE_LINE, sizeof(*table->unrouted));
+	if (!table->unrouted) {
+		free(table);
+		return -ENOMEM;
+	}
+	memset(table->unrouted, 0, sizeof(*table->unrouted));
+	table->unrouted->gsi = UINT32_MAX;
 	table->vm = vm;
 	pthread_mutex_init(&table->mutex, NULL);
 	pthread_cond_init(&table->unbound, NULL);
@@ -62,6 +70,8 @@ void vmirq_irqfd_table_destroy(struct irqfd_table *table)
 		free(table->blocks);
 		table->blocks = next;
 	}
+	free(atomic_load_explicit(&table->unrouted->more, memory_order_relaxed));
+	free(table->unrouted);
 	pthread_mutex_destroy(&table->resample_mutex);
 	pthread_cond_destroy(&table->unbound);
 	pthread_mutex_destroy(&table->mutex);

@@ -7,6 +7,7 @@
 
 #include "base/vm.h"
 #include "irqfd/deferred.h"
+#include "irqfd/mask.h"
 #include "vcpu/vcpu.h"
 
 /* Clear what the caller's release knows; what is longer than ours stays as it is. */
@@ -31,6 +32,7 @@ static void add_irqfd(const struct vmirq_irqfd *irqfd, struct vmirq_route_counts
 	const struct deferred *d = atomic_load_explicit(&irqfd->deferred, memory_order_acquire);
 	uint64_t held = d ? atomic_load_explicit(&d->held, memory_order_relaxed) : 0;
 
+	held += irqfd_pending(irqfd);
 	out->held += held;
 	out->raised += held;
 	add(out, VMIRQ_DELIVERED, atomic_load_explicit(&irqfd->delivered, memory_order_relaxed));

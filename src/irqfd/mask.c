@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+#include "irqfd/mask.h"
+
+#include "base/reader.h"
+#include "base/vm.h"
+
+bool vmirq_irqfd_hold(struct vmirq_irqfd *irqfd, enum vmirq_verdict *verdict)
+{
+	uint8_t gate = GATE_MASKED;
+
+	/* Locked also where it is pending already: what the device wrote before is then visible to whom
+	 * that bit brings. Release: pairs with the acquire in vmirq_irqfd_unmask(); acquire: with its
+	 * release, for an open gate. */
+	while (!atomic_compare_exchange_weak_explicit(&irqfd->gate, &gate, gate | GATE_PENDING,
+						      memory_order_acq_rel, memory_order_acquire))
+		if (!(gate & GATE_MASKED))
+			return false;
+	*verdict = gate & GATE_PENDING ? VMIRQ_COALESCED : VMIRQ_HELD;
+	if (*verdict == VMIRQ_COALESCED)
+		atomic_fetch_add_explicit(&irqfd->coalesced, 1, memory_order_relaxed);
+	return true;
+}
+
+int vmirq_irqfd_assign_masked(struct vmirq_vm *vm, struct vmirq_pump *pump,
+			      struct vmirq_irqfd **out)
+{
+	struct vmirq_irqfd_config config = { .eventfd = -1, .pump = pump };
+
+	return vmirq_irqfd_assign_to(vm, vm->irqfds->unrouted, &config, true, out);
+}
+
+int vmirq_irqfd_move(struct vmirq_irqfd *irqfd, struct route_slot *slot)
+{
+	struct route_table *routes = irqfd->table->vm->routes;
+	int error;
+
+	vmirq_route_lock(routes, slot);
+	error = vmirq_route_make_more(slot);
+	vmirq_route_unlock(routes, slot);
+	if (error)
+		return error;
+	vmirq_irqfd_hold_places(irqfd->table);
+	vmirq_route_lock(routes, irqfd->slot);
+	vmirq_route_unwatch(irqfd->slot, &irqfd->watcher);
+	vmirq_route_unlock(routes, irqfd->slot);
+	irqfd->slot = slot;
+	vmirq_route_lock(routes, slot);
+	vmirq_route_watch(slot, &irqfd->watcher);
+	vmirq_route_unlock(routes, slot);
+	vmirq_irqfd_release_places(irqfd->table);
+	return 0;
+}
+
+/* The places are held; `new` has been adopted, or has none. */
+static int exchange_eventfd(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd *new)
+{
+	struct route route = vmirq_route_read(irqfd->slot);
+	bool from_pump = irqfd->place == IRQFD_IN_PUMP;
+	int error;
+
+	vmirq_irqfd_stop_source(irqfd);
+	if (from_pump)
+		vmirq_irqfd_deliver_unread(irqfd);
+	vmirq_irqfd_drop(irqfd);
+	irqfd->eventfd = new->eventfd;
+	irqfd->token = new->token;
+	irqfd->callers_token = new->callers_token;
+	error = vmirq_irqfd_place(irqfd, &route);
+	if (error)
+		vmirq_irqfd_drop(irqfd);
+	return error;
+}
+
+int vmirq_irqfd_set_eventfd(struct vmirq_irqfd *irqfd, int fd, uint64_t token)
+{
+	struct vmirq_irqfd_config config = { .eventfd = fd, .token = token };
+	struct vmirq_irqfd new = { .eventfd = -1 };
+	int error = 0;
+
+	if (fd >= 0)
+		error = vmirq_irqfd_adopt(&new, &config);
+	if (error)
+		return error;
+	vmirq_irqfd_hold_places(irqfd->table);
+	error = exchange_eventfd(irqfd, &new);
+	vmirq_irqfd_release_places(irqfd->table);
+	return error;
+}
+
+static void set_masked(struct vmirq_irqfd *irqfd)
+{
+	struct route_table *routes = irqfd->table->vm->routes;
+
+	vmirq_route_lock(routes, irqfd->slot);
+	/* Relaxed: the caller's vmirq_reader_wait() is what signals are held against. */
+	atomic_fetch_or_explicit(&irqfd->gate, GATE_MASKED, memory_order_relaxed);
+	vmirq_irqfd_resolve(irqfd);
+	vmirq_route_unlock(routes, irqfd->slot);
+}
+
+void vmirq_irqfd_mask(struct vmirq_irqfd *irqfd)
+{
+	struct route route = vmirq_route_read(irqfd->slot);
+
+	vmirq_irqfd_hold_places(irqfd->table);
+	set_masked(irqfd);
+	/* Without memory to watch it nobody reads it, until the next drain. */
+	vmirq_irqfd_place(irqfd, &route);
+	vmirq_irqfd_release_places(irqfd->table);
+}
+
+/* B above. Was it pending? */
+static bool open_gate(struct vmirq_irqfd *irqfd)
+{
+	struct route_table *routes = irqfd->table->vm->routes;
+	uint8_t old;
+
+	vmirq_route_lock(routes, irqfd->slot);
+	/* Acquire: pairs with the release in vmirq_irqfd_hold(). Release: with the acquires there and in
+	 * irqfd_masked(). */
+	old = atomic_exchange_explicit(&irqfd->gate, 0, memory_order_acq_rel);
+	vmirq_irqfd_resolve(irqfd);
+	vmirq_route_unlock(routes, irqfd->slot);
+	return old & GATE_PENDING;
+}
+
+static void raise_pending(struct vmirq_irqfd *irqfd)
+{
+	struct reader *section = reader_enter();
+
+	vmirq_irqfd_raise(irqfd);
+	reader_exit(section);
+}
+
+/* All that was written so far is in the pending bit, also what the pump has in its hand. */
+static void settle_eventfd(struct vmirq_irqfd *irqfd, const struct route *route)
+{
+	if (irqfd->eventfd < 0)
+		return;
+	if (vmirq_irqfd_for_kernel(irqfd, route))
+		vmirq_irqfd_stop_source(irqfd);
+	vmirq_irqfd_deliver_unread(irqfd);
+	vmirq_reader_wait();
+}
+
+int vmirq_irqfd_unmask(struct vmirq_irqfd *irqfd)
+{
+	struct route route;
+	int error;
+
+	vmirq_irqfd_hold_places(irqfd->table);
+	route = vmirq_route_read(irqfd->slot);
+	settle_eventfd(irqfd, &route);
+	if (open_gate(irqfd))
+		raise_pending(irqfd);
+	error = vmirq_irqfd_place(irqfd, &route);
+	if (error)
+		set_masked(irqfd);
+	vmirq_irqfd_release_places(irqfd->table);
+	return error;
+}
+
+void vmirq_irqfd_drain(struct vmirq_irqfd *irqfd)
+{
+	if (irqfd->eventfd >= 0)
+		vmirq_irqfd_deliver_unread(irqfd);
+}
+
+void vmirq_irqfd_set_pending(struct vmirq_irqfd *irqfd)
+{
+	enum vmirq_verdict verdict;
+
+	vmirq_irqfd_hold(irqfd, &verdict);
+}
+
+void vmirq_irqfd_clear_pending(struct vmirq_irqfd *irqfd)
+{
+	/* Acquire: pairs with the release in vmirq_irqfd_hold(). */
+	uint8_t old = atomic_fetch_and_explicit(&irqfd->gate, (uint8_t)~GATE_PENDING,
+						memory_order_acquire);
+
+	if (old & GATE_PENDING)
+		counts_add(&irqfd->rest, VMIRQ_DEASSIGNED, 1);
+}

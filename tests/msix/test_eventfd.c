@@ -3,6 +3,9 @@
 #include "../irqchip/world.h"
 #include "device.h"
 
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -275,6 +278,50 @@ static void many_vectors(struct world *w)
 		close(fd[v]);
 }
 
+struct writer {
+	int fd;
+	_Atomic int round;
+};
+
+static void *write_once_a_round(void *argument)
+{
+	struct writer *writer = argument;
+	int round, last = 0;
+
+	while ((round = atomic_load(&writer->round)) >= 0) {
+		if (round != last)
+			world_write(writer->fd, 1);
+		last = round;
+		sched_yield();
+	}
+	return NULL;
+}
+
+/* Written while the kernel and the pump hand the eventfd to each other: it comes. */
+static void written_at_any_moment(struct world *w)
+{
+	struct vmirq_msix *msix = device_new(w->vm, 1);
+	struct writer writer = { .fd = vmirq_msix_lend_eventfd(msix, 0) };
+	pthread_t thread;
+
+	table_put(msix, 0, 1, 0x4a, false);
+	enable(msix);
+	assert_int_equal(pthread_create(&thread, NULL, write_once_a_round, &writer), 0);
+	for (int i = 1; i <= 200; i++) {
+		atomic_store(&writer.round, i);
+		for (int flip = 0; flip < 1 + i % 5; flip++) {
+			table_mask(msix, 0, true);
+			table_mask(msix, 0, false);
+		}
+		world_take(w, 1, 0x4a);
+	}
+	atomic_store(&writer.round, -1);
+	pthread_join(thread, NULL);
+	world_take_nothing(w);
+	device_free(msix);
+	close(writer.fd);
+}
+
 static void plain_msi(struct world *w)
 {
 	struct vmirq_msix *msix = device_new_msi(
@@ -310,6 +357,7 @@ static const struct {
 	{ "a stranger deassigns", strangers_deassign },
 	{ "saved with pending", saved_with_pending },
 	{ "many vectors", many_vectors },
+	{ "written at any moment", written_at_any_moment },
 	{ "plain MSI", plain_msi },
 };
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* What an access cannot have, at each k of n (XSA-458): nothing of it opens, nothing is kept or lost, and it
- * can be tried again. GSIs are what runs out. */
+ * can be tried again. GSIs run out, or memory. */
 #include "device.h"
 
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #define VECTORS 12u
 
@@ -168,6 +170,124 @@ static void test_load(void **state)
 	}
 }
 
+/* While they fail, the n-th allocation of the library's does, and all after it: by the linker's --wrap. */
+static int allocations_left;
+static bool allocations_fail;
+
+static bool fails(void)
+{
+	return allocations_fail && (!allocations_left || !--allocations_left);
+}
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+	return fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+	return fails() ? NULL : __real_realloc(old, size);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+	return fails() ? NULL : __real_aligned_alloc(alignment, size);
+}
+
+static void fail_after(int n)
+{
+	allocations_left = n;
+	allocations_fail = true;
+}
+
+static void test_no_memory_to_create(void **state)
+{
+	struct vmirq_msix_config config = { .size = sizeof(config), .vectors = 100 };
+	int n, error = -ENOMEM;
+
+	(void)state;
+	for (n = 1; error; n++) {
+		struct soft *s = soft_new(1);
+		struct vmirq_msix *msix = NULL;
+
+		fail_after(n);
+		error = vmirq_msix_create(s->vm, &config, &msix);
+		allocations_fail = false;
+		assert_int_equal(error, msix ? 0 : -ENOMEM);
+		device_free(msix);
+		soft_free(s);
+	}
+	/* The device, room for changes, and some blocks of irqfds. */
+	assert_true(n > 5);
+}
+
+static void test_no_memory_to_enable(void **state)
+{
+	int n, error = -ENOMEM;
+
+	(void)state;
+	for (n = 1; error; n++) {
+		struct scarce *c = scarce_new(0);
+
+		for (uint32_t v = 0; v < VECTORS; v++) {
+			table_put(c->msix, v, 0, (uint8_t)(0x40 + v), false);
+			assert_trigger(c->msix, v, VMIRQ_HELD);
+		}
+		fail_after(n);
+		error = vmirq_msix_set_control(c->msix, true, false);
+		allocations_fail = false;
+		if (error) {
+			assert_int_equal(error, -ENOMEM);
+			c->left = free_gsis(c->s->vm);
+			assert_int_equal(c->left, SOFT_GSIS - 24);
+			check_all_held(c);
+			enable(c->msix);
+		}
+		check_all_open(c);
+		scarce_free(c);
+	}
+	assert_true(n > (int)VECTORS);
+}
+
+static void test_no_memory_for_an_eventfd(void **state)
+{
+	int error = -ENOMEM, fd = eventfd(0, EFD_NONBLOCK);
+
+	(void)state;
+	for (int n = 1; error; n++) {
+		struct scarce *c = scarce_new(0);
+
+		table_put(c->msix, 0, 0, 0x40, false);
+		enable(c->msix);
+		fail_after(n);
+		error = vmirq_msix_set_eventfd(c->msix, 0, fd, 0);
+		allocations_fail = false;
+		if (error) {
+			assert_int_equal(error, -ENOMEM);
+			assert_int_equal(vmirq_msix_set_eventfd(c->msix, 0, fd, 0), 0);
+		}
+		assert_int_equal(eventfd_write(fd, 1), 0);
+		assert_int_equal(dispatch(c->s), 1);
+		take_only(c->s->vcpu[0], 0x40);
+		scarce_free(c);
+	}
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -175,6 +295,9 @@ int main(void)
 		cmocka_unit_test(test_one_by_one),
 		cmocka_unit_test(test_msi),
 		cmocka_unit_test(test_load),
+		cmocka_unit_test(test_no_memory_to_create),
+		cmocka_unit_test(test_no_memory_to_enable),
+		cmocka_unit_test(test_no_memory_for_an_eventfd),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

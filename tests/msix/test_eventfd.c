@@ -3,6 +3,7 @@
 #include "../irqchip/world.h"
 #include "device.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -322,6 +323,44 @@ static void written_at_any_moment(struct world *w)
 	close(writer.fd);
 }
 
+/* KVM_SET_GSI_ROUTING fails: nothing opens, nothing is lost, and the next time it works. */
+static void kernel_refuses(struct world *w)
+{
+	struct vmirq_msix *msix = device_new(w->vm, 3);
+	int fd = vmirq_msix_lend_eventfd(msix, 1), kept, null;
+	uint32_t gsi;
+
+	if (w->irqchip == VMIRQ_IRQCHIP_SOFT) {
+		device_free(msix);
+		close(fd);
+		return;
+	}
+	for (uint32_t v = 0; v < 3; v++)
+		table_put(msix, v, v, (uint8_t)(0x30 + v), false);
+	assert_trigger(msix, 0, VMIRQ_HELD);
+	world_write(fd, 1);
+	/* What the library has the number of is no KVM VM for a while. */
+	kept = dup(w->vm_fd);
+	null = open("/dev/null", O_RDWR);
+	assert_true(kept >= 0 && null >= 0);
+	assert_int_equal(dup2(null, w->vm_fd), w->vm_fd);
+	assert_int_equal(vmirq_msix_set_control(msix, true, false), -ENOTTY);
+	assert_int_equal(dup2(kept, w->vm_fd), w->vm_fd);
+	close(kept);
+	close(null);
+	for (uint32_t v = 0; v < 3; v++) {
+		assert_int_equal(vmirq_msix_gsi(msix, v, &gsi), -ENOENT);
+		assert_int_equal(pba_bit(msix, v), v < 2);
+	}
+	world_take_nothing(w);
+	enable(msix);
+	world_take(w, 0, 0x30);
+	world_take(w, 1, 0x31);
+	world_take_nothing(w);
+	device_free(msix);
+	close(fd);
+}
+
 static void plain_msi(struct world *w)
 {
 	struct vmirq_msix *msix = device_new_msi(
@@ -358,6 +397,7 @@ static const struct {
 	{ "saved with pending", saved_with_pending },
 	{ "many vectors", many_vectors },
 	{ "written at any moment", written_at_any_moment },
+	{ "the kernel refuses", kernel_refuses },
 	{ "plain MSI", plain_msi },
 };
 

@@ -188,6 +188,16 @@ void vmirq_pump_remove(struct vmirq_pump *pump, uint32_t index)
 	atomic_fetch_sub_explicit(&pump->users, 1, memory_order_release);
 }
 
+void vmirq_pump_set_events(struct vmirq_pump *pump, uint32_t index, uint32_t events)
+{
+	struct pump_entry *entry = entry_at(pump, index);
+	struct epoll_event event = { .events = events };
+	uint64_t generation = atomic_load_explicit(&entry->generation, memory_order_relaxed);
+
+	event.data.u64 = generation << 32 | index;
+	epoll_ctl(pump->epoll, EPOLL_CTL_MOD, entry->fd, &event);
+}
+
 static bool run_entry(struct vmirq_pump *pump, uint64_t record)
 {
 	struct pump_entry *entry = entry_at(pump, (uint32_t)record);

@@ -27,6 +27,10 @@ int vmirq_pump_add(struct vmirq_pump *pump, int fd, pump_ready ready, void *opaq
 /* Stop watching; once it has returned no callback runs any more. Not inside a read section. */
 void vmirq_pump_remove(struct vmirq_pump *pump, uint32_t entry);
 
+/* Have it told of other epoll events than EPOLLIN | EPOLLET; what holds of them already is told at once.
+ * For the entry's owner, also in its callback. */
+void vmirq_pump_set_events(struct vmirq_pump *pump, uint32_t entry, uint32_t events);
+
 /* Take an eventfd's or timerfd's count without ever blocking, whatever its owner did to O_NONBLOCK;
  * 0 if there is none. Async-signal-safe. */
 uint64_t vmirq_fd_drain(int fd);

@@ -222,3 +222,37 @@ def state():
             + patched((pic + 32, 0), (pic + 32 + 112, 5)) + [('OP_TIME', ns(10 ** 7))],
         'lines': live + patched((0xfff0, 1)) + [('OP_LINE', 5), ('OP_LINE', 8)],
     }, ops)
+
+
+def mailbox():
+    ops = operations('mailbox.c')
+    bits = 128  # where they begin in the page: struct vmirq_mailbox_page
+    ones = q((1 << 64) - 1)
+    some = [('OP_BIND', 3, 1), ('OP_BIND', 70, 2)]
+    write('mailbox', w(99) + w(0), {
+        'raised-and-polled': some + [('OP_START',), ('OP_RAISE', 3), ('OP_POLL',),
+                                     ('OP_RAISE', 70), ('OP_STOP',), ('OP_RAISE', 200)],
+        'raised-and-rung': some + [('OP_RAISE', 3), ('OP_DISPATCH',), ('OP_RAISE', 70),
+                                   ('OP_RAISE', 3), ('OP_DISPATCH',)],
+        'held-until-bound': [('OP_RAISE', 3), ('OP_POLL',), ('OP_RAISE', 3), ('OP_POLL',),
+                             ('OP_BIND', 3, 5), ('OP_UNBIND', 3), ('OP_RAISE', 3), ('OP_RESET',)],
+        'page-of-anything': some + [
+            ('OP_WORD', w(0), ones), ('OP_WORD', w(64), ones), ('OP_WORD', w(bits), ones),
+            ('OP_WORD', w(bits + 8), ones), ('OP_WORD', w(bits + 16), ones), ('OP_POLL',),
+            ('OP_FILL', 0xff), ('OP_START',), ('OP_STOP',), ('OP_HOLE',), ('OP_POLL',),
+            ('OP_TRUNCATE', 0, w(0))],
+        'doorbell-misused': some + [
+            ('OP_BLOCKING', 0), ('OP_RING', 0xc0, w(1)), ('OP_DISPATCH',), ('OP_RING', 0, w(1)),
+            ('OP_UNRING',), ('OP_DISPATCH',), ('OP_RAISE', 3), ('OP_DISPATCH',)],
+        'device-dies': some + [
+            ('OP_WATCH', 1), ('OP_START',), ('OP_RAISE', 3), ('OP_HANG_UP',), ('OP_DISPATCH',),
+            ('OP_WATCH', 1), ('OP_WATCH', 0), ('OP_STOP',)],
+    }, ops)
+    write('mailbox', w(99) + w(1000) + bytes([2]), {
+        'over-its-rate': some + [
+            ('OP_BIND', 4, 3), ('OP_RAISE', 3), ('OP_RAISE', 4), ('OP_RAISE', 70),
+            ('OP_DISPATCH',), ('OP_RAISE', 3), ('OP_POLL',), ('OP_CLOCK', ns(10 ** 6)),
+            ('OP_POLL',), ('OP_CLOCK', ns(10 ** 7)), ('OP_POLL',), ('OP_DISPATCH',)],
+        'rings-in-vain': 4 * [('OP_RING', 0, w(1)), ('OP_DISPATCH',)]
+            + [('OP_CLOCK', ns(10 ** 7)), ('OP_POLL',), ('OP_DISPATCH',)],
+    }, ops)

@@ -60,7 +60,8 @@ struct vmirq_mailbox_page {
 	uint8_t reserved1[56];
 };
 
-/** What the VMM sends along with the memfd and the doorbell, in this order. */
+/** What the VMM sends along with the memfd and the doorbell, in this order. The version is for other
+ *  implementations: the page has it, too. */
 struct vmirq_mailbox_hello {
 	uint32_t magic;
 	uint32_t version;
@@ -89,6 +90,23 @@ VMIRQ_MAILBOX_INLINE uint64_t *vmirq_mailbox_word(struct vmirq_mailbox_page *pag
 	return (uint64_t *)(page + 1) + i / 64u;
 }
 
+/** Is it a mailbox of `bytes`, and of how many interrupts? Called by attach. */
+VMIRQ_MAILBOX_INLINE int vmirq_mailbox_check_page(const struct vmirq_mailbox_page *page,
+						  size_t bytes, uint32_t *count)
+{
+	/* Read once: what is in the page may change. */
+	uint32_t n = __atomic_load_n(&page->count, __ATOMIC_RELAXED);
+
+	if (__atomic_load_n(&page->magic, __ATOMIC_RELAXED) != VMIRQ_MAILBOX_MAGIC)
+		return -EPROTO;
+	if (__atomic_load_n(&page->version, __ATOMIC_RELAXED) != VMIRQ_MAILBOX_VERSION)
+		return -EPROTONOSUPPORT;
+	if (n < 1 || n > VMIRQ_MAILBOX_MAX || vmirq_mailbox_bytes(n) != bytes)
+		return -EPROTO;
+	*count = n;
+	return 0;
+}
+
 /**
  * Map the page. On success both descriptors are the client's: the memfd is closed, the doorbell by detach.
  * On failure they stay the caller's. Not thread-safe.
@@ -100,9 +118,13 @@ VMIRQ_MAILBOX_INLINE int vmirq_mailbox_client_attach(struct vmirq_mailbox_client
 {
 	struct vmirq_mailbox_page *page;
 	struct stat file;
+	uint32_t count;
 	size_t bytes;
-	int seals, error = 0;
+	int seals, error;
 
+	/* If it fails it has no interrupts, and detach does nothing. */
+	memset(client, 0, sizeof(*client));
+	client->doorbell = -1;
 	if (fstat(memfd, &file) < 0 || fcntl(doorbell, F_GETFD) < 0)
 		return -errno;
 	/* F_GET_SEALS, and F_SEAL_SHRINK, which want _GNU_SOURCE. */
@@ -116,19 +138,12 @@ VMIRQ_MAILBOX_INLINE int vmirq_mailbox_client_attach(struct vmirq_mailbox_client
 						 memfd, 0);
 	if (page == MAP_FAILED)
 		return -errno;
-	/* Read once: what is in the page may change. */
-	client->count = __atomic_load_n(&page->count, __ATOMIC_RELAXED);
-	if (__atomic_load_n(&page->magic, __ATOMIC_RELAXED) != VMIRQ_MAILBOX_MAGIC)
-		error = -EPROTO;
-	else if (__atomic_load_n(&page->version, __ATOMIC_RELAXED) != VMIRQ_MAILBOX_VERSION)
-		error = -EPROTONOSUPPORT;
-	else if (client->count < 1 || client->count > VMIRQ_MAILBOX_MAX ||
-		 vmirq_mailbox_bytes(client->count) != bytes)
-		error = -EPROTO;
+	error = vmirq_mailbox_check_page(page, bytes, &count);
 	if (error) {
 		munmap(page, bytes);
 		return error;
 	}
+	client->count = count;
 	client->page = page;
 	client->bytes = (uint32_t)bytes;
 	client->doorbell = doorbell;
@@ -191,8 +206,10 @@ VMIRQ_MAILBOX_INLINE int vmirq_mailbox_client_raise(struct vmirq_mailbox_client 
 /** Unmap, and close the doorbell. Nothing else may run on this client. */
 VMIRQ_MAILBOX_INLINE void vmirq_mailbox_client_detach(struct vmirq_mailbox_client *client)
 {
-	munmap(client->page, client->bytes);
-	close(client->doorbell);
+	if (client->page) {
+		munmap(client->page, client->bytes);
+		close(client->doorbell);
+	}
 	client->page = NULL;
 	client->count = 0;
 	client->doorbell = -1;
@@ -231,6 +248,7 @@ VMIRQ_MAILBOX_INLINE int vmirq_mailbox_client_receive(int socket,
 	int fds[2] = { -1, -1 }, n, error;
 	ssize_t got;
 
+	memset(client, 0, sizeof(*client));
 	memset(&message, 0, sizeof(message));
 	part.iov_base = &hello;
 	part.iov_len = sizeof(hello);
@@ -246,9 +264,8 @@ VMIRQ_MAILBOX_INLINE int vmirq_mailbox_client_receive(int socket,
 	n = vmirq_mailbox_client_take_fds(&message, fds);
 	if (got != (ssize_t)sizeof(hello) || n != 2 || hello.magic != VMIRQ_MAILBOX_MAGIC)
 		error = -EPROTO;
-	else if (hello.version != VMIRQ_MAILBOX_VERSION)
-		error = -EPROTONOSUPPORT;
 	else
+		/* Which looks at the version, too. */
 		error = vmirq_mailbox_client_attach(client, fds[0], fds[1]);
 	for (int i = 0; error && i < n; i++)
 		close(fds[i]);

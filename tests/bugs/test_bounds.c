@@ -10,6 +10,9 @@
 #include <unistd.h>
 #include <vmirq/state.h>
 
+#include "base/vm.h"
+#include "line/line.h"
+
 #define VECTOR 0x61
 
 static const struct vmirq_ioapic_config ioapics[] = {
@@ -177,7 +180,15 @@ static void pins_of_routes(void **state)
 	pc_free(s);
 }
 
-/* A guest's selectors past the last pin raise and change nothing. */
+static void nothing_past_the_last(struct soft *s, uint32_t number)
+{
+	const struct line_ioapic *io = s->vm->lines->ioapic[number];
+
+	for (uint32_t pin = ioapics[number].pins; pin < IOAPIC_MAX_PINS; pin++)
+		assert_int_equal(io->pin[pin].rte, 0);
+}
+
+/* CVE-2013-1798: a guest's selectors past the last pin raise and change nothing. */
 static void pins_of_the_window(void **state)
 {
 	struct soft *s = pc_with_ioapics(1, ioapics, 2);
@@ -189,6 +200,8 @@ static void pins_of_the_window(void **state)
 			assert_int_equal(ioapic_get(s, ioapics[i].base, reg), UINT32_MAX);
 		}
 	take_nothing(s->vcpu[0]);
+	nothing_past_the_last(s, 0);
+	nothing_past_the_last(s, 1);
 	for (uint32_t pin = 0; pin < 24; pin++)
 		assert_int_equal(rte_get(s, pin), RTE_MASKED);
 	pc_free(s);

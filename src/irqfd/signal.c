@@ -121,16 +121,9 @@ static enum vmirq_verdict send_by_kernel(struct vmirq_irqfd *irqfd)
 {
 	struct route route = vmirq_route_read(irqfd->slot);
 
-	return route.kind == ROUTE_MSI ? vmirq_route_send(irqfd->table->vm, &route.msi).verdict
-				       : VMIRQ_NO_ROUTE;
-}
-
-/* It was to be raised by this kind of route, and there was none of that kind any more: there is another. */
-static bool went_elsewhere(const struct vmirq_irqfd *irqfd, uint32_t kind)
-{
-	enum route_kind now = vmirq_route_read(irqfd->slot).kind;
-
-	return kind == TARGET_PINS ? now == ROUTE_MSI : kind == TARGET_KERNEL && now == ROUTE_PINS;
+	if (route.kind == ROUTE_MSI)
+		return vmirq_route_send(irqfd->table->vm, &route.msi).verdict;
+	return route.kind == ROUTE_PINS ? ROUTE_CHANGED : VMIRQ_NO_ROUTE;
 }
 
 /* By the route, keeping what it came to. False: the route has changed meanwhile, or a mask, and nothing is
@@ -172,7 +165,7 @@ static bool try_route(struct vmirq_irqfd *irqfd, bool may_lock, enum vmirq_verdi
 		*verdict = t.verdict;
 		break;
 	}
-	if (unlikely(*verdict == VMIRQ_NO_ROUTE) && went_elsewhere(irqfd, (uint32_t)t.kind))
+	if (unlikely(*verdict == ROUTE_CHANGED))
 		return false;
 	count_outcome(irqfd, *verdict);
 	return true;

@@ -174,6 +174,12 @@ int vmirq_line_pulse(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, int *er
 	return result.status;
 }
 
+/* Not by a second look at the route, which may have come back by then. */
+static enum vmirq_verdict no_pins(const struct route *route)
+{
+	return route->kind == ROUTE_MSI ? ROUTE_CHANGED : VMIRQ_NO_ROUTE;
+}
+
 /* The irqfd counts for itself, so this one does not. */
 enum vmirq_verdict vmirq_line_pulse_slot(struct line_domain *lines, struct route_slot *slot)
 {
@@ -183,7 +189,7 @@ enum vmirq_verdict vmirq_line_pulse_slot(struct line_domain *lines, struct route
 	vmirq_route_lock_line(lines->vm->routes, slot);
 	route = vmirq_route_read(slot);
 	if (route.kind != ROUTE_PINS) {
-		verdict = VMIRQ_NO_ROUTE;
+		verdict = no_pins(&route);
 	} else if (route_sources(slot)) {
 		/* High already. */
 	} else if (vmirq_line_in_kernel(lines->vm)) {
@@ -209,7 +215,7 @@ enum vmirq_verdict vmirq_line_assert_slot(struct line_domain *lines, struct rout
 	if (route.kind != ROUTE_PINS || vmirq_line_in_kernel(lines->vm)) {
 		/* Nobody would lower it. With the kernel's pins its irqfd does both; the pump reads it
 		 * while the route comes or goes. */
-		verdict = VMIRQ_NO_ROUTE;
+		verdict = no_pins(&route);
 	} else if (!(route_sources(slot) & bit)) {
 		result = change_source(lines, slot, &route, SOURCE_RESAMPLE, true);
 		verdict = result.verdict;

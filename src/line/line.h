@@ -99,6 +99,8 @@ bool vmirq_lines_pio(struct line_domain *lines, uint16_t port, void *data, uint3
 
 /* line.c. vmirq_line_set() for the library's own sources too. */
 int vmirq_line_set_any(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool level, int *error);
+/* What the next two say where the route is a message's by now: resolve it again. */
+#define ROUTE_CHANGED VMIRQ_VERDICTS
 /* line.c. Raise an edge on a slot whose route goes to pins: assert and de-assert. */
 enum vmirq_verdict vmirq_line_pulse_slot(struct line_domain *lines, struct route_slot *slot);
 /* line.c. Raise a level on it for SOURCE_RESAMPLE. */

@@ -29,6 +29,7 @@ static const struct {
 
 struct flipper {
 	struct world *w;
+	const struct world_config *config;
 	enum way way;
 	uint32_t random;
 	pthread_barrier_t barrier;
@@ -168,6 +169,18 @@ static void nothing_else(struct flipper *f)
 		assert_false(take_if_there(f->w, (enum way)way));
 }
 
+/* Who reads it: the kernel, what it can deliver by itself. */
+static void is_where_it_belongs(struct world *w, const struct world_config *config, enum way way)
+{
+	struct vmirq_route_counts c = { .size = sizeof(c) };
+	bool kernel = config->irqchip == VMIRQ_IRQCHIP_KVM ||
+		      (config->irqchip == VMIRQ_IRQCHIP_SPLIT && way != ON_PIN);
+
+	assert_int_equal(vmirq_gsi_counts(w->vm, GSI, &c), 0);
+	assert_int_equal(c.unobserved,
+			 kernel && way != NOWHERE && !(config->without & VMIRQ_CAP_IRQFD));
+}
+
 static uint64_t without_route(struct world *w)
 {
 	struct vmirq_route_counts c = { .size = sizeof(c) };
@@ -191,6 +204,7 @@ static void comes_to_nothing(struct flipper *f, int fd)
 static void paced(struct flipper *f, int fd)
 {
 	assert_int_equal(vmirq_vm_quiesce(f->w->vm), 0);
+	is_where_it_belongs(f->w, f->config, f->way);
 	nothing_else(f);
 	if (f->way == NOWHERE)
 		comes_to_nothing(f, fd);
@@ -203,9 +217,9 @@ static void paced(struct flipper *f, int fd)
 	nothing_else(f);
 }
 
-static void flips(struct world *w)
+static void flips(struct world *w, const struct world_config *config)
 {
-	struct flipper f = { .w = w, .random = 3 };
+	struct flipper f = { .w = w, .config = config, .random = 3 };
 	int fd = eventfd(0, EFD_NONBLOCK);
 	pthread_t writer;
 
@@ -255,7 +269,7 @@ static void run_case(void **state)
 		skip();
 	}
 	w = world_new(config);
-	flips(w);
+	flips(w, config);
 	world_free(w);
 }
 

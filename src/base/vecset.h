@@ -22,9 +22,15 @@ static inline bool vecset_test_and_set(struct vecset *s, uint8_t vector)
 	return atomic_fetch_or(&s->word[vector >> 6], bit64(vector)) & bit64(vector);
 }
 
+/* Returns whether it was set. */
+static inline bool vecset_test_and_clear(struct vecset *s, uint8_t vector)
+{
+	return atomic_fetch_and(&s->word[vector >> 6], ~bit64(vector)) & bit64(vector);
+}
+
 static inline void vecset_clear(struct vecset *s, uint8_t vector)
 {
-	atomic_fetch_and(&s->word[vector >> 6], ~bit64(vector));
+	vecset_test_and_clear(s, vector);
 }
 
 #endif

@@ -62,10 +62,10 @@ static inline enum vmirq_verdict post_vector(struct chip *chip, struct posted *p
 
 	/* B in posted.h. Outside the guest it looks by itself. */
 	if (unlikely(atomic_load(&p->mode) != MODE_OUTSIDE) && !vmirq_notify(chip, p)) {
-		/* Not posted then: only what is delivered may be counted so. */
-		if (!pending)
-			vecset_clear(&p->vectors, vector);
-		return VMIRQ_NO_TARGET;
+		/* Not posted then: only what is delivered may be counted so. Unless the vCPU has found it
+		 * in its last moment, and has counted it. */
+		return pending || vecset_test_and_clear(&p->vectors, vector) ? VMIRQ_NO_TARGET
+									     : VMIRQ_DELIVERED;
 	}
 	return pending ? VMIRQ_COALESCED : VMIRQ_DELIVERED;
 }

@@ -95,9 +95,10 @@ VMIRQ_API int vmirq_msix_destroy(struct vmirq_msix *msix);
  * and reads give all ones. Reserved bits are 0. A change of an unmasked vector's message goes into
  * effect at once; no signal is lost or doubled by it.
  * 0: done, or ignored. -EINVAL: no device or no data, or it is an MSI capability. Where a vector was to be
- * unmasked, also -ENOSPC (no GSI), -ENOMEM, or what the kernel says: the registers are as written, but
- * none that this access was to unmask is; what is raised stays pending, and the next access to these
- * vectors, or vmirq_msix_set_control(), tries again.
+ * unmasked or to go elsewhere, also -ENOSPC (no GSI), -ENOMEM, or what the kernel says: the registers are as
+ * written, but none that this access was to unmask is (where only somebody to read its eventfd is missing,
+ * that one is not), and what is open goes the old way. What is raised stays pending; the next write to
+ * these vectors, or vmirq_msix_set_control(), tries again.
  */
 VMIRQ_API int vmirq_msix_table_access(struct vmirq_msix *msix, uint64_t offset, void *data,
 				      uint32_t len, bool is_write);
@@ -143,7 +144,8 @@ VMIRQ_API struct vmirq_irqfd *vmirq_msix_irqfd(struct vmirq_msix *msix, uint32_t
 /**
  * Have the vector raised by this eventfd (duplicated), in place of the one it has; -1 = by none. What was
  * written to the old one is raised, or pending. `token` as in vmirq_irqfd_config. While the vector is
- * masked the pump reads it, otherwise the kernel where it can.
+ * masked the pump reads it, otherwise the kernel where it can. Of an EFD_SEMAPHORE what is left of a write
+ * may be one interrupt more when the vector is masked and unmasked, as when the kernel's irqfd is assigned.
  * -EINVAL: no such vector, not an eventfd. -EBADF, -EBUSY, -ENOSYS, -EMFILE, -ENOMEM as
  * vmirq_irqfd_assign(). An error but for -ENOMEM leaves the old one.
  */

@@ -136,16 +136,15 @@ void vmirq_irqfd_stop_source(struct vmirq_irqfd *irqfd)
 int vmirq_irqfd_start_source(struct vmirq_irqfd *irqfd, const struct route *route)
 {
 	enum irqfd_place wanted = wanted_place(irqfd, route);
-	int error = 0;
 
 	if (wanted == irqfd->place)
 		return 0;
 	vmirq_irqfd_stop_source(irqfd);
 	if (wanted == IRQFD_IN_KERNEL) {
-		error = start_kernel(irqfd, route);
+		int error = start_kernel(irqfd, route);
+
 		if (error != -ENOSPC)
 			return error;
-		error = 0;
 	}
 	return wanted == IRQFD_NOWHERE ? 0 : start_pump(irqfd);
 }

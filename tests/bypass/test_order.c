@@ -19,10 +19,10 @@ static char expected[256];
 
 static void word(bool there, const char *text)
 {
-	if (there) {
-		strcat(expected, text);
-		strcat(expected, " ");
-	}
+	size_t n = strlen(expected);
+
+	if (there)
+		snprintf(expected + n, sizeof(expected) - n, "%s ", text);
 }
 
 static void expect_around(const struct pair *pair, const char *first, const char *second,

@@ -63,9 +63,14 @@ static int open_kvm(void)
 
 static enum vmirq_irqchip irqchip_named(const char *name)
 {
-	return strcmp(name, "kvm") == 0	    ? VMIRQ_IRQCHIP_KVM
-	       : strcmp(name, "split") == 0 ? VMIRQ_IRQCHIP_SPLIT
-					    : VMIRQ_IRQCHIP_SOFT;
+	if (strcmp(name, "soft") == 0)
+		return VMIRQ_IRQCHIP_SOFT;
+	if (strcmp(name, "kvm") == 0)
+		return VMIRQ_IRQCHIP_KVM;
+	if (strcmp(name, "split") == 0)
+		return VMIRQ_IRQCHIP_SPLIT;
+	fprintf(stderr, "'%s': say soft, split or kvm\n", name);
+	exit(2);
 }
 
 static void give_memory(int vm_fd)

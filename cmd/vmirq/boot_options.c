@@ -118,7 +118,7 @@ enum exit_code boot_options_parse(struct boot_options *options, int argc, char *
 		if (!option)
 			return complain("unknown option", argv[i]);
 		if (!value && ++i == argc)
-			return complain("a value is missing behind", argv[i - 1]);
+			return complain("a value is missing after", argv[i - 1]);
 		ret = option->set(options, option->name, value ? value : argv[i]);
 		if (ret != EXIT_OK)
 			return ret;

@@ -114,8 +114,24 @@ static int write_json(const struct diff_run *run)
 	if (out && out != stdout && fclose(out) == EOF && !ret)
 		ret = -errno;
 	if (ret)
-		fprintf(stderr, "vmirq diff: %s: %s\n", run->options->json, strerror(-ret));
+		fprintf(stderr, "vmirq diff: --json %s: %s\n", run->options->json, strerror(-ret));
 	return ret;
+}
+
+/* Found out before the work, not after. */
+static bool can_write(const char *name)
+{
+	FILE *file;
+
+	if (!name || strcmp(name, "-") == 0)
+		return true;
+	file = fopen(name, "we");
+	if (!file) {
+		fprintf(stderr, "vmirq diff: --json %s: %s\n", name, strerror(errno));
+		return false;
+	}
+	fclose(file);
+	return true;
 }
 
 static enum exit_code run_areas(struct diff_run *run)
@@ -125,6 +141,8 @@ static enum exit_code run_areas(struct diff_run *run)
 	struct tally sum;
 	int ret = 0;
 
+	if (!can_write(options->json))
+		return EXIT_USAGE;
 	for (size_t i = 0; i < options->against->n && ret >= 0; i++)
 		if (diff_area_wanted(options, i))
 			ret = run_area(run, i, (options->ops + areas_wanted - 1) / areas_wanted);

@@ -35,7 +35,7 @@ void diff_help(void)
 	fputs("\n                  against qemu:", stdout);
 	print_areas(&areas_qemu);
 	fputs("\n"
-	      "  --ops N         operations in all (default 70000; against qemu 20000)\n"
+	      "  --ops N         operations in all, at least (default 70000; against qemu 20000)\n"
 	      "  --seed S        the same seed throws the same operations (default 1)\n"
 	      "  --replay FILE   do what a printed script says, in place of the above\n"
 	      "  --json FILE     the result for programs; - = stdout, with nothing else on it\n"
@@ -60,8 +60,13 @@ static enum exit_code set_number(const char *option, const char *value, uint64_t
 		return wrong(option, value, "not a whole number");
 	errno = 0;
 	*out = strtoull(value, NULL, 10);
-	if (errno || *out < min || *out > max)
-		return wrong(option, value, "out of range");
+	if (errno || *out < min || *out > max) {
+		char why[64];
+
+		snprintf(why, sizeof(why), "must be %llu to %llu", (unsigned long long)min,
+			 (unsigned long long)max);
+		return wrong(option, value, why);
+	}
 	return EXIT_OK;
 }
 
@@ -95,8 +100,11 @@ static enum exit_code find_areas(struct diff_options *options)
 		const struct area *area = area_find(options->against, list, len);
 
 		if (!area)
-			return wrong("--area", options->area,
-				     "no such area (see vmirq diff --help)");
+			return wrong(
+				"--area", options->area,
+				options->against == &areas_qemu
+					? "against qemu there are ioapic, pic and all"
+					: "there are lapic, ioapic, pic, pit, msi, routing, irqfd and all");
 		while (options->against->area[i] != area)
 			i++;
 		options->areas |= 1u << i;
@@ -159,7 +167,7 @@ enum exit_code diff_options_parse(struct diff_options *options, int argc, char *
 			return EXIT_USAGE;
 		}
 		if (!value && ++i == argc)
-			return wrong("a value is missing behind", name, "see vmirq diff --help");
+			return wrong("a value is missing after", name, "see vmirq diff --help");
 		ret = set(options, name, len, value ? value : argv[i]);
 		if (ret != EXIT_OK)
 			return ret;

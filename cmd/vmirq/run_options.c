@@ -153,9 +153,9 @@ static enum exit_code add_source(struct run_options *options, const char *name, 
 		return wrong(name, value, why);
 	}
 	if (colon && !kind->arg)
-		return wrong(name, value, "this kind takes nothing behind a colon");
+		return wrong(name, value, "this kind takes nothing after a colon");
 	if (colon && !colon[1])
-		return wrong(name, value, "nothing behind the colon");
+		return wrong(name, value, "nothing after the colon");
 	if (options->sources == RUN_SOURCES_MAX)
 		return wrong(name, value, "too many sources, at most 32");
 	options->source[options->sources].kind = kind;
@@ -221,7 +221,7 @@ enum exit_code run_options_parse(struct run_options *options, int argc, char **a
 			continue;
 		}
 		if (!value && ++i == argc)
-			return complain("a value is missing behind", argv[i - 1]);
+			return complain("a value is missing after", argv[i - 1]);
 		ret = option->set(options, option->name, value ? value : argv[i]);
 		if (ret != EXIT_OK)
 			return ret;

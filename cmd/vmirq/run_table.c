@@ -91,9 +91,10 @@ static void print_meaning(const struct run *run, FILE *out)
 		      : "",
 	      out);
 	fputs("\nraised = delivered + coalesced + other + held, by the library's counts. coalesced: the "
-	      "guest sees one\ninterrupt for several. handled: what the guest's own handlers counted; "
-	      "it must equal delivered.\nLatency in microseconds, from the raise to the handler's "
-	      "count being seen to move",
+	      "guest sees one\ninterrupt for several. handled: what the guest's own handlers counted",
+	      out);
+	fputs(run_hides_vectors(run) ? "." : "; it must equal delivered.", out);
+	fputs("\nLatency in microseconds, from the raise to the handler's count being seen to move",
 	      out);
 }
 

@@ -46,7 +46,7 @@ static enum exit_code card_check(const struct run_options *options, const char *
 	(void)arg;
 	if (options->irqchip == VMIRQ_IRQCHIP_KVM &&
 	    options->without & (VMIRQ_CAP_IRQFD | VMIRQ_CAP_IRQFD_RESAMPLE)) {
-		snprintf(why, size, "the kernel's IOAPIC tells by its own resample irqfds only");
+		snprintf(why, size, "on irqchip kvm an e1000 needs the kernel's resample irqfds");
 		return EXIT_LACKING;
 	}
 	if (!e1000_available())

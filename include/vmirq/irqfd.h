@@ -43,8 +43,10 @@ struct vmirq_irqfd_config {
 	/** What tells this eventfd from others in the process; 0 = ask /proc/self/fdinfo (4 us). A
 	 *  caller without /proc passes its own number, 1 to 2^63-1, the same for every duplicate of the eventfd. */
 	uint64_t token;
-	/** With VMIRQ_IRQFD_RESAMPLE: an eventfd that is signalled when the guest is done. Duplicated. */
+	/** With VMIRQ_IRQFD_RESAMPLE, and only then looked at: an eventfd that is signalled when the guest is
+	 *  done. Duplicated. */
 	int resamplefd;
+	/** 0. */
 	uint32_t unused;
 	/** With VMIRQ_IRQFD_RESAMPLE, in place of resamplefd where it is not NULL: called when the guest is
 	 *  done, on the vCPU's thread that did it; may signal this and other irqfds and set lines. A lock of

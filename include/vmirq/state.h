@@ -98,6 +98,9 @@ VMIRQ_API int vmirq_vm_set_ioapic(struct vmirq_vm *vm, uint32_t number,
  * What is due by now (PIT, local APICs' timers) is raised first. Nobody else may use the VM meanwhile,
  * or what they do is in the blob in part.
  *
+ * A line that a level irqfd (VMIRQ_IRQFD_RESAMPLE) holds is in it: assign the irqfd in the other VM, before or
+ * after, and the guest's EOI lowers the line and signals the resamplefd there.
+ *
  * Not in it, and the caller's to carry: unread eventfds (the counts stay in them), irqfds and
  * notifiers, MSI-X tables and pending bits, armed resamplers, counters; and what KVM keeps of its
  * vCPUs. A VMM that uses KVM loads its vCPUs' TSC first, which a TSC deadline is held against.

@@ -30,9 +30,14 @@
  * make the entry exit at once. How that is done is the back end's business (`kick`, `kick_signal`
  * and `kvm_run` in the config); a kick that comes late must be harmless.
  *
- * `flags` tell what the CPU could take now; 0: nothing, and a pending vector gives WINDOW. An interrupt handed out by INJECT and acknowledged is
- * in service. Where the entry then fails before the CPU took it (an exit with the event still to be
- * delivered that will not be re-delivered by the CPU itself), vmirq_vcpu_unack() puts it back.
+ * `flags` tell what the CPU could take now. 0: nothing, and a pending vector gives WINDOW; with none, ENTER, so
+ * a CPU that has nothing to run says VMIRQ_CPU_HALTED to get PARK. An interrupt handed out by INJECT and
+ * acknowledged is in service. Where the entry then fails before the CPU took it (an exit with the event still to
+ * be delivered that will not be re-delivered by the CPU itself), vmirq_vcpu_unack() puts it back.
+ *
+ * Where the VM has 8259s (VMIRQ_VM_PC_CHIPS), INJECT may also give a vector of theirs, any from 0 to 255: the
+ * slot 0 vCPU starts with LINT0 = ExtINT, as a PC's does and /dev/kvm's, and the 8259s start unmasked with
+ * vectors from 0 until the guest programs them. vmirq_vcpu_next_vector() does not show it; ack and unack take it.
  *
  * Who may call: bind_thread, step, ack, unack, leave, park, mmio, msr and cr8 calls belong to the
  * vCPU's own thread (checked by vmirq_kvm_run() only; without bind_thread a kick finds no thread). kick,
@@ -159,7 +164,8 @@ VMIRQ_API int vmirq_vcpu_step(struct vmirq_vcpu *vcpu, unsigned int flags, uint3
 /** The highest vector that could be injected now, or -1. Folds in what was posted. */
 VMIRQ_API int vmirq_vcpu_next_vector(struct vmirq_vcpu *vcpu);
 
-/** The CPU takes `vector`: IRR to ISR. -EINVAL if it is not what next_vector would say. */
+/** The CPU takes `vector`: IRR to ISR. -EINVAL if it is neither what next_vector would say nor what the 8259s
+ *  gave. */
 VMIRQ_API int vmirq_vcpu_ack(struct vmirq_vcpu *vcpu, uint32_t vector);
 
 /** The entry was aborted and `vector` not taken: ISR back to IRR. -EINVAL if not in service. */

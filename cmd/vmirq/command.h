@@ -20,5 +20,6 @@ enum exit_code command_run(int argc, char **argv);
 /* Also a guest's own status, 0 to 255. */
 enum exit_code command_boot(int argc, char **argv);
 enum exit_code command_diff(int argc, char **argv);
+enum exit_code command_bench(int argc, char **argv);
 
 #endif

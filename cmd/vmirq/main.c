@@ -15,6 +15,7 @@ static const struct subcommand {
 	{ "boot", command_boot, "boot a multiboot image made for QEMU's PC test machine" },
 	{ "diff", command_diff,
 	  "random operations on libvmirq's irqchip and the kernel's, side by side" },
+	{ "bench", command_bench, "libvmirq, its peers and the floor, measured in turns" },
 };
 
 #define SUBCOMMANDS (sizeof(subcommands) / sizeof(subcommands[0]))

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Rows in which two cores meet on a line: msi_post_contended, cross_core.
+ */
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "bench_pair.h"
+#include "bench_rows.h"
+#include "bench_soft.h"
+
+#define POSTS	    4000u
+#define WRITES	    400u
+#define ROUND_TRIPS 8u
+/* A crowded machine may need longer for them. */
+#define SLICES_MIN 20u
+#define PATIENCE   8u
+
+struct two {
+	struct bench_partner partner;
+	struct bench_meeting meeting;
+	struct bench_soft soft;
+	struct bench_kvm kvm;
+	bool has_kvm;
+	_Alignas(64) _Atomic uint64_t line;
+	_Alignas(64) _Atomic uint64_t ping;
+	_Alignas(64) _Atomic uint64_t pong;
+	int fd[2];
+	/* The partner's, and those slices in which the two hardly ran at once. */
+	uint64_t start, end;
+	uint32_t alone, slices;
+	/* What they do, each with its own half. */
+	void (*produce)(struct two *t, uint32_t who, uint32_t n);
+};
+
+static void produce_ours(struct two *t, uint32_t who, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		vmirq_irqfd_signal(t->soft.irqfd[who * (BENCH_VECTORS / 2) + i % 64]);
+}
+
+static void produce_kvm(struct two *t, uint32_t who, uint32_t n)
+{
+	const uint64_t one = 1;
+
+	for (uint32_t i = 0; i < n; i++) {
+		int fd = t->kvm.eventfd[who * (BENCH_VECTORS / 2) + i % 64];
+
+		if (write(fd, &one, sizeof(one)) != sizeof(one))
+			return;
+	}
+}
+
+static void produce_floor(struct two *t, uint32_t who, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		atomic_fetch_or(&t->line, UINT64_C(1) << (i % 32 + 32 * who));
+}
+
+static void partner_produces(void *opaque, uint32_t n)
+{
+	struct two *t = opaque;
+
+	bench_meet(&t->meeting);
+	t->start = bench_now();
+	t->produce(t, 1, n);
+	t->end = bench_now();
+}
+
+/* One slice of both; a sample only if they ran at once for most of it. */
+static void contend(struct two *t, struct bench_side *side)
+{
+	uint64_t start, end, both, longer;
+
+	t->produce = side->role == BENCH_OURS	? produce_ours
+		     : side->role == BENCH_PEER ? produce_kvm
+						: produce_floor;
+	bench_partner_ask(&t->partner, partner_produces, t, side->batch);
+	bench_meet(&t->meeting);
+	start = bench_now();
+	t->produce(t, 0, side->batch);
+	end = bench_now();
+	bench_partner_wait(&t->partner);
+	both = (end < t->end ? end : t->end);
+	both -= both > start && both > t->start ? (start > t->start ? start : t->start) : both;
+	longer = end - start > t->end - t->start ? end - start : t->end - t->start;
+	t->slices++;
+	if (both < longer * 8 / 10) {
+		t->alone++;
+		return;
+	}
+	samples_add(&side->samples, (double)(end - start + t->end - t->start) / 2 / side->batch);
+}
+
+static int open_two(struct bench *b, struct two *t, uint32_t vcpus, uint32_t irqfds)
+{
+	int ret = bench_soft_open(&t->soft, vcpus, 0);
+
+	if (!ret)
+		ret = bench_soft_add_irqfds(&t->soft, irqfds);
+	t->has_kvm = !bench_kvm_open(&t->kvm, 2);
+	if (!ret && t->has_kvm)
+		ret = bench_kvm_add_irqfds(&t->kvm, irqfds);
+	return ret ? ret : bench_partner_open(b, &t->partner);
+}
+
+static void close_two(struct two *t)
+{
+	bench_partner_close(&t->partner);
+	if (t->has_kvm)
+		bench_kvm_close(&t->kvm);
+	bench_soft_close(&t->soft);
+}
+
+static bool two_goes_on(struct bench *b, const struct samples *ours, uint64_t start)
+{
+	uint64_t ns = bench_now() - start;
+
+	return ns < b->case_ns || (ours->n < SLICES_MIN && ns < PATIENCE * b->case_ns);
+}
+
+int bench_msi_post_contended(struct bench *b)
+{
+	struct bench_case *c = bench_case(b, "", "ns");
+	static struct two t;
+	uint64_t start = bench_now(), signals = 0;
+	int ret;
+
+	if (!c)
+		return -ENOMEM;
+	bench_target(c, BENCH_FLOOR_MAX, "contended_rmw", 2);
+	bench_target(c, BENCH_PEER_MIN, "kvm_irqfd", 3);
+	bench_side(c, BENCH_OURS, "vmirq_irqfd_signal")->batch = POSTS;
+	bench_side(c, BENCH_FLOOR, "contended_rmw")->batch = POSTS;
+	t = (struct two){ 0 };
+	ret = open_two(b, &t, 1, BENCH_VECTORS);
+	if (t.has_kvm)
+		bench_side(c, BENCH_PEER, "kvm_irqfd")->batch = WRITES;
+	while (!ret && two_goes_on(b, &c->side[0].samples, start)) {
+		for (uint32_t i = 0; i < c->sides; i++)
+			contend(&t, &c->side[i]);
+		signals += 2 * POSTS;
+		bench_soft_drain(t.soft.vcpu[0]);
+		if (t.has_kvm)
+			bench_kvm_clean(&t.kvm, 0);
+	}
+	if (!ret)
+		bench_lost(b, bench_soft_missing(&t.soft, signals), "signals unaccounted for");
+	bench_note(
+		c,
+		"Two threads on CPUs %d and %d, 64 irqfds each, the vCPU not parked; a sample is the "
+		"mean of what both took for each of %u posts (the peer: %u). Nobody takes meanwhile, so "
+		"most find their vector pending. The floor: both do locked ORs on one line.",
+		b->cpu[0], b->cpu[1], POSTS, WRITES);
+	bench_note(c,
+		   "%u of %u slices are left out: the threads ran at once for less than 80 %% of "
+		   "them.",
+		   t.alone, t.slices);
+	if (!t.has_kvm)
+		bench_no_kvm(c, &t.kvm);
+	close_two(&t);
+	return ret;
+}
+
+static uint32_t await_vector(struct vmirq_vcpu *vcpu)
+{
+	uint32_t turns = 0;
+	int vector;
+
+	while ((vector = vmirq_vcpu_next_vector(vcpu)) < 0)
+		bench_spin(&turns);
+	return (uint32_t)vector;
+}
+
+static void pong_ours(void *opaque, uint32_t n)
+{
+	struct two *t = opaque;
+
+	bench_meet(&t->meeting);
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t vector = await_vector(t->soft.vcpu[1]);
+
+		/* Just the one: the next may be there when this is ended. */
+		vmirq_irqfd_signal(t->soft.irqfd[0]);
+		bench_soft_take(t->soft.vcpu[1], vector);
+	}
+}
+
+static void ping_ours(struct two *t, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		/* Irqfd 0 is vCPU 0's, irqfd BENCH_VECTORS vCPU 1's. */
+		vmirq_irqfd_signal(t->soft.irqfd[BENCH_VECTORS]);
+		bench_soft_take(t->soft.vcpu[0], await_vector(t->soft.vcpu[0]));
+	}
+}
+
+static void pong_line(void *opaque, uint32_t n)
+{
+	struct two *t = opaque;
+	uint64_t at = atomic_load(&t->pong);
+	uint32_t turns = 0;
+
+	bench_meet(&t->meeting);
+	for (uint32_t i = 1; i <= n; i++) {
+		while (atomic_load_explicit(&t->ping, memory_order_acquire) != at + i)
+			bench_spin(&turns);
+		atomic_store_explicit(&t->pong, at + i, memory_order_release);
+	}
+}
+
+static void ping_line(struct two *t, uint32_t n)
+{
+	uint64_t at = atomic_load(&t->ping);
+	uint32_t turns = 0;
+
+	for (uint32_t i = 1; i <= n; i++) {
+		atomic_store_explicit(&t->ping, at + i, memory_order_release);
+		while (atomic_load_explicit(&t->pong, memory_order_acquire) != at + i)
+			bench_spin(&turns);
+	}
+}
+
+static void await_eventfd(int fd)
+{
+	uint32_t turns = 0;
+	uint64_t n;
+
+	while (read(fd, &n, sizeof(n)) != sizeof(n))
+		bench_spin(&turns);
+}
+
+static void ring(int fd)
+{
+	const uint64_t one = 1;
+
+	if (write(fd, &one, sizeof(one)) != sizeof(one))
+		return;
+}
+
+static void pong_eventfd(void *opaque, uint32_t n)
+{
+	struct two *t = opaque;
+
+	bench_meet(&t->meeting);
+	for (uint32_t i = 0; i < n; i++) {
+		await_eventfd(t->fd[0]);
+		ring(t->fd[1]);
+	}
+}
+
+static void ping_eventfd(struct two *t, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		ring(t->fd[0]);
+		await_eventfd(t->fd[1]);
+	}
+}
+
+static void await_irr(struct two *t, uint32_t vcpu)
+{
+	uint32_t turns = 0;
+
+	while (!bench_kvm_pending_count(&t->kvm, vcpu))
+		bench_spin(&turns);
+}
+
+static void pong_kvm(void *opaque, uint32_t n)
+{
+	struct two *t = opaque;
+
+	bench_meet(&t->meeting);
+	for (uint32_t i = 0; i < n; i++) {
+		await_irr(t, 1);
+		bench_kvm_clean(&t->kvm, 1);
+		ring(t->kvm.eventfd[0]);
+	}
+}
+
+static void ping_kvm(struct two *t, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		ring(t->kvm.eventfd[BENCH_VECTORS]);
+		await_irr(t, 0);
+		bench_kvm_clean(&t->kvm, 0);
+	}
+}
+
+static void slice_two(struct two *t, struct bench_side *side, bench_job *pong,
+		      void (*ping)(struct two *t, uint32_t n))
+{
+	uint64_t start;
+
+	bench_partner_ask(&t->partner, pong, t, ROUND_TRIPS);
+	bench_meet(&t->meeting);
+	start = bench_now();
+	ping(t, ROUND_TRIPS);
+	samples_add(&side->samples, (double)(bench_now() - start) / 2 / ROUND_TRIPS);
+	bench_partner_wait(&t->partner);
+}
+
+int bench_cross_core(struct bench *b)
+{
+	struct bench_case *c = bench_case(b, "", "ns");
+	static struct two t;
+	struct bench_side *ours, *line, *spin, *kvm = NULL;
+	uint64_t start = bench_now(), signals = 0;
+	int ret;
+
+	if (!c)
+		return -ENOMEM;
+	bench_target(c, BENCH_FLOOR_MAX, "line_transfer", 1.5);
+	bench_target(c, BENCH_PEER_MIN, "eventfd_spin", 4);
+	ours = bench_side(c, BENCH_OURS, "vmirq_irqfd_signal");
+	line = bench_side(c, BENCH_FLOOR, "line_transfer");
+	spin = bench_side(c, BENCH_PEER, "eventfd_spin");
+	t = (struct two){ 0 };
+	ret = open_two(b, &t, 2, 2 * BENCH_VECTORS);
+	for (int i = 0; i < 2; i++)
+		t.fd[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (t.has_kvm)
+		kvm = bench_side(c, BENCH_PEER, "kvm_irqfd_irr");
+	for (; !ret && two_goes_on(b, &ours->samples, start); signals += 2 * ROUND_TRIPS) {
+		slice_two(&t, ours, pong_ours, ping_ours);
+		slice_two(&t, line, pong_line, ping_line);
+		slice_two(&t, spin, pong_eventfd, ping_eventfd);
+		if (kvm)
+			slice_two(&t, kvm, pong_kvm, ping_kvm);
+	}
+	if (!ret)
+		bench_lost(b, bench_soft_missing(&t.soft, signals), "signals unaccounted for");
+	bench_note(
+		c,
+		"Half of a round trip between CPUs %d and %d, the mean of %u. Ours: a counted signal, and "
+		"the other vCPU polls vmirq_vcpu_next_vector(); it takes and ends the vector before it "
+		"polls again. The floor: a store that the other core sees. eventfd_spin: write, and read "
+		"without blocking in a loop. kvm_irqfd_irr: write to an irqfd, KVM_GET_LAPIC until IRR "
+		"has it, KVM_SET_LAPIC: there is no cheaper look into a kernel's LAPIC, so no target.",
+		b->cpu[0], b->cpu[1], ROUND_TRIPS);
+	if (!t.has_kvm)
+		bench_no_kvm(c, &t.kvm);
+	close(t.fd[0]);
+	close(t.fd[1]);
+	close_two(&t);
+	return ret;
+}

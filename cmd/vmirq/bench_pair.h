@@ -24,19 +24,20 @@ void bench_spin(uint32_t *turns);
 typedef void bench_job(void *opaque, uint32_t n);
 
 struct bench_partner {
-	pthread_t thread;
-	int cpu;
-	bool started;
-	/* Of the partner, set before bench_partner_open() returns. */
-	_Atomic int tid;
-	int stat_fd;
-	/* Written before `asked` goes up. */
-	bench_job *job;
-	void *opaque;
-	uint32_t n;
+	/* What the two write to each other is on a line of its own. */
 	_Alignas(64) _Atomic uint32_t asked;
 	_Atomic uint32_t done;
 	_Atomic bool ends;
+	bool started;
+	/* Of the partner, set before bench_partner_open() returns. */
+	_Atomic int tid;
+	/* Written before `asked` goes up. */
+	uint32_t n;
+	bench_job *job;
+	void *opaque;
+	pthread_t thread;
+	int cpu;
+	int stat_fd;
 };
 
 /* Also binds the caller to its CPU, until close. */

@@ -11,7 +11,7 @@
 #include "bench_rows.h"
 #include "bench_soft.h"
 
-#define BATCH 64u
+#define BATCH 256u
 
 /* Our own port of a manager that keeps two lists: a registration looks through both. As large as one with
  * its callbacks is. */
@@ -129,11 +129,11 @@ static int open_pairs(struct pairs *t, bool lists)
 	}
 	if (!ret)
 		ret = bench_lines_open(&t->lines, t->n);
-	t->listed = lists ? calloc(2 * (size_t)t->n, sizeof(*t->listed)) : NULL;
+	t->listed = lists && t->n ? calloc(2 * (size_t)t->n, sizeof(*t->listed)) : NULL;
 	for (uint32_t i = 0; i < 2 * t->n && t->listed; i++) {
-		t->listed[i].next = t->head[i / t->n];
+		t->listed[i].next = t->head[i >= t->n];
 		t->listed[i].token = i % t->n + 1;
-		t->head[i / t->n] = &t->listed[i];
+		t->head[i >= t->n] = &t->listed[i];
 	}
 	return ret ? ret : lists && !t->listed ? -ENOMEM : 0;
 }
@@ -171,7 +171,7 @@ static int pairs_case(struct bench *b, const char *name, uint32_t n, bool lists,
 	ret = open_pairs(&t, lists);
 	if (!ret) {
 		add_side(c, BENCH_OURS, "vmirq_producer_register", &t, pair_ours, BATCH);
-		add_side(c, BENCH_FLOOR, "cache_miss", &t.lines, bench_floor_miss, 4 * BATCH);
+		add_side(c, BENCH_FLOOR, "cache_miss", &t.lines, bench_floor_miss, BATCH);
 		if (lists)
 			add_side(c, BENCH_PEER, "port_list", &t, pair_listed, n > 1000 ? 1 : BATCH);
 	}

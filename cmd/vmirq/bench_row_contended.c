@@ -32,7 +32,7 @@ static void produce_kvm(struct two *t, uint32_t who, uint32_t n)
 static void produce_floor(struct two *t, uint32_t who, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
-		atomic_fetch_or(&t->line, UINT64_C(1) << (i % 32 + 32 * who));
+		atomic_fetch_or(&t->line.word, UINT64_C(1) << (i % 32 + 32 * who));
 }
 
 static void partner_produces(void *opaque, uint32_t n)

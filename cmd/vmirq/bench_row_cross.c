@@ -47,25 +47,25 @@ static void ping_ours(struct two *t, uint32_t n)
 static void pong_line(void *opaque, uint32_t n)
 {
 	struct two *t = opaque;
-	uint64_t at = atomic_load(&t->pong);
+	uint64_t at = atomic_load(&t->pong.word);
 	uint32_t turns = 0;
 
 	bench_meet(&t->meeting);
 	for (uint32_t i = 1; i <= n; i++) {
-		while (atomic_load_explicit(&t->ping, memory_order_acquire) != at + i)
+		while (atomic_load_explicit(&t->ping.word, memory_order_acquire) != at + i)
 			bench_spin(&turns);
-		atomic_store_explicit(&t->pong, at + i, memory_order_release);
+		atomic_store_explicit(&t->pong.word, at + i, memory_order_release);
 	}
 }
 
 static void ping_line(struct two *t, uint32_t n)
 {
-	uint64_t at = atomic_load(&t->ping);
+	uint64_t at = atomic_load(&t->ping.word);
 	uint32_t turns = 0;
 
 	for (uint32_t i = 1; i <= n; i++) {
-		atomic_store_explicit(&t->ping, at + i, memory_order_release);
-		while (atomic_load_explicit(&t->pong, memory_order_acquire) != at + i)
+		atomic_store_explicit(&t->ping.word, at + i, memory_order_release);
+		while (atomic_load_explicit(&t->pong.word, memory_order_acquire) != at + i)
 			bench_spin(&turns);
 	}
 }

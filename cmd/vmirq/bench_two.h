@@ -14,15 +14,20 @@
 struct bench;
 struct samples;
 
+/* A word that shares its cache line with nothing. */
+struct own_line {
+	_Alignas(64) _Atomic uint64_t word;
+};
+
 struct two {
 	struct bench_partner partner;
 	struct bench_meeting meeting;
 	struct bench_soft soft;
 	struct bench_kvm kvm;
 	bool has_kvm;
-	_Alignas(64) _Atomic uint64_t line;
-	_Alignas(64) _Atomic uint64_t ping;
-	_Alignas(64) _Atomic uint64_t pong;
+	struct own_line line;
+	struct own_line ping;
+	struct own_line pong;
 	int fd[2];
 	/* The partner's, and those slices in which the two hardly ran at once. */
 	uint64_t start, end;

@@ -17,6 +17,7 @@
 #define PROGRAM "qemu-system-x86_64"
 /* A machine may be busy; a QEMU that answers at all does so in microseconds. */
 #define ANSWER_MS  10000
+#define DEATH_MS   2000
 #define NUMBER(n)  #n
 #define AS_TEXT(n) NUMBER(n)
 
@@ -141,6 +142,9 @@ int qtest_line(struct qtest *q, char **line)
 		}
 		error = receive(q, deadline);
 	}
+	/* It is dying: so that who asks why is told how it ended. */
+	if (error == -ECONNRESET || error == -EPIPE)
+		child_wait(&q->child, DEATH_MS);
 	return error;
 }
 

@@ -229,7 +229,7 @@ VMIRQ_API int vmirq_vcpu_set_cr8(struct vmirq_vcpu *vcpu, uint64_t value);
  */
 VMIRQ_API uint64_t vmirq_vcpu_deadline(struct vmirq_vcpu *vcpu);
 
-/** An NMI from the board or the VMM. Any thread. */
+/** An NMI from the board or the VMM. Two may wait until the vCPU looks, further ones merge. Any thread. */
 VMIRQ_API void vmirq_vcpu_nmi(struct vmirq_vcpu *vcpu);
 
 #ifdef __cplusplus

@@ -23,6 +23,17 @@ enum vmirq_verdict vmirq_post_event(struct chip *chip, struct posted *p, enum vc
 	return pending ? VMIRQ_COALESCED : VMIRQ_DELIVERED;
 }
 
+/* There is room for two, as in /dev/kvm: a processor takes the first at its next instruction and keeps the
+ * second until IRET (SDM vol. 3A 6.7.1), but a vCPU may not look that soon. */
+enum vmirq_verdict vmirq_post_nmi(struct chip *chip, struct posted *p)
+{
+	bool pending = posted_set_event(p, EVENT_NMI) && posted_set_event(p, EVENT_NMI_AGAIN);
+
+	if (!vmirq_notify(chip, p))
+		return VMIRQ_NO_TARGET;
+	return pending ? VMIRQ_COALESCED : VMIRQ_DELIVERED;
+}
+
 /* INIT drops a SIPI that is not taken yet; a SIPI brings its start page (SDM vol. 3A 11.4.4.1). */
 static enum vmirq_verdict post_start(struct chip *chip, struct posted *p, uint32_t clear,
 				     uint32_t set, enum vcpu_event event)
@@ -60,7 +71,7 @@ static enum vmirq_verdict post_one(struct chip *chip, struct posted *p, const st
 			return post_tick(chip, p, irq);
 		return post_vector(chip, p, irq->vector, irq->level);
 	case DELIVERY_NMI:
-		return vmirq_post_event(chip, p, EVENT_NMI);
+		return vmirq_post_nmi(chip, p);
 	case DELIVERY_SMI:
 		return vmirq_post_event(chip, p, EVENT_SMI);
 	case DELIVERY_INIT:

@@ -72,5 +72,6 @@ static inline enum vmirq_verdict post_vector(struct chip *chip, struct posted *p
 
 /* The same for an event. */
 enum vmirq_verdict vmirq_post_event(struct chip *chip, struct posted *p, enum vcpu_event event);
+enum vmirq_verdict vmirq_post_nmi(struct chip *chip, struct posted *p);
 
 #endif

@@ -22,7 +22,7 @@ void vmirq_lapic_local(struct lapic *l, uint32_t lvt)
 				  : post_vector(chip, l->posted, (uint8_t)entry, false);
 		break;
 	case DELIVERY_NMI:
-		verdict = vmirq_post_event(chip, l->posted, EVENT_NMI);
+		verdict = vmirq_post_nmi(chip, l->posted);
 		break;
 	case DELIVERY_SMI:
 		verdict = vmirq_post_event(chip, l->posted, EVENT_SMI);

@@ -49,6 +49,7 @@ enum vcpu_event {
 	EVENT_TIMER,
 	EVENT_INTERRUPT, /* vmirq_vcpu_interrupt() */
 	EVENT_STOP,	 /* vmirq_vcpu_stop(), until start */
+	EVENT_NMI_AGAIN, /* a second one; either may be set alone */
 };
 #define EVENT_SIPI_SHIFT 24
 

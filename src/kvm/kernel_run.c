@@ -9,7 +9,7 @@
 #include "kvm/exit.h"
 
 #define REQUESTS (bit32(EVENT_STOP) | bit32(EVENT_INTERRUPT))
-#define WANTED	 (REQUESTS | bit32(EVENT_NMI) | bit32(EVENT_EXTINT))
+#define WANTED	 (REQUESTS | NMI_EVENTS | bit32(EVENT_EXTINT))
 
 /* The 8259s are wired to the bootstrap processor; whether it takes from them is for its LVT0 to say, which
  * the kernel looks at. */
@@ -51,9 +51,9 @@ int vmirq_kernel_prepare(struct vmirq_vcpu *vcpu)
 		if ((events & bit32(EVENT_INTERRUPT)) &&
 		    vcpu_take_events(vcpu, bit32(EVENT_INTERRUPT)))
 			return vmirq_kvm_give_turn(vcpu, -EINTR);
-		if ((events & bit32(EVENT_NMI)) && vcpu_take_events(vcpu, bit32(EVENT_NMI)) &&
-		    ioctl(vcpu->kvm_vcpu_fd, KVM_NMI) < 0)
-			return -errno;
+		while ((events & NMI_EVENTS) && vcpu_take_nmi(vcpu))
+			if (ioctl(vcpu->kvm_vcpu_fd, KVM_NMI) < 0)
+				return -errno;
 		/* It only says: look. */
 		vcpu_take_events(vcpu, events & bit32(EVENT_EXTINT));
 		error = offer_extint(vcpu);

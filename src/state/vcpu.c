@@ -12,7 +12,7 @@
 #define GUEST_EVENTS                                                                   \
 	(bit32(EVENT_NMI) | bit32(EVENT_SMI) | bit32(EVENT_INIT) | bit32(EVENT_SIPI) | \
 	 bit32(EVENT_EXTINT) | bit32(EVENT_ILLEGAL_VECTOR) | bit32(EVENT_TIMER) |      \
-	 0xffu << EVENT_SIPI_SHIFT)
+	 bit32(EVENT_NMI_AGAIN) | 0xffu << EVENT_SIPI_SHIFT)
 
 struct vmirq_vcpu *vmirq_state_next_vcpu(const struct vmirq_vm *vm, int64_t index)
 {

@@ -69,6 +69,6 @@ void vmirq_vcpu_nmi(struct vmirq_vcpu *vcpu)
 {
 	struct reader *section = reader_enter();
 
-	vmirq_post_event(vcpu->chip, vcpu->posted, EVENT_NMI);
+	vmirq_post_nmi(vcpu->chip, vcpu->posted);
 	reader_exit(section);
 }

@@ -29,7 +29,7 @@ static int step_start(struct vmirq_vcpu *vcpu, uint32_t events, uint32_t *vector
 	if ((events & bit32(EVENT_INIT)) && vcpu_take_events(vcpu, bit32(EVENT_INIT))) {
 		struct reader *section = reader_enter();
 
-		vcpu_take_events(vcpu, bit32(EVENT_NMI) | bit32(EVENT_SMI));
+		vcpu_take_events(vcpu, NMI_EVENTS | bit32(EVENT_SMI));
 		vmirq_lapic_reset(&vcpu->lapic, true);
 		vcpu->extint = vcpu->extint_taken = -1;
 		vcpu->wait_for_sipi = !vcpu->lapic.bsp;
@@ -65,9 +65,11 @@ static int step_interrupt(struct vmirq_vcpu *vcpu, uint32_t events, unsigned int
 
 	if ((events & bit32(EVENT_SMI)) && vcpu_take_events(vcpu, bit32(EVENT_SMI)))
 		return VMIRQ_STEP_SMI;
-	if ((events & bit32(EVENT_NMI)) && !(flags & VMIRQ_CPU_NMI_BLOCKED) &&
-	    vcpu_take_events(vcpu, bit32(EVENT_NMI)))
+	if ((events & NMI_EVENTS) && !(flags & VMIRQ_CPU_NMI_BLOCKED) && vcpu_take_nmi(vcpu))
 		return VMIRQ_STEP_NMI;
+	/* Behind a handler only one waits for its IRET (SDM vol. 3A 6.7.1). */
+	if ((events & NMI_EVENTS) == NMI_EVENTS)
+		vcpu_take_events(vcpu, bit32(EVENT_NMI_AGAIN));
 	if (extint_pending(vcpu) && (flags & VMIRQ_CPU_INTERRUPTIBLE)) {
 		/* The processor's INTA cycles; what they give is the CPU's to take. */
 		if (vcpu->extint < 0)
@@ -94,7 +96,7 @@ static uint32_t wanted_events(const struct vmirq_vcpu *vcpu, unsigned int flags)
 		return wanted;
 	wanted |= bit32(EVENT_SMI) | bit32(EVENT_TIMER) | bit32(EVENT_EXTINT) |
 		  bit32(EVENT_ILLEGAL_VECTOR);
-	return flags & VMIRQ_CPU_NMI_BLOCKED ? wanted : wanted | bit32(EVENT_NMI);
+	return flags & VMIRQ_CPU_NMI_BLOCKED ? wanted : wanted | NMI_EVENTS;
 }
 
 /* Where the VMM parks by other means than vmirq_vcpu_park(), whoever posts from now on calls `wake`.

@@ -101,6 +101,15 @@ static inline uint32_t vcpu_take_events(struct vmirq_vcpu *vcpu, uint32_t events
 	return atomic_fetch_and(&vcpu->posted->events, ~events) & events;
 }
 
+#define NMI_EVENTS (bit32(EVENT_NMI) | bit32(EVENT_NMI_AGAIN))
+
+/* One of the NMIs that wait. */
+static inline bool vcpu_take_nmi(struct vmirq_vcpu *vcpu)
+{
+	return vcpu_take_events(vcpu, bit32(EVENT_NMI_AGAIN)) ||
+	       vcpu_take_events(vcpu, bit32(EVENT_NMI));
+}
+
 /* C in posted.h: change the mode and look. Returns the mode there was. */
 static inline uint32_t vcpu_set_mode(struct vmirq_vcpu *vcpu, enum vcpu_mode mode)
 {

@@ -134,11 +134,58 @@ static void events_by_each_shorthand(void **state)
 	}
 	/* Again to one of them, by its id. */
 	ipi(s, 0, ICR_MODE(NMI) | ICR_ASSERTED, 2, VMIRQ_DELIVERED);
+	ipi(s, 0, ICR_MODE(NMI) | ICR_ASSERTED, 2, VMIRQ_DELIVERED);
 	ipi(s, 0, ICR_MODE(NMI) | ICR_ASSERTED, 2, VMIRQ_COALESCED);
 	ipi(s, 0, ICR_MODE(NMI) | ICR_ASSERTED | ICR_TO_ALL, 0, VMIRQ_DELIVERED);
-	s->posted_beyond -= 2;
+	s->posted_beyond -= 3;
 	for (unsigned int i = 0; i < 3; i++)
 		assert_int_equal(vmirq_vcpu_step(s->vcpu[i], 0, &vector), VMIRQ_STEP_NMI);
+	assert_int_equal(vmirq_vcpu_step(s->vcpu[2], 0, &vector), VMIRQ_STEP_NMI);
+	assert_int_equal(vmirq_vcpu_step(s->vcpu[2], 0, &vector), VMIRQ_STEP_ENTER);
+	soft_free(s);
+}
+
+static unsigned int nmis(struct soft *s, unsigned int cpu)
+{
+	uint32_t vector;
+	unsigned int n = 0;
+
+	while (vmirq_vcpu_step(s->vcpu[cpu], 0, &vector) == VMIRQ_STEP_NMI)
+		n++;
+	vmirq_vcpu_leave(s->vcpu[cpu]);
+	return n;
+}
+
+/* The first would have been in its handler by the time of the second; while one is, one waits, and INIT
+ * drops all (SDM vol. 3A 6.7.1, 9.1.1). */
+static void nmis_to_one_that_does_not_look(void **state)
+{
+	struct soft *s = soft_new(2);
+	uint32_t vector;
+
+	(void)state;
+	for (unsigned int sent = 0; sent < 5; sent++) {
+		for (unsigned int i = 0; i < sent; i++)
+			vmirq_vcpu_nmi(s->vcpu[1]);
+		assert_int_equal(nmis(s, 1), sent < 2 ? sent : 2);
+	}
+	for (unsigned int sent = 0; sent < 5; sent++) {
+		for (unsigned int i = 0; i < sent; i++)
+			vmirq_vcpu_nmi(s->vcpu[1]);
+		assert_int_equal(vmirq_vcpu_step(s->vcpu[1], VMIRQ_CPU_NMI_BLOCKED, &vector),
+				 VMIRQ_STEP_ENTER);
+		vmirq_vcpu_leave(s->vcpu[1]);
+		assert_int_equal(nmis(s, 1), sent < 1 ? sent : 1);
+	}
+	vmirq_vcpu_nmi(s->vcpu[1]);
+	vmirq_vcpu_nmi(s->vcpu[1]);
+	ipi(s, 0, ICR_MODE(INIT) | ICR_ASSERTED, 1, VMIRQ_DELIVERED);
+	s->posted_beyond--;
+	assert_int_equal(vmirq_vcpu_step(s->vcpu[1], 0, &vector), VMIRQ_STEP_INIT);
+	ipi(s, 0, ICR_MODE(SIPI) | 0x9a, 1, VMIRQ_DELIVERED);
+	s->posted_beyond--;
+	assert_int_equal(vmirq_vcpu_step(s->vcpu[1], 0, &vector), VMIRQ_STEP_SIPI);
+	assert_int_equal(nmis(s, 1), 0);
 	soft_free(s);
 }
 
@@ -269,6 +316,7 @@ int main(void)
 		cmocka_unit_test(shorthands_pass_over_the_disabled),
 		cmocka_unit_test(all_others_of_one),
 		cmocka_unit_test(events_by_each_shorthand),
+		cmocka_unit_test(nmis_to_one_that_does_not_look),
 		cmocka_unit_test(init_deassert),
 		cmocka_unit_test(bad_ones),
 		cmocka_unit_test(logical_destinations),

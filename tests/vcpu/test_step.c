@@ -154,7 +154,9 @@ static void nmis(void **state)
 	send(s, msi_to(0, 0x41), VMIRQ_DELIVERED);
 	vmirq_vcpu_nmi(vcpu);
 	vmirq_vcpu_nmi(vcpu);
-	/* Before interrupts, whether they can be taken or not; two are one. */
+	vmirq_vcpu_nmi(vcpu);
+	/* Before interrupts, whether they can be taken or not; three are two. */
+	assert_step(vcpu, 0, VMIRQ_STEP_NMI);
 	assert_step(vcpu, 0, VMIRQ_STEP_NMI);
 	assert_inject(vcpu, INTERRUPTIBLE, 0x41);
 	assert_int_equal(vmirq_vcpu_ack(vcpu, 0x41), 0);

@@ -177,9 +177,14 @@ static struct vmirq_irqfd *misplaced(struct vmirq_vm *vm, struct route_slot *slo
 		struct vmirq_irqfd *irqfd = irqfd_of(w);
 		enum irqfd_place wanted = wanted_place(irqfd, next ? next : present);
 
-		/* Leaving the kernel is for before the change, all else for after it. Where the
-		 * kernel had no room it is not asked again until the route changes. */
-		if (next ? irqfd->place == IRQFD_IN_KERNEL && wanted != IRQFD_IN_KERNEL
+		/* Leaving the kernel is for before the change, all else for after it. An edge on a pin
+		 * leaves it, too: the kernel raises and lowers the GSI in two steps, and a change
+		 * between them would leave the old pin high. Where the kernel had no room it is not
+		 * asked again until the route changes. */
+		bool leaves = wanted != IRQFD_IN_KERNEL ||
+			      (present->kind == ROUTE_PINS && !irqfd->resample);
+
+		if (next ? irqfd->place == IRQFD_IN_KERNEL && leaves
 			 : wanted != irqfd->place && !irqfd->replaced)
 			found = irqfd;
 	}

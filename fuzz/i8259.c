@@ -134,14 +134,15 @@ static void acknowledge(struct world *w)
 static void save_load(struct world *w, uint32_t chip)
 {
 	struct kvm_pic_state saved, again;
+	/* A load calls back: only without what happens there is it the same afterwards. */
+	bool alone = !w->depth && !w->stream->left;
 
 	if (!vmirq_i8259_save(&w->pic, chip, &saved)) {
 		check(chip > SLAVE);
 		return;
 	}
 	check(vmirq_i8259_load(&w->pic, chip, &saved));
-	/* A load calls back: only without what happens there is it the same afterwards. */
-	if (w->depth || w->stream->left)
+	if (!alone)
 		return;
 	check(vmirq_i8259_save(&w->pic, chip, &again));
 	check(again.imr == saved.imr && again.isr == saved.isr && again.elcr == saved.elcr);

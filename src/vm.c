@@ -12,6 +12,7 @@
 #include "base/reader.h"
 #include "base/vm.h"
 #include "chip/chip.h"
+#include "irqfd/bypass.h"
 #include "irqfd/ioeventfd.h"
 #include "irqfd/irqfd.h"
 #include "kvm/irqchip.h"
@@ -234,7 +235,7 @@ int vmirq_vm_create(const struct vmirq_vm_config *caller, struct vmirq_vm **out)
 	if (!error)
 		error = vmirq_lines_create(&whole->vm, &lines, &whole->vm.lines);
 	if (!error)
-		error = vmirq_irqfd_table_create(&whole->vm, &whole->vm.irqfds);
+		error = vmirq_irqfd_table_create(&whole->vm, config.bypass, &whole->vm.irqfds);
 	if (!error)
 		error = vmirq_ioeventfd_table_create(
 			config.without & VMIRQ_CAP_IOEVENTFD ? -1 : whole->vm.kvm_fd,
@@ -254,6 +255,8 @@ int vmirq_vm_destroy(struct vmirq_vm *vm)
 		return 0;
 	if (reader_inside())
 		return -EDEADLK;
+	if (vmirq_irqfd_bypass_used(vm->irqfds))
+		return -EBUSY;
 	error = vmirq_vcpu_table_destroy_all(vm->vcpus);
 	if (error)
 		return error;

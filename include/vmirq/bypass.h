@@ -54,8 +54,8 @@ struct vmirq_consumer;
 struct vmirq_producer_config {
 	/** sizeof(struct vmirq_producer_config). An unknown non-zero tail is -E2BIG. */
 	size_t size;
-	/** What it is joined by, not 0. For an eventfd: the kernel's eventfd-id (/proc/self/fdinfo), or
-	 *  any number that both sides agree on. */
+	/** What it is joined by, not 0. For an eventfd what vmirq_eventfd_token() says (irqfd.h), or any number
+	 *  that both sides agree on. */
 	uint64_t token;
 	/** For the callbacks. */
 	void *opaque;
@@ -151,6 +151,18 @@ VMIRQ_API int vmirq_consumer_unregister_token(struct vmirq_bypass *bypass, uint6
  * Thread safety: any thread, as said. Takes no lock and makes no system call of its own.
  */
 VMIRQ_API int vmirq_producer_set_target(struct vmirq_producer *producer, void *target);
+
+struct vmirq_vm;
+
+/**
+ * The manager where a VM's irqfds are consumers: that of its vmirq_vm_config.bypass, or its own. Each irqfd that
+ * has an eventfd is one, but for those with VMIRQ_IRQFD_NO_BYPASS. The target that they give is the irqfd, from
+ * connect to disconnect: whatever its route is, vmirq_irqfd_signal() does the right thing with it, at once by a
+ * post where the route is one plain vector on one vCPU. Where the kernel's irqchip reads the eventfd
+ * they give none. A ready-made producer for one is vmirq_trigger (trigger.h). NULL: vm is, or no memory.
+ * Thread safety: any thread. May block for a list's lock; the first call allocates.
+ */
+VMIRQ_API struct vmirq_bypass *vmirq_vm_bypass(struct vmirq_vm *vm);
 
 /** Its token. Wait-free, async-signal-safe, no system call; while the handle, or one that a callback was
  *  given, is valid. */

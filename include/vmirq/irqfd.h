@@ -65,6 +65,17 @@ struct vmirq_irqfd_config {
  */
 #define VMIRQ_IRQFD_RESAMPLE (1u << 0)
 
+/** It is no consumer of the VM's bypass manager (bypass.h): signals go by the eventfd, always. */
+#define VMIRQ_IRQFD_NO_BYPASS (1u << 1)
+
+/**
+ * What tells an eventfd from others, the same for all its duplicates, in this process and in others, while
+ * one is open: the kernel's eventfd-id. It is the token of an irqfd that was given none, by which a producer
+ * meets it (bypass.h). -EINVAL: no eventfd, or token is NULL; -EBADF; -ENOSYS: there is no /proc.
+ * Thread safety: any thread. System calls: fcntl, openat, read, close.
+ */
+VMIRQ_API int vmirq_eventfd_token(int fd, uint64_t *token);
+
 /**
  * Bind. An eventfd that is readable already raises once (its whole count is one signal, the rest
  * `eventfd_merged`), by the pump.

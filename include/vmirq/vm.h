@@ -77,6 +77,8 @@ struct vmirq_vm_config {
 	uint32_t without;
 	/** With KVM and SPLIT: use the kernel's GSIs below this one only; 0 = all it has. */
 	uint32_t kernel_gsis;
+	/** Where its irqfds are consumers, outliving the VM; see bypass.h. NULL: a manager of its own. */
+	struct vmirq_bypass *bypass;
 };
 
 /** KVM_CAP_SIGNAL_MSI: messages go by dynamic routes instead. */
@@ -117,7 +119,8 @@ VMIRQ_API int vmirq_vm_create(const struct vmirq_vm_config *config, struct vmirq
 /**
  * Tear the VM down: deassigns every irqfd and ioeventfd, destroys every vCPU, frees everything.
  * The caller's threads must be out of the library for this VM, and stay out: a vCPU that still has a
- * thread (vmirq_vcpu_unbind_thread()) makes it -EBUSY, and nothing is changed. NULL is 0.
+ * thread (vmirq_vcpu_unbind_thread()), or a trigger or producer of yours in the VM's own bypass manager,
+ * makes it -EBUSY, and nothing is changed. NULL is 0.
  */
 VMIRQ_API int vmirq_vm_destroy(struct vmirq_vm *vm);
 

@@ -27,18 +27,23 @@ int vmirq_bypass_create(struct vmirq_bypass **out)
 	return 0;
 }
 
-int vmirq_bypass_destroy(struct vmirq_bypass *bypass)
+size_t vmirq_bypass_ends(struct vmirq_bypass *bypass)
 {
 	size_t ends = 0;
 
-	if (!bypass)
-		return 0;
 	for (unsigned int i = 0; i < BYPASS_SHARDS; i++) {
 		pthread_mutex_lock(&bypass->shard[i].mutex);
 		ends += bypass->shard[i].ends;
 		pthread_mutex_unlock(&bypass->shard[i].mutex);
 	}
-	if (ends)
+	return ends;
+}
+
+int vmirq_bypass_destroy(struct vmirq_bypass *bypass)
+{
+	if (!bypass)
+		return 0;
+	if (vmirq_bypass_ends(bypass))
 		return -EBUSY;
 	for (unsigned int i = 0; i < BYPASS_SHARDS; i++)
 		vmirq_bypass_shard_fini(&bypass->shard[i]);

@@ -12,4 +12,7 @@ int vmirq_bypass_enter(struct vmirq_bypass *bypass, struct bypass_end *end);
 int vmirq_bypass_leave(struct bypass_end *end);
 int vmirq_bypass_leave_token(struct vmirq_bypass *bypass, enum bypass_kind kind, uint64_t token);
 
+/* How many are registered, of both kinds. */
+size_t vmirq_bypass_ends(struct vmirq_bypass *bypass);
+
 #endif

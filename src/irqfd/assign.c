@@ -4,6 +4,7 @@
 
 #include "base/options.h"
 #include "base/vm.h"
+#include "irqfd/bypass.h"
 #include "irqfd/deferred.h"
 #include "irqfd/eventfd.h"
 #include "irqfd/mask.h"
@@ -79,7 +80,9 @@ static int set_up(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_config *co
 	int error = check_eventfds(config);
 
 	if (!error && config->eventfd >= 0)
-		error = vmirq_irqfd_adopt(irqfd, config);
+		error = vmirq_irqfd_adopt(config->eventfd, config->token,
+					  config->pump ? config->pump : irqfd->table->vm->pump,
+					  &irqfd->source);
 	if (!error && (config->flags & VMIRQ_IRQFD_RESAMPLE))
 		error = vmirq_resample_join(irqfd, config);
 	if (!error)
@@ -87,7 +90,7 @@ static int set_up(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_config *co
 	if (error) {
 		vmirq_irqfd_end_deferred(irqfd);
 		vmirq_resample_leave(irqfd);
-		vmirq_irqfd_drop(irqfd);
+		vmirq_irqfd_drop(irqfd->source);
 	}
 	return error;
 }
@@ -103,8 +106,9 @@ static int check_config(const struct vmirq_vm *vm, const struct vmirq_irqfd_conf
 {
 	bool resample = config->flags & VMIRQ_IRQFD_RESAMPLE;
 
-	if ((config->flags & ~VMIRQ_IRQFD_RESAMPLE) || (config->token & KERNELS_TOKEN) ||
-	    config->unused || (config->resample && !resample) || (resample && !can_resample(vm)))
+	if ((config->flags & ~(VMIRQ_IRQFD_RESAMPLE | VMIRQ_IRQFD_NO_BYPASS)) ||
+	    (config->token & KERNELS_TOKEN) || config->unused || (config->resample && !resample) ||
+	    (resample && !can_resample(vm)))
 		return -EINVAL;
 	if (config->eventfd < -1)
 		return -EBADF;
@@ -112,6 +116,16 @@ static int check_config(const struct vmirq_vm *vm, const struct vmirq_irqfd_conf
 	if (resample && vmirq_line_in_kernel(vm) && (config->eventfd < 0 || config->resample))
 		return -EINVAL;
 	return 0;
+}
+
+/* From here on KVM_IRQFD's terms find it. */
+static void give_away(struct vmirq_irqfd *irqfd)
+{
+	struct route_table *routes = irqfd->table->vm->routes;
+
+	vmirq_route_lock(routes, irqfd->slot);
+	irqfd->owned = false;
+	vmirq_route_unlock(routes, irqfd->slot);
 }
 
 int vmirq_irqfd_assign_to(struct vmirq_vm *vm, struct route_slot *slot,
@@ -128,19 +142,23 @@ int vmirq_irqfd_assign_to(struct vmirq_vm *vm, struct route_slot *slot,
 	irqfd->slot = slot;
 	irqfd->watcher.changed = route_changed;
 	irqfd->leaving = false;
-	irqfd->owned = masked;
-	irqfd->pump = config->pump ? config->pump : vm->pump;
+	irqfd->owned = true;
 	irqfd->place = IRQFD_NOWHERE;
 	irqfd->resample = NULL;
-	irqfd->eventfd = -1;
+	irqfd->source = NULL;
 	atomic_store_explicit(&irqfd->gate, masked ? GATE_MASKED : 0, memory_order_relaxed);
 	atomic_store_explicit(&irqfd->deferred, NULL, memory_order_relaxed);
 	error = set_up(irqfd, config);
-	if (error)
+	if (error) {
 		vmirq_irqfd_put(irqfd);
-	else
-		*out = irqfd;
-	return error;
+		return error;
+	}
+	if (!(config->flags & VMIRQ_IRQFD_NO_BYPASS))
+		vmirq_irqfd_enter_bypass(irqfd);
+	if (!masked)
+		give_away(irqfd);
+	*out = irqfd;
+	return 0;
 }
 
 int vmirq_irqfd_assign(struct vmirq_vm *vm, const struct vmirq_irqfd_config *caller,

@@ -4,6 +4,7 @@
 
 #include "base/reader.h"
 #include "base/vm.h"
+#include "irqfd/bypass.h"
 #include "irqfd/deferred.h"
 #include "irqfd/eventfd.h"
 #include "irqfd/mask.h"
@@ -91,6 +92,7 @@ static void unbind(struct vmirq_irqfd *irqfd)
 	struct irqfd_table *table = irqfd->table;
 	bool from_pump;
 
+	vmirq_irqfd_leave_bypass(irqfd);
 	vmirq_irqfd_hold_places(table);
 	end_calls(irqfd);
 	from_pump = irqfd->place == IRQFD_IN_PUMP;
@@ -106,7 +108,7 @@ static void unbind(struct vmirq_irqfd *irqfd)
 	vmirq_irqfd_clear_pending(irqfd);
 	vmirq_resample_leave(irqfd);
 	retire_counts(irqfd);
-	vmirq_irqfd_drop(irqfd);
+	vmirq_irqfd_drop(irqfd->source);
 	vmirq_irqfd_put(irqfd);
 	pthread_mutex_lock(&table->mutex);
 	if (!--table->unbinding)
@@ -133,10 +135,13 @@ int vmirq_irqfd_deassign(struct vmirq_irqfd *irqfd)
 /* Is it bound to the eventfd that the kernel knows by `token`? */
 static bool is_bound_to(const struct vmirq_irqfd *irqfd, uint64_t token)
 {
-	uint64_t own = irqfd->token;
+	const struct irqfd_source *source = irqfd->source;
+	uint64_t own;
 
-	if (irqfd->leaving || irqfd->owned || irqfd->eventfd < 0 ||
-	    (irqfd->callers_token && vmirq_eventfd_token(irqfd->eventfd, &own)))
+	if (irqfd->leaving || irqfd->owned || !source)
+		return false;
+	own = source->token;
+	if (source->callers_token && vmirq_eventfd_token(source->fd, &own))
 		return false;
 	return own == token;
 }

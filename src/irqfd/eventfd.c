@@ -17,6 +17,8 @@ int vmirq_eventfd_token(int fd, uint64_t *token)
 	ssize_t n;
 	int info;
 
+	if (!token)
+		return -EINVAL;
 	if (fcntl(fd, F_GETFD) < 0)
 		return -EBADF;
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);

@@ -5,12 +5,10 @@
 
 #include <stdint.h>
 
+#include <vmirq/irqfd.h>
+
 /* Set in the kernel's identities, clear in those that callers choose. */
 #define KERNELS_TOKEN (UINT64_C(1) << 63)
-
-/* The eventfd's identity, the same for every duplicate in this and other processes while one is open.
- * -EBADF; -EINVAL: no eventfd; -ENOSYS: there is no /proc. */
-int vmirq_eventfd_token(int fd, uint64_t *token);
 
 /* The process's registry of bound eventfds: -EBUSY if this one is, -ENOMEM. */
 int vmirq_eventfd_bind(uint64_t token);

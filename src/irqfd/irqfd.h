@@ -38,6 +38,17 @@ struct irqfd_worker;
 /* Who reads its eventfd. */
 enum irqfd_place { IRQFD_NOWHERE, IRQFD_IN_PUMP, IRQFD_IN_KERNEL };
 
+/* An irqfd's eventfd. Apart: those that are signalled by call only have none. */
+struct irqfd_source {
+	int fd; /* our own duplicate */
+	uint32_t pump_entry;
+	struct vmirq_pump *pump; /* that reads it, if the kernel does not */
+	uint64_t token;
+	bool callers_token;		 /* not the kernel's number for it */
+	bool joined;			 /* has been a producer's target; its pair's callbacks' */
+	struct vmirq_consumer *consumer; /* in the VM's bypass manager, if it is there */
+};
+
 /* Beside enum target_kind, in an irqfd's copy. */
 #define TARGET_MASKED  0xfbu /* a signal is pending: see mask.h */
 #define TARGET_KERNEL  0xfcu /* a message that the kernel's irqchip delivers */
@@ -66,18 +77,14 @@ struct vmirq_irqfd {
 	struct counts rest __attribute__((aligned(CACHE_LINE)));
 	struct route_watcher watcher;
 	struct irqfd_table *table;
-	struct vmirq_pump *pump; /* that reads the eventfd, if the kernel does not */
-	uint32_t pump_entry;
+	struct irqfd_source *source;	   /* NULL: no eventfd */
+	struct resample *resample;	   /* NULL: an edge */
+	struct deferred *_Atomic deferred; /* NULL: it never went to pins */
 	_Atomic uint8_t place;		   /* enum irqfd_place; written under hold_places() */
 	bool replaced;			   /* see place.c */
 	_Atomic uint8_t gate;		   /* GATE_*, see mask.h */
-	bool owned;			   /* by a vector: nobody else deassigns it */
-	struct resample *resample;	   /* NULL: an edge */
-	struct deferred *_Atomic deferred; /* NULL: it never went to pins */
-	int eventfd;			   /* our own duplicate, or -1 */
-	uint64_t token;
-	bool callers_token;		  /* not the kernel's number for it */
-	bool leaving;			  /* somebody deassigns it; under the slot's lock */
+	bool owned;   /* by a vector, or by who is still binding it; under the slot's lock */
+	bool leaving; /* somebody deassigns it; under the slot's lock */
 	struct vmirq_irqfd *next, **link; /* in the table's list, of used or of unused ones */
 };
 
@@ -93,6 +100,8 @@ struct irqfd_table {
 	pthread_mutex_t resample_mutex; /* see resample.h */
 	struct resampler *resamplers;
 	struct irqfd_worker *worker; /* see deferred.h */
+	struct vmirq_bypass *bypass; /* see bypass.h; made under the mutex */
+	bool own_bypass;
 };
 
 _Static_assert(sizeof(struct vmirq_irqfd) <= 256, "a million of them fit");
@@ -102,7 +111,9 @@ static inline struct vmirq_irqfd *irqfd_of(struct route_watcher *watcher)
 	return (struct vmirq_irqfd *)((char *)watcher - offsetof(struct vmirq_irqfd, watcher));
 }
 
-int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct irqfd_table **out);
+/* `bypass` may be NULL: one of its own, when it is wanted. */
+int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct vmirq_bypass *bypass,
+			     struct irqfd_table **out);
 /* Deassigns whatever is left. */
 void vmirq_irqfd_table_destroy(struct irqfd_table *table);
 
@@ -115,9 +126,10 @@ int vmirq_irqfd_assign_to(struct vmirq_vm *vm, struct route_slot *slot,
 struct vmirq_irqfd *vmirq_irqfd_take(struct irqfd_table *table);
 void vmirq_irqfd_put(struct vmirq_irqfd *irqfd);
 
-/* place.c: our own duplicate of the caller's eventfd, known to be one and bound by nobody else. */
-int vmirq_irqfd_adopt(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_config *config);
-void vmirq_irqfd_drop(struct vmirq_irqfd *irqfd);
+/* source.c: our own duplicate of an eventfd, known to be one and bound by nobody else. Errors as in
+ * vmirq_irqfd_assign(). NULL is dropped, too. */
+int vmirq_irqfd_adopt(int fd, uint64_t token, struct vmirq_pump *pump, struct irqfd_source **out);
+void vmirq_irqfd_drop(struct irqfd_source *source);
 /* place.c: have the eventfd read by whom this route wants; or by nobody. Between hold and release. */
 int vmirq_irqfd_start_source(struct vmirq_irqfd *irqfd, const struct route *route);
 void vmirq_irqfd_stop_source(struct vmirq_irqfd *irqfd);

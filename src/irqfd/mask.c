@@ -3,6 +3,7 @@
 
 #include "base/reader.h"
 #include "base/vm.h"
+#include "irqfd/bypass.h"
 
 bool vmirq_irqfd_hold(struct vmirq_irqfd *irqfd, enum vmirq_verdict *verdict)
 {
@@ -21,10 +22,9 @@ bool vmirq_irqfd_hold(struct vmirq_irqfd *irqfd, enum vmirq_verdict *verdict)
 	return true;
 }
 
-int vmirq_irqfd_assign_masked(struct vmirq_vm *vm, struct vmirq_pump *pump,
-			      struct vmirq_irqfd **out)
+int vmirq_irqfd_assign_masked(struct vmirq_vm *vm, struct vmirq_irqfd **out)
 {
-	struct vmirq_irqfd_config config = { .eventfd = -1, .pump = pump };
+	struct vmirq_irqfd_config config = { .eventfd = -1 };
 
 	return vmirq_irqfd_assign_to(vm, vm->irqfds->unrouted, &config, true, out);
 }
@@ -51,8 +51,8 @@ int vmirq_irqfd_move(struct vmirq_irqfd *irqfd, struct route_slot *slot)
 	return 0;
 }
 
-/* The places are held; `new` has been adopted, or has none. */
-static int exchange_eventfd(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd *new)
+/* The places are held; `new` may be NULL. */
+static int exchange_source(struct vmirq_irqfd *irqfd, struct irqfd_source *new)
 {
 	struct route route = vmirq_route_read(irqfd->slot);
 	bool from_pump = irqfd->place == IRQFD_IN_PUMP;
@@ -61,29 +61,32 @@ static int exchange_eventfd(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd 
 	vmirq_irqfd_stop_source(irqfd);
 	if (from_pump)
 		vmirq_irqfd_deliver_unread(irqfd);
-	vmirq_irqfd_drop(irqfd);
-	irqfd->eventfd = new->eventfd;
-	irqfd->token = new->token;
-	irqfd->callers_token = new->callers_token;
+	vmirq_irqfd_drop(irqfd->source);
+	irqfd->source = new;
 	error = vmirq_irqfd_place(irqfd, &route);
-	if (error)
-		vmirq_irqfd_drop(irqfd);
+	if (error) {
+		irqfd->source = NULL;
+		vmirq_irqfd_drop(new);
+	}
 	return error;
 }
 
-int vmirq_irqfd_set_eventfd(struct vmirq_irqfd *irqfd, int fd, uint64_t token)
+int vmirq_irqfd_set_eventfd(struct vmirq_irqfd *irqfd, struct vmirq_pump *pump, int fd,
+			    uint64_t token)
 {
-	struct vmirq_irqfd_config config = { .eventfd = fd, .token = token };
-	struct vmirq_irqfd new = { .eventfd = -1 };
+	struct irqfd_source *new = NULL;
 	int error = 0;
 
 	if (fd >= 0)
-		error = vmirq_irqfd_adopt(&new, &config);
+		error = vmirq_irqfd_adopt(fd, token, pump ? pump : irqfd->table->vm->pump, &new);
 	if (error)
 		return error;
+	vmirq_irqfd_leave_bypass(irqfd);
 	vmirq_irqfd_hold_places(irqfd->table);
-	error = exchange_eventfd(irqfd, &new);
+	error = exchange_source(irqfd, new);
 	vmirq_irqfd_release_places(irqfd->table);
+	if (!error)
+		vmirq_irqfd_enter_bypass(irqfd);
 	return error;
 }
 
@@ -135,7 +138,7 @@ static void raise_pending(struct vmirq_irqfd *irqfd)
 /* All that was written so far is in the pending bit, also what the pump has in its hand. */
 static void settle_eventfd(struct vmirq_irqfd *irqfd, const struct route *route)
 {
-	if (irqfd->eventfd < 0)
+	if (!irqfd->source)
 		return;
 	if (vmirq_irqfd_for_kernel(irqfd, route))
 		vmirq_irqfd_stop_source(irqfd);
@@ -162,7 +165,7 @@ int vmirq_irqfd_unmask(struct vmirq_irqfd *irqfd)
 
 void vmirq_irqfd_drain(struct vmirq_irqfd *irqfd)
 {
-	if (irqfd->eventfd >= 0)
+	if (irqfd->source)
 		vmirq_irqfd_deliver_unread(irqfd);
 }
 

@@ -53,13 +53,14 @@ static inline bool irqfd_pending(const struct vmirq_irqfd *irqfd)
 bool vmirq_irqfd_hold(struct vmirq_irqfd *irqfd, enum vmirq_verdict *verdict);
 
 /* Bind one without an eventfd or a GSI, masked. Only its owner deassigns it. -ENOMEM. */
-int vmirq_irqfd_assign_masked(struct vmirq_vm *vm, struct vmirq_pump *pump,
-			      struct vmirq_irqfd **out);
+int vmirq_irqfd_assign_masked(struct vmirq_vm *vm, struct vmirq_irqfd **out);
 /* Put a masked one on this slot, or back on irqfd_table.unrouted. -ENOMEM. */
 int vmirq_irqfd_move(struct vmirq_irqfd *irqfd, struct route_slot *slot);
-/* Another eventfd in place of its own, or none (-1): what was written to that is raised, or pending.
- * As vmirq_irqfd_assign(); an error but for one of memory leaves the old one. */
-int vmirq_irqfd_set_eventfd(struct vmirq_irqfd *irqfd, int fd, uint64_t token);
+/* Another eventfd in place of its own, or none (-1): what was written to that is raised, or pending. Read
+ * by this pump, or with NULL by the VM's. As vmirq_irqfd_assign(); an error but for one of memory leaves
+ * the old one. */
+int vmirq_irqfd_set_eventfd(struct vmirq_irqfd *irqfd, struct vmirq_pump *pump, int fd,
+			    uint64_t token);
 
 /* The caller waits for sections after the last of several. */
 void vmirq_irqfd_mask(struct vmirq_irqfd *irqfd);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* An irqfd's eventfd: ours to keep, and who reads it, a pump or the kernel. */
+/* Who reads an irqfd's eventfd, a pump or the kernel. */
 #include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include "base/reader.h"
 #include "base/vm.h"
@@ -10,37 +8,6 @@
 #include "irqfd/mask.h"
 #include "irqfd/resample.h"
 #include "pump/pump.h"
-
-int vmirq_irqfd_adopt(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_config *config)
-{
-	int error = 0;
-
-	/* The duplicate is asked, not the caller's number, which may be closed and used again at any
-	 * moment. */
-	irqfd->eventfd = fcntl(config->eventfd, F_DUPFD_CLOEXEC, 0);
-	if (irqfd->eventfd < 0)
-		return -errno;
-	irqfd->token = config->token;
-	irqfd->callers_token = config->token != 0;
-	if (!irqfd->token)
-		error = vmirq_eventfd_token(irqfd->eventfd, &irqfd->token);
-	if (!error)
-		error = vmirq_eventfd_bind(irqfd->token);
-	if (error) {
-		close(irqfd->eventfd);
-		irqfd->eventfd = -1;
-	}
-	return error;
-}
-
-void vmirq_irqfd_drop(struct vmirq_irqfd *irqfd)
-{
-	if (irqfd->eventfd < 0)
-		return;
-	vmirq_eventfd_unbind(irqfd->token);
-	close(irqfd->eventfd);
-	irqfd->eventfd = -1;
-}
 
 void vmirq_irqfd_hold_places(struct irqfd_table *table)
 {
@@ -58,7 +25,7 @@ void vmirq_irqfd_release_places(struct irqfd_table *table)
 static bool eventfd_ready(void *opaque)
 {
 	struct vmirq_irqfd *irqfd = opaque;
-	uint64_t n = vmirq_fd_drain(irqfd->eventfd);
+	uint64_t n = vmirq_fd_drain(irqfd->source->fd);
 
 	if (n)
 		vmirq_irqfd_read(irqfd, n);
@@ -67,8 +34,9 @@ static bool eventfd_ready(void *opaque)
 
 static int start_pump(struct vmirq_irqfd *irqfd)
 {
-	int error = vmirq_pump_add(irqfd->pump, irqfd->eventfd, eventfd_ready, irqfd,
-				   &irqfd->pump_entry);
+	struct irqfd_source *source = irqfd->source;
+	int error =
+		vmirq_pump_add(source->pump, source->fd, eventfd_ready, irqfd, &source->pump_entry);
 
 	if (!error)
 		irqfd->place = IRQFD_IN_PUMP;
@@ -78,7 +46,7 @@ static int start_pump(struct vmirq_irqfd *irqfd)
 
 static struct kvm_irqfd kernel_args(const struct vmirq_irqfd *irqfd)
 {
-	struct kvm_irqfd args = { .fd = (uint32_t)irqfd->eventfd, .gsi = irqfd->slot->gsi };
+	struct kvm_irqfd args = { .fd = (uint32_t)irqfd->source->fd, .gsi = irqfd->slot->gsi };
 
 	if (irqfd->resample && irqfd->table->vm->irqchip->full) {
 		args.flags = KVM_IRQFD_FLAG_RESAMPLE;
@@ -99,7 +67,7 @@ static int start_kernel(struct vmirq_irqfd *irqfd, const struct route *route)
 	irqfd->place = IRQFD_IN_KERNEL;
 	/* What stood in it the kernel has injected, once, and left there: see SEMANTICS 2. It drains
 	 * what is written from now on, so nothing later is taken away here. */
-	vmirq_fd_drain(irqfd->eventfd);
+	vmirq_fd_drain(irqfd->source->fd);
 	return 0;
 }
 
@@ -114,7 +82,7 @@ bool vmirq_irqfd_for_kernel(const struct vmirq_irqfd *irqfd, const struct route 
 /* Who is to read it on this route. Where there is none the pump counts what is lost. */
 static enum irqfd_place wanted_place(const struct vmirq_irqfd *irqfd, const struct route *route)
 {
-	if (irqfd->eventfd < 0)
+	if (!irqfd->source)
 		return IRQFD_NOWHERE;
 	return vmirq_irqfd_for_kernel(irqfd, route) && !irqfd_masked(irqfd) ? IRQFD_IN_KERNEL
 									    : IRQFD_IN_PUMP;
@@ -123,7 +91,7 @@ static enum irqfd_place wanted_place(const struct vmirq_irqfd *irqfd, const stru
 void vmirq_irqfd_stop_source(struct vmirq_irqfd *irqfd)
 {
 	if (irqfd->place == IRQFD_IN_PUMP) {
-		vmirq_pump_remove(irqfd->pump, irqfd->pump_entry);
+		vmirq_pump_remove(irqfd->source->pump, irqfd->source->pump_entry);
 	} else if (irqfd->place == IRQFD_IN_KERNEL) {
 		struct irqchip *irqchip = irqfd->table->vm->irqchip;
 		struct kvm_irqfd args = kernel_args(irqfd);

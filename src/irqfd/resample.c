@@ -158,7 +158,7 @@ int vmirq_resample_join(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_conf
 	if (!one->fn)
 		error = adopt(config->resamplefd, &one->fd);
 	if (!error && !one->fn)
-		error = vmirq_writer_create(by_kernel ? irqfd->eventfd : one->fd, &one->writer);
+		error = vmirq_writer_create(by_kernel ? irqfd->source->fd : one->fd, &one->writer);
 	if (!error && !by_kernel)
 		error = join_resampler(irqfd, one);
 	if (error)

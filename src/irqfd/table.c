@@ -7,6 +7,8 @@
 #include "base/vm.h"
 #include "irqfd/deferred.h"
 
+#include <vmirq/bypass.h>
+
 #define BLOCK_IRQFDS 16u
 
 struct irqfd_block {
@@ -30,7 +32,8 @@ static void unlink_from(struct vmirq_irqfd *irqfd)
 		irqfd->next->link = irqfd->link;
 }
 
-int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct irqfd_table **out)
+int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct vmirq_bypass *bypass,
+			     struct irqfd_table **out)
 {
 	struct irqfd_table *table = calloc(1, sizeof(*table));
 
@@ -45,6 +48,7 @@ int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct irqfd_table **out)
 	memset(table->unrouted, 0, sizeof(*table->unrouted));
 	table->unrouted->gsi = UINT32_MAX;
 	table->vm = vm;
+	table->bypass = bypass;
 	pthread_mutex_init(&table->mutex, NULL);
 	pthread_cond_init(&table->unbound, NULL);
 	pthread_mutex_init(&table->resample_mutex, NULL);
@@ -64,6 +68,8 @@ void vmirq_irqfd_table_destroy(struct irqfd_table *table)
 	while (table->used)
 		vmirq_irqfd_deassign(table->used);
 	vmirq_irqfd_worker_destroy(table->worker);
+	if (table->own_bypass)
+		vmirq_bypass_destroy(table->bypass);
 	while (table->blocks) {
 		struct irqfd_block *next = table->blocks->next;
 

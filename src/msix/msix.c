@@ -52,7 +52,7 @@ static int create_vectors(struct vmirq_msix *msix)
 		struct msix_vector *v = &msix->vector[msix->n];
 
 		v->masked = true;
-		error = vmirq_irqfd_assign_masked(msix->vm, msix->config.pump, &v->irqfd);
+		error = vmirq_irqfd_assign_masked(msix->vm, &v->irqfd);
 		if (!error)
 			msix->n++;
 	}
@@ -180,7 +180,7 @@ int vmirq_msix_set_eventfd(struct vmirq_msix *msix, uint32_t vector, int fd, uin
 	error = vmirq_msix_lock(msix);
 	if (error)
 		return error;
-	error = vmirq_irqfd_set_eventfd(msix->vector[vector].irqfd, fd, token);
+	error = vmirq_irqfd_set_eventfd(msix->vector[vector].irqfd, msix->config.pump, fd, token);
 	pthread_mutex_unlock(&msix->mutex);
 	return error;
 }

@@ -99,7 +99,7 @@ void vmirq_msix_drain(struct vmirq_msix *msix, uint32_t first, uint32_t n)
 	for (uint32_t i = first; i < first + n; i++) {
 		struct msix_vector *v = &msix->vector[i];
 
-		if (v->open || v->irqfd->eventfd < 0)
+		if (v->open || !v->irqfd->source)
 			continue;
 		vmirq_irqfd_drain(v->irqfd);
 		any = true;

@@ -128,7 +128,7 @@ static void flags_come_before_the_descriptor(void **state)
 		struct vmirq_irqfd_config config = config_for(3, 1 << 20);
 
 		config.flags = 1u << bit;
-		refused(s, &config, -EINVAL);
+		refused(s, &config, config.flags == VMIRQ_IRQFD_NO_BYPASS ? -EBADF : -EINVAL);
 	}
 	soft_free(s);
 }

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Each irqfd with an eventfd is a consumer of its VM's bypass manager, by the eventfd's token. To a
+ * producer it gives itself, never a raw target: whether a signal then posts or goes the irqfd's longer
+ * way is decided by its copy of the route at each signal, so a route that stops being postable needs no
+ * word to the producer, and one that becomes so again neither. Where the kernel reads the eventfd it has
+ * a way of its own: the pair is connected and the producer keeps to the eventfd.
+ */
+#include "irqfd/bypass.h"
+
+#include <vmirq/bypass.h>
+
+#include "base/reader.h"
+#include "base/vm.h"
+#include "bypass/manager.h"
+#include "irqfd/irqfd.h"
+
+static int add_producer(void *opaque, struct vmirq_producer *producer)
+{
+	struct vmirq_irqfd *irqfd = opaque;
+
+	if (!irqfd->table->vm->irqchip && !vmirq_producer_set_target(producer, irqfd))
+		irqfd->source->joined = true;
+	return 0;
+}
+
+static void del_producer(void *opaque, struct vmirq_producer *producer)
+{
+	(void)opaque;
+	vmirq_producer_set_target(producer, NULL);
+}
+
+void vmirq_irqfd_enter_bypass(struct vmirq_irqfd *irqfd)
+{
+	struct irqfd_source *source = irqfd->source;
+	struct vmirq_consumer_config config = {
+		.size = sizeof(config),
+		.opaque = irqfd,
+		.add_producer = add_producer,
+		.del_producer = del_producer,
+	};
+	struct vmirq_bypass *bypass;
+
+	if (!source)
+		return;
+	bypass = vmirq_irqfd_bypass(irqfd->table);
+	config.token = source->token;
+	/* Whatever it fails with, the eventfd goes on. */
+	if (!bypass || vmirq_consumer_register(bypass, &config, &source->consumer))
+		source->consumer = NULL;
+}
+
+void vmirq_irqfd_leave_bypass(struct vmirq_irqfd *irqfd)
+{
+	struct irqfd_source *source = irqfd->source;
+
+	if (!source || !source->consumer)
+		return;
+	vmirq_consumer_unregister(source->consumer);
+	source->consumer = NULL;
+	/* Signals that were given to the irqfd find it still there; later ones go to the eventfd. */
+	if (source->joined)
+		vmirq_reader_wait();
+	source->joined = false;
+}
+
+struct vmirq_bypass *vmirq_irqfd_bypass(struct irqfd_table *table)
+{
+	struct vmirq_bypass *bypass;
+
+	pthread_mutex_lock(&table->mutex);
+	if (!table->bypass && !vmirq_bypass_create(&table->bypass))
+		table->own_bypass = true;
+	bypass = table->bypass;
+	pthread_mutex_unlock(&table->mutex);
+	return bypass;
+}
+
+struct vmirq_bypass *vmirq_vm_bypass(struct vmirq_vm *vm)
+{
+	return vm ? vmirq_irqfd_bypass(vm->irqfds) : NULL;
+}
+
+bool vmirq_irqfd_bypass_used(const struct irqfd_table *table)
+{
+	size_t ours = 0;
+
+	if (!table->own_bypass)
+		return false;
+	for (const struct vmirq_irqfd *i = table->used; i; i = i->next)
+		ours += i->source && i->source->consumer;
+	return vmirq_bypass_ends(table->bypass) > ours;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* irqfds as consumers of a bypass manager. */
+#ifndef IRQFD_BYPASS_H
+#define IRQFD_BYPASS_H
+
+#include <stdbool.h>
+
+struct irqfd_table;
+struct vmirq_irqfd;
+
+/* Its VM's manager, made when it is first wanted; NULL: no memory. */
+struct vmirq_bypass *vmirq_irqfd_bypass(struct irqfd_table *table);
+/* Is there still somebody else in the VM's own manager? The VM is being destroyed. */
+bool vmirq_irqfd_bypass_used(const struct irqfd_table *table);
+
+/* Bound, and signals may come: be a consumer, where it has an eventfd. */
+void vmirq_irqfd_enter_bypass(struct vmirq_irqfd *irqfd);
+/* No producer has it any more, nor is a signal by one under way. Not inside a read section, nor under a
+ * lock. */
+void vmirq_irqfd_leave_bypass(struct vmirq_irqfd *irqfd);
+
+#endif

@@ -23,6 +23,12 @@ fuzz:
 	@scripts/setup build test
 	@scripts/fuzz $(SECONDS) $(TARGET)
 
+# Ten times what the tests do, and again under ThreadSanitizer.
+SIGNALS := 10000000
+soak:
+	@scripts/setup build test
+	@VMIRQ_SOAK_SIGNALS=$(SIGNALS) scripts/test --only normal --only tsan stress/soak
+
 lint:
 	@scripts/setup build test lint
 	@scripts/build $(BUILD)
@@ -39,10 +45,11 @@ help:
 	@echo "make run      build, then build/vmirq run"
 	@echo "make test     all tests, then those of threads and memory again under sanitizers"
 	@echo "make fuzz     fuzz each chip: SECONDS=$(SECONDS) each, TARGET=lapic for one"
+	@echo "make soak     signals against everything that may come between: SIGNALS=$(SIGNALS)"
 	@echo "make lint     clang-format, clang-tidy, cppcheck, headers"
 	@echo "make install  PREFIX=$(PREFIX), DESTDIR honoured"
 	@echo "make clean    remove every build directory"
 
-.PHONY: all run test fuzz lint install clean help
+.PHONY: all run test fuzz soak lint install clean help
 # Each recipe's lines run one after the other; ninja does the parallel work.
 .NOTPARALLEL:

@@ -169,7 +169,7 @@ static void add_source(struct source *source)
 		struct vmirq_route_counts route = { .size = sizeof(route) };
 
 		if (lane->irqfd) {
-			vmirq_irqfd_counts(lane->irqfd, &route);
+			lane_counts(source, lane, &route);
 			add_route(a, &route);
 			a->hides_raises |= route.unobserved != 0;
 		}

@@ -63,6 +63,15 @@ static json_t *unobserved(const struct account *a)
 	return names;
 }
 
+static json_t *ways(const struct source *source)
+{
+	json_t *object = json_object();
+
+	for (uint32_t i = 0; i < source->ways; i++)
+		json_object_set_new(object, source->way[i].name, number(source->way[i].n));
+	return object;
+}
+
 static json_t *source_object(const struct source *source)
 {
 	const struct account *a = &source->account;
@@ -93,6 +102,7 @@ static json_t *source_object(const struct source *source)
 		json_object_set_new(object, "requests", number(atomic_load(&source->requests)));
 	}
 	json_object_set_new(object, "paced", number(source->paced));
+	json_object_set_new(object, "ways", ways(source));
 	json_object_set_new(object, "note", text_or_null(source->note));
 	json_object_set_new(object, "error", text_or_null(source->error));
 	return object;

@@ -69,6 +69,13 @@ static void print_remarks(const struct source *source, FILE *out)
 		}
 		fputc('\n', out);
 	}
+	if (source->ways) {
+		fprintf(out, "  %s:", source->name);
+		for (uint32_t i = 0; i < source->ways; i++)
+			fprintf(out, "%s %s %" PRIu64, i ? "," : "", source->way[i].name,
+				source->way[i].n);
+		fputc('\n', out);
+	}
 	if (!source->kind->counts_itself)
 		fprintf(out,
 			"  %s: %" PRIu64

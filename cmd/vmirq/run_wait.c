@@ -109,7 +109,7 @@ static bool lane_settled(const struct source *source, const struct lane *lane)
 	if (eventfd_unread(lane))
 		return false;
 	if (lane->irqfd) {
-		vmirq_irqfd_counts(lane->irqfd, &route);
+		lane_counts(source, lane, &route);
 		if (route.held)
 			return false;
 		if (source->kind->counts_itself && !route.unobserved &&
@@ -182,7 +182,7 @@ bool lane_where(const struct source *source, const struct lane *lane, char *buf,
 	}
 	vector_counts(source, lane, &vector);
 	if (lane->irqfd)
-		vmirq_irqfd_counts(lane->irqfd, &route);
+		lane_counts(source, lane, &route);
 	if (eventfd_unread(lane))
 		where = "written to the eventfd, not read by the pump";
 	else if (lane->irqfd && source->kind->counts_itself && route.raised != own)

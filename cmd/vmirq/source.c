@@ -11,8 +11,8 @@
 
 /* A new kind is a new line here. */
 const struct source_kind *const source_kinds[] = {
-	&source_call,		&source_eventfd,   &source_msi,	  &source_vhost_user_blk,
-	&source_vhost_user_net, &source_guest_blk, &source_e1000,
+	&source_call,		&source_bypass,		&source_eventfd,   &source_msi,
+	&source_vhost_user_blk, &source_vhost_user_net, &source_guest_blk, &source_e1000,
 };
 const uint32_t source_kind_count = sizeof(source_kinds) / sizeof(source_kinds[0]);
 
@@ -38,6 +38,12 @@ const char *source_path(const struct source *source, char *buf, size_t size)
 	else
 		snprintf(buf, size, "%s", source->kind->path);
 	return buf;
+}
+
+void source_add_way(struct source *source, const char *name, uint64_t n)
+{
+	if (source->ways < WAYS_MAX)
+		source->way[source->ways++] = (struct source_way){ .name = name, .n = n };
 }
 
 int source_fail(struct source *source, int error, const char *format, ...)
@@ -81,6 +87,23 @@ int lane_bind(struct source *source, struct lane *lane, int eventfd)
 	return 0;
 }
 
+int lane_bind_again(struct source *source, struct lane *lane)
+{
+	struct vmirq_irqfd_config config = {
+		.size = sizeof(config),
+		.gsi = lane->gsi,
+		.eventfd = lane->eventfd,
+	};
+	int ret = vmirq_irqfd_assign(source->run->vm, &config, &lane->irqfd);
+
+	if (ret) {
+		lane->irqfd = NULL;
+		return source_fail(source, ret, "GSI %u cannot be bound again: %s", lane->gsi,
+				   strerror(-ret));
+	}
+	return 0;
+}
+
 int lane_bind_level(struct source *source, struct lane *lane, uint32_t gsi, int eventfd,
 		    int resamplefd)
 {
@@ -100,6 +123,15 @@ int lane_bind_level(struct source *source, struct lane *lane, uint32_t gsi, int 
 	lane->pin = true;
 	lane->eventfd = eventfd;
 	return 0;
+}
+
+void lane_counts(const struct source *source, const struct lane *lane,
+		 struct vmirq_route_counts *counts)
+{
+	if (lane->pin)
+		vmirq_irqfd_counts(lane->irqfd, counts);
+	else
+		vmirq_gsi_counts(source->run->vm, lane->gsi, counts);
 }
 
 void lane_unbind(struct source *source, struct lane *lane)

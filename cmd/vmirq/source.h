@@ -24,6 +24,7 @@
 #include "latency.h"
 
 #define LANES_MAX 4
+#define WAYS_MAX  8
 
 struct run;
 struct run_options;
@@ -102,6 +103,12 @@ struct source_kind {
 	void (*close)(struct source *source);
 };
 
+/* A count of the kind's own: which way its signals went, for one. */
+struct source_way {
+	const char *name;
+	uint64_t n;
+};
+
 /* The account of a source at its end; see run_account.c. */
 struct account {
 	/* Where the kernel's irqchip hides a stage: what came by vector, so that `merged` is unknown; and
@@ -143,6 +150,9 @@ struct source {
 	_Atomic uint64_t requests;
 	/* What kind->missing() said. */
 	uint64_t missing;
+	/* Filled by kind->finish(), for the output. */
+	struct source_way way[WAYS_MAX];
+	uint32_t ways;
 	/* A remark for the output, "" = none. */
 	char note[160];
 	/* Why it ended early, "" = it did not. Main reads it after the thread has ended. */
@@ -158,6 +168,7 @@ struct source {
 extern const struct source_kind *const source_kinds[];
 extern const uint32_t source_kind_count;
 extern const struct source_kind source_call, source_eventfd, source_msi, source_vhost_user_blk;
+extern const struct source_kind source_bypass;
 extern const struct source_kind source_vhost_user_net, source_guest_blk, source_e1000;
 
 const struct source_kind *source_kind_find(const char *name, size_t len);
@@ -175,8 +186,16 @@ int lane_bind(struct source *source, struct lane *lane, int eventfd);
 /* A level: an irqfd with a resamplefd on GSI `gsi`, one of the PC's, whose pin the guest opens. */
 int lane_bind_level(struct source *source, struct lane *lane, uint32_t gsi, int eventfd,
 		    int resamplefd);
+/* On a GSI that has been bound: again, after vmirq_irqfd_deassign(). */
+int lane_bind_again(struct source *source, struct lane *lane);
+/* What the library has counted of it, set `size` before; also of irqfds that are gone, on a GSI of its own. */
+void lane_counts(const struct source *source, const struct lane *lane,
+		 struct vmirq_route_counts *counts);
 void lane_unbind(struct source *source, struct lane *lane);
 uint64_t lane_msi_address(const struct lane *lane);
+
+/* Note a count for the output. */
+void source_add_way(struct source *source, const char *name, uint64_t n);
 
 /* One more raised by the source's own count. */
 static inline void lane_count(struct lane *lane)

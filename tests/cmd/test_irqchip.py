@@ -3,7 +3,7 @@
 import os
 import sys
 
-from harness import Skip, has_one_line, main, run_json, sources, vmirq
+from harness import KINDS, Skip, has_one_line, main, run_json, sources, vmirq
 
 OURS = ('--source', 'call', '--source', 'eventfd', '--source', 'msi')
 VECTORS = ['merged', 'redelivered']
@@ -40,7 +40,7 @@ def paced(irqchip):
 def all_kinds(irqchip):
     account = run(irqchip, '--count', '1000')
     seen = {s['kind'] for s in account['sources']} | {s['kind'] for s in account['skipped']}
-    assert len(seen) == 7, seen
+    assert seen == KINDS, seen
     for source in account['sources']:
         if source['kind'] in ('vhost-user-blk', 'guest-blk'):
             assert source['requests'] == 1000, source

@@ -20,6 +20,11 @@ int child_spawn_find(const char *program, char *path, size_t size)
 {
 	const char *at = getenv("PATH");
 
+	/* Found already. */
+	if (strchr(program, '/'))
+		return snprintf(path, size, "%s", program) < (int)size && !access(path, X_OK)
+			       ? 0
+			       : -ENOENT;
 	if (!at || !*at)
 		at = "/usr/local/bin:/usr/bin:/bin";
 	while (*at) {

@@ -21,7 +21,7 @@ struct child_spawn {
 	int pass;
 };
 
-/* Where PATH has the program. -ENOENT. */
+/* Where PATH has the program; one with a slash is where it says. -ENOENT. */
 int child_spawn_find(const char *program, char *path, size_t size);
 
 /* Run it in a process group of its own, with no input, no signal blocked or ignored, and no other

@@ -21,5 +21,7 @@ enum exit_code command_run(int argc, char **argv);
 enum exit_code command_boot(int argc, char **argv);
 enum exit_code command_diff(int argc, char **argv);
 enum exit_code command_bench(int argc, char **argv);
+/* Of `run`, for itself. */
+enum exit_code command_mailbox_device(void);
 
 #endif

@@ -70,6 +70,9 @@ int main(int argc, char **argv)
 			print_help();
 		return fflush(stdout) ? EXIT_FAILED : EXIT_OK;
 	}
+	/* Not for people: see mailbox_device.c. */
+	if (strcmp(argv[1], "mailbox-device") == 0 && argc == 2)
+		return command_mailbox_device();
 	if (argv[1][0] == '-')
 		return usage_error("unknown option", argv[1]);
 	for (size_t i = 0; i < SUBCOMMANDS; i++) {

@@ -109,7 +109,11 @@ bool lane_where(const struct source *source, const struct lane *lane, char *buf,
  * crowded machine a thread has been seen to wait for a CPU for more than three seconds. */
 #define LOST_NS UINT64_C(5000000000)
 
-/* run_engine.c: the body of a source's thread. */
+/* run_engine.c */
+
+/* Where the kernel has the local APICs: how many of a source's last raises are made one at a time. */
+uint64_t source_marks(const struct source *source);
+/* The body of a source's thread. */
 void *source_main(void *opaque);
 
 /* run_sources.c */

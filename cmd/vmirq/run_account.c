@@ -167,7 +167,11 @@ static void add_source(struct source *source)
 	for (uint32_t i = 0; i < source->lanes; i++) {
 		const struct lane *lane = &source->lane[i];
 		struct vmirq_route_counts route = { .size = sizeof(route) };
+		uint64_t merged = atomic_load_explicit(&lane->merged, memory_order_relaxed);
 
+		/* The library knows of one only; the source's other count says of how many. */
+		a->raised += merged;
+		a->verdict[VMIRQ_COALESCED] += merged;
 		if (lane->irqfd) {
 			lane_counts(source, lane, &route);
 			add_route(a, &route);

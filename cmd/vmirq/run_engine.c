@@ -70,6 +70,9 @@ static int raise_paced(struct source *source)
 			if (atomic_load_explicit(&source->phase, memory_order_relaxed) ==
 			    SOURCE_PACED) {
 				source->paced++;
+				/* What a device says of itself is not believed blindly. */
+				if (source->began_at > start && source->began_at < end)
+					start = source->began_at;
 				latency_add(&source->latency, end - start);
 			}
 			return 0;
@@ -103,7 +106,7 @@ static int paced(struct source *source, uint64_t raises, uint64_t limit_ns)
 
 /* Where the kernel has the local APICs, what has been merged cannot be told from what is lost. But the
  * last raise of a lane, alone, must bring its handler. */
-static uint64_t marked(const struct source *source)
+uint64_t source_marks(const struct source *source)
 {
 	bool marks = run_hides_vectors(source->run) && source->kind->counts_itself;
 
@@ -112,7 +115,7 @@ static uint64_t marked(const struct source *source)
 
 static int storm(struct source *source)
 {
-	uint64_t marks = marked(source), freely;
+	uint64_t marks = source_marks(source), freely;
 	int ret = 0;
 
 	freely = source->count > marks ? source->count - marks : 0;

@@ -59,7 +59,7 @@ void run_help(void)
 	      "  handled    what the guest's handlers counted; must equal delivered, but on kvm and\n"
 	      "             split, where how many joined in a vCPU's IRR is hidden\n"
 	      "  lost/extra what is missing or too much between two of these counts\n"
-	      "Below it, and in the JSON's `ways`: which way a source's signals went, and how often the\n"
+	      "Below it, and in the JSON's `facts`: which way a source's signals went, and how often the\n"
 	      "way changed.\n"
 	      "raised = delivered + coalesced + other + held holds in each row.\n"
 	      "\n"

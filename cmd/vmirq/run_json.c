@@ -63,12 +63,13 @@ static json_t *unobserved(const struct account *a)
 	return names;
 }
 
-static json_t *ways(const struct source *source)
+/* What the kind counts besides. */
+static json_t *facts(const struct source *source)
 {
 	json_t *object = json_object();
 
-	for (uint32_t i = 0; i < source->ways; i++)
-		json_object_set_new(object, source->way[i].name, number(source->way[i].n));
+	for (uint32_t i = 0; i < source->facts; i++)
+		json_object_set_new(object, source->fact[i].name, number(source->fact[i].n));
 	return object;
 }
 
@@ -102,7 +103,7 @@ static json_t *source_object(const struct source *source)
 		json_object_set_new(object, "requests", number(atomic_load(&source->requests)));
 	}
 	json_object_set_new(object, "paced", number(source->paced));
-	json_object_set_new(object, "ways", ways(source));
+	json_object_set_new(object, "facts", facts(source));
 	json_object_set_new(object, "note", text_or_null(source->note));
 	json_object_set_new(object, "error", text_or_null(source->error));
 	return object;

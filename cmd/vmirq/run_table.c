@@ -69,13 +69,6 @@ static void print_remarks(const struct source *source, FILE *out)
 		}
 		fputc('\n', out);
 	}
-	if (source->ways) {
-		fprintf(out, "  %s:", source->name);
-		for (uint32_t i = 0; i < source->ways; i++)
-			fprintf(out, "%s %s %" PRIu64, i ? "," : "", source->way[i].name,
-				source->way[i].n);
-		fputc('\n', out);
-	}
 	if (!source->kind->counts_itself)
 		fprintf(out,
 			"  %s: %" PRIu64
@@ -83,6 +76,12 @@ static void print_remarks(const struct source *source, FILE *out)
 			"at start-up); its own count cannot be seen from outside.\n",
 			source->name, requests,
 			requests ? source->kind->requests : "requests, nothing read");
+	if (source->facts) {
+		fprintf(out, "  %s:", source->name);
+		for (uint32_t i = 0; i < source->facts; i++)
+			fprintf(out, " %s %" PRIu64 "%s", source->fact[i].name, source->fact[i].n,
+				i + 1 < source->facts ? "," : "\n");
+	}
 	if (source->note[0])
 		fprintf(out, "  %s: %s\n", source->name, source->note);
 	if (source->error[0])

@@ -113,7 +113,7 @@ static bool lane_settled(const struct source *source, const struct lane *lane)
 		if (route.held)
 			return false;
 		if (source->kind->counts_itself && !route.unobserved &&
-		    route.raised != atomic_load_explicit(&lane->own, memory_order_relaxed))
+		    route.raised != lane_given(lane))
 			return false;
 	}
 	if (run_hides_vectors(source->run))
@@ -167,7 +167,6 @@ bool lane_where(const struct source *source, const struct lane *lane, char *buf,
 {
 	struct vmirq_route_counts route = { .size = sizeof(route) };
 	struct vmirq_vector_counts vector;
-	uint64_t own = atomic_load_explicit(&lane->own, memory_order_relaxed);
 	uint64_t handled = lane_handled(source, lane);
 	const char *where = NULL;
 
@@ -185,7 +184,7 @@ bool lane_where(const struct source *source, const struct lane *lane, char *buf,
 		lane_counts(source, lane, &route);
 	if (eventfd_unread(lane))
 		where = "written to the eventfd, not read by the pump";
-	else if (lane->irqfd && source->kind->counts_itself && route.raised != own)
+	else if (lane->irqfd && source->kind->counts_itself && route.raised != lane_given(lane))
 		where = "raised by the source, not known to the library";
 	else if (route.held)
 		where = "held by the library";

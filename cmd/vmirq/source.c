@@ -11,8 +11,9 @@
 
 /* A new kind is a new line here. */
 const struct source_kind *const source_kinds[] = {
-	&source_call,		&source_bypass,		&source_eventfd,   &source_msi,
-	&source_vhost_user_blk, &source_vhost_user_net, &source_guest_blk, &source_e1000,
+	&source_call,	   &source_bypass,	   &source_eventfd,
+	&source_msi,	   &source_vhost_user_blk, &source_vhost_user_net,
+	&source_guest_blk, &source_e1000,	   &source_mailbox,
 };
 const uint32_t source_kind_count = sizeof(source_kinds) / sizeof(source_kinds[0]);
 
@@ -29,21 +30,22 @@ const struct source_kind *source_kind_find(const char *name, size_t len)
 const char *source_path(const struct source *source, char *buf, size_t size)
 {
 	const struct account *a = &source->account;
-	size_t len = strlen(source->kind->path);
+	const char *path = source->path ? source->path : source->kind->path;
+	size_t len = strlen(path);
 
 	if (a->hides_raises)
 		snprintf(buf, size, "the kernel's irqfd");
 	else if (a->hides_vectors)
-		snprintf(buf, size, "%.*skernel", (int)(len - strlen("post")), source->kind->path);
+		snprintf(buf, size, "%.*skernel", (int)(len - strlen("post")), path);
 	else
-		snprintf(buf, size, "%s", source->kind->path);
+		snprintf(buf, size, "%s", path);
 	return buf;
 }
 
-void source_add_way(struct source *source, const char *name, uint64_t n)
+void source_add_fact(struct source *source, const char *name, uint64_t n)
 {
-	if (source->ways < WAYS_MAX)
-		source->way[source->ways++] = (struct source_way){ .name = name, .n = n };
+	if (source->facts < FACTS_MAX)
+		source->fact[source->facts++] = (struct source_fact){ .name = name, .n = n };
 }
 
 int source_fail(struct source *source, int error, const char *format, ...)

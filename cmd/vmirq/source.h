@@ -24,7 +24,6 @@
 #include "latency.h"
 
 #define LANES_MAX 4
-#define WAYS_MAX  8
 
 struct run;
 struct run_options;
@@ -42,6 +41,9 @@ struct lane {
 	int eventfd;
 	/* What the source itself counts: its calls, sends, or the sum it wrote. Read by main. */
 	_Atomic uint64_t own;
+	/* mailbox: how many of them the source itself saw joined with the one before, so that the library
+	 * was not given them. */
+	_Atomic uint64_t merged;
 	/* msi: what the sends returned. */
 	uint64_t returned[VMIRQ_VERDICTS];
 };
@@ -103,11 +105,12 @@ struct source_kind {
 	void (*close)(struct source *source);
 };
 
-/* A count of the kind's own: which way its signals went, for one. */
-struct source_way {
+/* What a kind counts besides. */
+struct source_fact {
 	const char *name;
 	uint64_t n;
 };
+#define FACTS_MAX 8
 
 /* The account of a source at its end; see run_account.c. */
 struct account {
@@ -150,9 +153,13 @@ struct source {
 	_Atomic uint64_t requests;
 	/* What kind->missing() said. */
 	uint64_t missing;
-	/* Filled by kind->finish(), for the output. */
-	struct source_way way[WAYS_MAX];
-	uint32_t ways;
+	/* When the device began on the last raise, CLOCK_MONOTONIC in ns; 0: when it was asked to. */
+	uint64_t began_at;
+	/* The way its signals go, where it is not kind->path. */
+	const char *path;
+	/* Filled by kind->finish(). */
+	struct source_fact fact[FACTS_MAX];
+	uint32_t facts;
 	/* A remark for the output, "" = none. */
 	char note[160];
 	/* Why it ended early, "" = it did not. Main reads it after the thread has ended. */
@@ -170,6 +177,7 @@ extern const uint32_t source_kind_count;
 extern const struct source_kind source_call, source_eventfd, source_msi, source_vhost_user_blk;
 extern const struct source_kind source_bypass;
 extern const struct source_kind source_vhost_user_net, source_guest_blk, source_e1000;
+extern const struct source_kind source_mailbox;
 
 const struct source_kind *source_kind_find(const char *name, size_t len);
 
@@ -194,8 +202,15 @@ void lane_counts(const struct source *source, const struct lane *lane,
 void lane_unbind(struct source *source, struct lane *lane);
 uint64_t lane_msi_address(const struct lane *lane);
 
+/* How many the library was given, by the source's own count. */
+static inline uint64_t lane_given(const struct lane *lane)
+{
+	return atomic_load_explicit(&lane->own, memory_order_relaxed) -
+	       atomic_load_explicit(&lane->merged, memory_order_relaxed);
+}
+
 /* Note a count for the output. */
-void source_add_way(struct source *source, const char *name, uint64_t n);
+void source_add_fact(struct source *source, const char *name, uint64_t n);
 
 /* One more raised by the source's own count. */
 static inline void lane_count(struct lane *lane)

@@ -102,9 +102,9 @@ static int bypass_finish(struct source *source)
 		}
 	}
 	for (int p = VMIRQ_PATHS - 1; p >= 0; p--)
-		source_add_way(source, vmirq_path_name((enum vmirq_path)p), sum.path[p]);
+		source_add_fact(source, vmirq_path_name((enum vmirq_path)p), sum.path[p]);
 	for (int p = VMIRQ_PATHS - 1; p >= 0; p--)
-		source_add_way(source, switched[p], sum.switched_to[p]);
+		source_add_fact(source, switched[p], sum.switched_to[p]);
 	return 0;
 }
 

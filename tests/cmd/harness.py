@@ -16,8 +16,11 @@ VERDICTS = {'coalesced', 'no_route', 'no_target', 'apic_disabled', 'bad_vector',
 class Skip(Exception):
     """This machine lacks what the test needs."""
 
+
 # Of `vmirq run`.
-KINDS = {'call', 'bypass', 'eventfd', 'msi', 'vhost-user-blk', 'vhost-user-net', 'guest-blk', 'e1000'}
+KINDS = {'call', 'bypass', 'eventfd', 'msi', 'vhost-user-blk', 'vhost-user-net', 'guest-blk', 'e1000',
+         'mailbox'}
+
 
 def vmirq(*args, seconds=30, **how):
     return subprocess.run([VMIRQ, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -28,9 +28,9 @@ def a_storm_on_four_vcpus_loses_nothing():
 def a_bypass_skips_the_eventfd_and_comes_back_to_it():
     account = run_json(*THREADS, '--source', 'bypass', '--source', 'bypass:flip', '--count', '64000')
     steady, flips = account['sources']
-    assert steady['ways'] == {'bypass': 64000, 'irqfd': 0, 'eventfd': 0, 'switched to bypass': 0,
+    assert steady['facts'] == {'bypass': 64000, 'irqfd': 0, 'eventfd': 0, 'switched to bypass': 0,
                               'switched to irqfd': 0, 'switched to eventfd': 0}, steady
-    ways = flips['ways']
+    ways = flips['facts']
     assert ways['eventfd'] == ways['switched to eventfd'] == 1000, ways
     # A lane's last signal may be the eventfd's.
     assert 996 <= ways['switched to bypass'] <= 1000, ways

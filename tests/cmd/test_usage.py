@@ -72,7 +72,7 @@ def help_teaches():
     shown = vmirq('run', '--help').stdout
     for word in ('--source', '--count', '--cpu', '--irqchip', '--vcpus', '--paced', '--json',
                  '--timeout', 'call', 'eventfd', 'msi', 'vhost-user-blk', 'vhost-user-net',
-                 'guest-blk', 'e1000', '--without', 'lost', 'examples'):
+                 'guest-blk', 'e1000', 'mailbox', '--without', 'lost', 'examples'):
         assert word in shown, word
 
 

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What `vmirq run` shares with the device process that it starts for the kind `mailbox`, besides the mailbox:
+ * how often to raise, and how often it did. A raise is ordered and answered here without a system call,
+ * unless the device has gone to sleep for want of orders.
+ */
+#ifndef VMIRQ_MAILBOX_ORDERS_H
+#define VMIRQ_MAILBOX_ORDERS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "source.h"
+
+/* What the process calls itself. */
+#define MAILBOX_DEVICE	   "vmirq-mailbox"
+#define MAILBOX_SUBCOMMAND "mailbox-device"
+/* Its end of the socket. */
+#define MAILBOX_SOCKET 3
+
+/* In a sealed memfd. The parts share no cache line. */
+struct mailbox_orders {
+	/* Constant. */
+	uint32_t lanes;
+	/* By an eventfd for each lane; no mailbox follows. */
+	uint32_t by_eventfd;
+
+	/* The command's. Raise number n goes to lane n % lanes. */
+	_Alignas(64) _Atomic uint64_t wanted;
+	_Atomic uint32_t stop;
+	/* Moves with each order; a futex. */
+	_Atomic uint32_t bell;
+
+	/* The device's. */
+	_Alignas(64) _Atomic uint64_t done;
+	/* When it began on the last order, CLOCK_MONOTONIC in ns. */
+	_Atomic uint64_t began_at;
+	/* It may be asleep on the bell. */
+	_Atomic uint32_t sleeps;
+	struct {
+		_Atomic uint64_t raised;
+		/* Of them: the bit was set already. */
+		_Atomic uint64_t merged;
+	} lane[LANES_MAX];
+};
+
+/* A message of one byte with descriptors: 0 or -errno. */
+int mailbox_send_fds(int socket, const int *fds, size_t n);
+/* Exactly so many. -EPROTO: something else came. */
+int mailbox_receive_fds(int socket, int *fds, size_t n);
+
+#endif

@@ -182,10 +182,10 @@ const struct source_kind source_mailbox = {
 	.name = "mailbox",
 	.path = "mailbox -> poll -> post",
 	.arg = "HOW",
-	.what = "a device process raises by bits of a shared page; no system call per signal\n"
-		"                           while a thread here polls, which it does while they come\n"
-		"                           (HOW poll). pump: no such thread, the device rings for the\n"
-		"                           VM's pump; eventfd: the same process writes eventfds",
+	.what = "a device process raises by bits of a shared page, without a system call while\n"
+		"                           a thread here polls, which it does while they come (HOW poll,\n"
+		"                           the default). pump: no such thread, the device rings for the\n"
+		"                           VM's pump; eventfd: the same process, but it writes eventfds",
 	.lanes_max = LANES_MAX,
 	.counts_itself = true,
 	.check = mailbox_check,

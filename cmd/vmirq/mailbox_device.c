@@ -31,6 +31,8 @@ struct device {
 	uint32_t lanes;
 	bool by_eventfd;
 	uint64_t done;
+	/* done % lanes */
+	uint32_t next;
 	/* A copy: nobody else writes them. */
 	uint64_t raised[LANES_MAX], merged[LANES_MAX];
 };
@@ -85,11 +87,12 @@ static int raise_lane(struct device *d, uint32_t lane)
 
 static int raise_next(struct device *d)
 {
-	uint32_t lane = (uint32_t)(d->done % d->lanes);
+	uint32_t lane = d->next;
 	int ret = raise_lane(d, lane);
 
 	if (ret < 0)
 		return complain("raising", ret);
+	d->next = lane + 1 < d->lanes ? lane + 1 : 0;
 	d->merged[lane] += ret == 0;
 	d->raised[lane]++;
 	atomic_store_explicit(&d->orders->lane[lane].merged, d->merged[lane], memory_order_relaxed);

@@ -19,31 +19,31 @@
 /* Its end of the socket. */
 #define MAILBOX_SOCKET 3
 
-/* In a sealed memfd. The parts share no cache line. */
+/* In a sealed memfd. The two sides' parts share no cache line. */
 struct mailbox_orders {
-	/* Constant. */
-	uint32_t lanes;
-	/* By an eventfd for each lane; no mailbox follows. */
-	uint32_t by_eventfd;
-
 	/* The command's. Raise number n goes to lane n % lanes. */
-	_Alignas(64) _Atomic uint64_t wanted;
+	_Atomic uint64_t wanted;
 	_Atomic uint32_t stop;
 	/* Moves with each order; a futex. */
 	_Atomic uint32_t bell;
+	/* Constant. By eventfds: one for each lane, and no mailbox follows. */
+	uint32_t lanes;
+	uint32_t by_eventfd;
+	uint8_t unused[40];
 
 	/* The device's. */
-	_Alignas(64) _Atomic uint64_t done;
+	_Atomic uint64_t done;
 	/* When it began on the last order, CLOCK_MONOTONIC in ns. */
 	_Atomic uint64_t began_at;
-	/* It may be asleep on the bell. */
-	_Atomic uint32_t sleeps;
 	struct {
 		_Atomic uint64_t raised;
 		/* Of them: the bit was set already. */
 		_Atomic uint64_t merged;
 	} lane[LANES_MAX];
+	/* It may be asleep on the bell. */
+	_Atomic uint32_t sleeps;
 };
+_Static_assert(offsetof(struct mailbox_orders, done) == 64, "on a line of its own");
 
 /* A message of one byte with descriptors: 0 or -errno. */
 int mailbox_send_fds(int socket, const int *fds, size_t n);

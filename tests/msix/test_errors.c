@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* What an access cannot have, at each k of n (XSA-458): nothing of it opens, nothing is kept or lost, and it
  * can be tried again. GSIs run out, or memory. */
+#include "../failing_malloc.h"
 #include "device.h"
 
 #include <stdlib.h>
@@ -170,50 +171,6 @@ static void test_load(void **state)
 	}
 }
 
-/* While they fail, the n-th allocation of the library's does, and all after it: by the linker's --wrap. */
-static int allocations_left;
-static bool allocations_fail;
-
-static bool fails(void)
-{
-	return allocations_fail && (!allocations_left || !--allocations_left);
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-
-void *__wrap_malloc(size_t size)
-{
-	return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-	return fails() ? NULL : __real_realloc(old, size);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size)
-{
-	return fails() ? NULL : __real_aligned_alloc(alignment, size);
-}
-
-static void fail_after(int n)
-{
-	allocations_left = n;
-	allocations_fail = true;
-}
-
 static void test_no_memory_to_create(void **state)
 {
 	struct vmirq_msix_config config = { .size = sizeof(config), .vectors = 100 };
@@ -226,7 +183,7 @@ static void test_no_memory_to_create(void **state)
 
 		fail_after(n);
 		error = vmirq_msix_create(s->vm, &config, &msix);
-		allocations_fail = false;
+		fail_no_more();
 		assert_int_equal(error, msix ? 0 : -ENOMEM);
 		device_free(msix);
 		soft_free(s);
@@ -249,7 +206,7 @@ static void test_no_memory_to_enable(void **state)
 		}
 		fail_after(n);
 		error = vmirq_msix_set_control(c->msix, true, false);
-		allocations_fail = false;
+		fail_no_more();
 		if (error) {
 			assert_int_equal(error, -ENOMEM);
 			c->left = free_gsis(c->s->vm);
@@ -275,7 +232,7 @@ static void test_no_memory_for_an_eventfd(void **state)
 		enable(c->msix);
 		fail_after(n);
 		error = vmirq_msix_set_eventfd(c->msix, 0, fd, 0);
-		allocations_fail = false;
+		fail_no_more();
 		if (error) {
 			assert_int_equal(error, -ENOMEM);
 			assert_int_equal(vmirq_msix_set_eventfd(c->msix, 0, fd, 0), 0);

@@ -264,7 +264,7 @@ static void test_msi_mask_bytes(void **state)
 	struct soft *s = soft_new(1);
 	struct vmirq_msix *msix = device_new_msi(
 		s->vm, 32, VMIRQ_MSIX_MSI | VMIRQ_MSIX_MSI_64BIT | VMIRQ_MSIX_MSI_MASKABLE);
-	uint32_t mask = 0, value = 0x9e3779b9;
+	uint32_t mask = 0, pending, value = 0x9e3779b9;
 
 	(void)state;
 	msi_write(msix, ADDRESS, 4, 0xfee00000);
@@ -277,7 +277,9 @@ static void test_msi_mask_bytes(void **state)
 		value = value * 1664525u + 1013904223u;
 		msi_write(msix, MASK + at, len, value >> at * 8);
 		/* The pending bits are nobody's to write, however narrow. */
+		pending = msi_read(msix, PENDING, 4);
 		msi_write(msix, PENDING + at, len, value);
+		assert_int_equal(msi_read(msix, PENDING, 4), pending);
 		mask = (mask & ~bits) | (value & bits);
 		assert_int_equal(msi_read(msix, MASK, 4), mask);
 		take_all(s->vcpu[0], NULL);

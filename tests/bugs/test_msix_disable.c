@@ -139,6 +139,28 @@ static void fires_while_disabled(struct world *w)
 		close(fd[v]);
 }
 
+/* The pump has not got to it: what stood in an eventfd that is taken away is pending, or comes. */
+static void unread_when_it_goes(struct world *w)
+{
+	struct vmirq_msix *msix = open_device(w);
+	int fd = foreign();
+
+	assert_int_equal(vmirq_pump_stop(vmirq_vm_pump(w->vm)), 0);
+	for (int masked = 0; masked < 2; masked++) {
+		control(msix, true, masked);
+		assert_int_equal(vmirq_msix_set_eventfd(msix, 1, fd, 0), 0);
+		world_write(fd, 1);
+		assert_int_equal(vmirq_msix_set_eventfd(msix, 1, -1, 0), 0);
+		if (masked)
+			world_take_nothing(w);
+		enable(msix);
+		world_take(w, 1, BASE + 1);
+		world_take_nothing(w);
+	}
+	device_free(msix);
+	close(fd);
+}
+
 struct race {
 	struct world *w;
 	struct vmirq_msix *msix;
@@ -324,6 +346,7 @@ int main(void)
 	static const struct world_case cases[] = {
 		{ "the trigger is gone", trigger_gone },
 		{ "it fires while disabled", fires_while_disabled },
+		{ "unread when it goes", unread_when_it_goes },
 		{ "disabled in a storm", storm },
 		{ "all at once", race },
 	};

@@ -132,6 +132,7 @@ static void check_open(struct scene *c, uint32_t open, uint32_t left)
 		}
 		assert_trigger(c->msix, v, VMIRQ_COALESCED);
 		assert_int_equal(vmirq_msix_gsi(c->msix, v, &gsi), -ENOENT);
+		assert_int_equal(vmirq_irqfd_gsi(vmirq_msix_irqfd(c->msix, v)), UINT32_MAX);
 		take_nothing(c->s->vcpu[0]);
 	}
 	check_neighbours(c);

@@ -65,7 +65,7 @@ static int take_gsi(struct vmirq_msix *msix, struct msix_vector *v)
 	slot = vmirq_route_find(msix->vm->routes, gsi);
 	error = vmirq_irqfd_move(v->irqfd, slot);
 	if (error) {
-		vmirq_gsi_free(msix->vm, gsi);
+		vmirq_gsi_release(msix->vm->routes, slot);
 		return error;
 	}
 	v->slot = slot;
@@ -77,12 +77,12 @@ static int take_gsi(struct vmirq_msix *msix, struct msix_vector *v)
 /* It has never been open since: no signal has seen the GSI. */
 static void give_gsi_back(struct vmirq_msix *msix, struct msix_vector *v)
 {
-	uint32_t gsi = v->slot->gsi;
+	struct route_slot *slot = v->slot;
 
 	/* Cannot fail: that slot has had irqfds. */
 	vmirq_irqfd_move(v->irqfd, msix->vm->irqfds->unrouted);
 	v->slot = NULL;
-	vmirq_gsi_free(msix->vm, gsi);
+	vmirq_gsi_release(msix->vm->routes, slot);
 }
 
 /* GSIs for those that have none, and every message that has changed in one go. */
@@ -153,10 +153,12 @@ int vmirq_msix_apply(struct vmirq_msix *msix, uint32_t first, uint32_t n)
 	return error ? error : unmask_opening(msix, first, n);
 }
 
-/* In one change: each by itself would be a table to the kernel. Where that fails, it will be. */
+/* In one change: each by itself would be a table to the kernel. Where that fails, it will be. Not in the
+ * caller's transaction, which may come to nothing. */
 void vmirq_msix_free_gsis(struct vmirq_msix *msix)
 {
 	size_t n = 0;
+	int error = 0;
 
 	for (uint32_t i = 0; i < msix->n; i++)
 		if (msix->vector[i].slot)
@@ -164,7 +166,9 @@ void vmirq_msix_free_gsis(struct vmirq_msix *msix)
 				(struct route_change){ .slot = msix->vector[i].slot,
 						       .route = { .kind = ROUTE_NONE } };
 	if (n)
-		vmirq_route_make_changes(msix->vm, msix->changes, n);
+		error = vmirq_route_make_changes(msix->vm, msix->changes, n);
 	for (size_t i = 0; i < n; i++)
-		vmirq_gsi_free(msix->vm, msix->changes[i].slot->gsi);
+		/* One that stays routed stays taken. */
+		if (!error || !vmirq_route_make_changes(msix->vm, &msix->changes[i], 1))
+			vmirq_gsi_release(msix->vm->routes, msix->changes[i].slot);
 }

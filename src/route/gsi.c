@@ -78,3 +78,9 @@ int vmirq_gsi_free(struct vmirq_vm *vm, uint32_t gsi)
 		vmirq_route_lower_hint(vm->routes, gsi);
 	return 0;
 }
+
+void vmirq_gsi_release(struct route_table *table, struct route_slot *slot)
+{
+	atomic_store_explicit(&slot->allocated, 0, memory_order_relaxed);
+	vmirq_route_lower_hint(table, slot->gsi);
+}

@@ -206,5 +206,7 @@ void vmirq_route_free_new_table(struct route_new_table *table);
 
 /* This GSI became free: vmirq_gsi_alloc() looks from here again. */
 void vmirq_route_lower_hint(struct route_table *table, uint32_t gsi);
+/* gsi.c: give back one that is routed nowhere, at once, also where its thread has a transaction open. */
+void vmirq_gsi_release(struct route_table *table, struct route_slot *slot);
 
 #endif

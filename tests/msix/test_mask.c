@@ -255,6 +255,42 @@ static void test_gsis_are_lazy_and_given_back(void **state)
 	soft_free(s);
 }
 
+/* A VMM that plugs and unplugs while it has a transaction open, which comes to nothing or is made. */
+static void test_gsis_beside_a_transaction(void **state)
+{
+	struct soft *s = soft_new(1);
+	unsigned int before = free_gsis(s->vm);
+	uint32_t taken[SOFT_GSIS], n = 0;
+
+	(void)state;
+	for (int commit = 0; commit < 2; commit++) {
+		struct vmirq_msix *msix = device_new(s->vm, 4);
+
+		for (uint32_t v = 0; v < 4; v++)
+			table_put(msix, v, 0, (uint8_t)(0x40 + v), false);
+		/* It fails, and gives back what it had taken. */
+		while (!vmirq_gsi_alloc(s->vm, &taken[n]))
+			n++;
+		for (int i = 0; i < 3; i++)
+			assert_int_equal(vmirq_gsi_free(s->vm, taken[--n]), 0);
+		assert_int_equal(vmirq_route_begin(s->vm), 0);
+		assert_int_equal(vmirq_msix_set_control(msix, true, false), -ENOSPC);
+		assert_int_equal(commit ? vmirq_route_commit(s->vm) : vmirq_route_abort(s->vm), 0);
+		while (n)
+			assert_int_equal(vmirq_gsi_free(s->vm, taken[--n]), 0);
+		assert_int_equal(free_gsis(s->vm), before);
+		/* It opens, and is unplugged. */
+		assert_int_equal(vmirq_route_begin(s->vm), 0);
+		enable(msix);
+		assert_trigger(msix, 3, VMIRQ_DELIVERED);
+		take_only(s->vcpu[0], 0x43);
+		device_free(msix);
+		assert_int_equal(commit ? vmirq_route_commit(s->vm) : vmirq_route_abort(s->vm), 0);
+		assert_int_equal(free_gsis(s->vm), before);
+	}
+	soft_free(s);
+}
+
 static void test_reset(void **state)
 {
 	struct soft *s = soft_new(1);
@@ -404,6 +440,7 @@ int main(void)
 		cmocka_unit_test(test_new_message_while_pending),
 		cmocka_unit_test(test_retarget_unmasked),
 		cmocka_unit_test(test_gsis_are_lazy_and_given_back),
+		cmocka_unit_test(test_gsis_beside_a_transaction),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_pending_at_destroy),
 		cmocka_unit_test(test_bad_messages),

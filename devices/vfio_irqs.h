@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What vfio.c, vfio_intx.c and vfio_msi.c share. Everything here wants the lock. */
+/* What vfio.c, vfio_intx.c and vfio_msi.c share. Everything here but vfio_begin() wants the lock. */
 #ifndef DEVICES_VFIO_IRQS_H
 #define DEVICES_VFIO_IRQS_H
 
@@ -38,6 +38,9 @@ int vfio_begin(struct vfio *vfio);
 int vfio_end(struct vfio *vfio, int ret);
 
 bool vfio_has(const struct vfio *vfio, uint32_t index, uint32_t start, uint32_t count);
+
+/* The ioctl: -errno, or what it returned. */
+int vfio_call(const struct vfio *vfio, unsigned long request, void *argument);
 
 /* VFIO_DEVICE_SET_IRQS in its three kinds of data. -errno, or what it returned. */
 int vfio_set_eventfds(struct vfio *vfio, uint32_t action, uint32_t index, uint32_t start,

@@ -24,6 +24,8 @@ struct record_block {
 __thread struct reader *vmirq_reader_self;
 
 static struct reader first_records[FIRST_RECORDS];
+/* Of them, those that anybody ever had: the others need not be looked at. */
+static _Atomic uint32_t first_used;
 static struct record_block *_Atomic more_records;
 /* Sections of threads that found no record. */
 static _Atomic uint64_t shared_inside;
@@ -58,11 +60,24 @@ static struct reader *claim(struct reader *records, size_t n, pid_t thread, bool
 	return NULL;
 }
 
+/* Stored also where it stays as it is: a store of this thread's, before the fences of its sections. */
+static void note_used(const struct reader *r)
+{
+	uint32_t old = atomic_load_explicit(&first_used, memory_order_relaxed);
+	uint32_t n = (uint32_t)(r - first_records) + 1;
+
+	while (!atomic_compare_exchange_weak_explicit(&first_used, &old, n > old ? n : old,
+						      memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
 static struct reader *claim_anywhere(pid_t thread, bool ended_too)
 {
 	struct reader *r = claim(first_records, FIRST_RECORDS, thread, ended_too);
 	struct record_block *block;
 
+	if (r)
+		note_used(r);
 	/* Acquire: pairs with the release that published the block in add_block(). */
 	for (block = atomic_load_explicit(&more_records, memory_order_acquire); !r && block;
 	     block = atomic_load_explicit(&block->next, memory_order_relaxed))
@@ -149,7 +164,9 @@ static void wait_record(const struct reader *r)
 static void wait_records(const struct reader *records, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		wait_record(&records[i]);
+		/* Acquire: pairs with the release in reader_exit(). */
+		if (unlikely(atomic_load_explicit(&records[i].state, memory_order_acquire) & 1))
+			wait_record(&records[i]);
 }
 
 int vmirq_reader_wait(void)
@@ -158,9 +175,10 @@ int vmirq_reader_wait(void)
 
 	if (reader_inside())
 		return -EDEADLK;
-	/* C before D in reader.h. */
+	/* C before D in reader.h. A record that is not among the used ones yet is so by a store before its
+	 * section's fence, as A is. */
 	fence_full();
-	wait_records(first_records, FIRST_RECORDS);
+	wait_records(first_records, atomic_load_explicit(&first_used, memory_order_relaxed));
 	for (block = atomic_load_explicit(&more_records, memory_order_acquire); block;
 	     block = atomic_load_explicit(&block->next, memory_order_relaxed))
 		wait_records(block->record, MORE_RECORDS);

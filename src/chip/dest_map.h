@@ -36,6 +36,12 @@ struct vcpu_set {
 	uint64_t word[BITS_WORDS(MAX_VCPUS)];
 };
 
+static inline bool apic_address_equal(const struct apic_address *a, const struct apic_address *b)
+{
+	return a->present == b->present && a->enabled == b->enabled && a->x2apic == b->x2apic &&
+	       a->id == b->id && a->ldr == b->ldr && a->dfr == b->dfr;
+}
+
 struct dest_map_copy;
 
 struct dest_map {
@@ -53,7 +59,7 @@ void vmirq_dest_map_init(struct dest_map *map, uint32_t vcpus, void *memory);
 /* Slot `index` is addressed so from now on. The map's lock is held. */
 void vmirq_dest_map_set(struct dest_map *map, uint32_t index, const struct apic_address *address);
 
-/* As it stands; the map's lock is held. */
+/* As it stands; the map's lock is held, or nobody else may set this slot. */
 void vmirq_dest_map_get(const struct dest_map *map, uint32_t index, struct apic_address *address);
 
 static inline uint64_t dest_map_generation(const struct dest_map *map)

@@ -142,7 +142,7 @@ void vmirq_lapic_update_map(struct lapic *l)
 	struct chip *chip = l->chip;
 	bool x2apic = lapic_x2apic(l);
 	uint32_t id = lapic_get(l, LAPIC_ID);
-	struct apic_address a = {
+	struct apic_address old, a = {
 		.present = lapic_hw_enabled(l),
 		.enabled = lapic_hw_enabled(l) && lapic_sw_enabled(l),
 		.x2apic = x2apic,
@@ -154,6 +154,10 @@ void vmirq_lapic_update_map(struct lapic *l)
 	/* Eight bits cannot name it; it is reached by its whole id until it is in x2APIC mode. */
 	if (!x2apic && l->initial_id > 0xff)
 		a.id = l->initial_id;
+	/* Only its own local APIC sets a slot. Where nothing changes nobody has to resolve anew. */
+	vmirq_dest_map_get(&chip->map, l->index, &old);
+	if (apic_address_equal(&old, &a))
+		return;
 	chip->host.lock(chip->map_mutex);
 	vmirq_dest_map_set(&chip->map, l->index, &a);
 	chip->host.unlock(chip->map_mutex);
@@ -171,9 +175,13 @@ void vmirq_lapic_leave_map(struct lapic *l)
 static void drop_posted(struct lapic *l)
 {
 	for (unsigned int w = 0; w < 4; w++) {
-		uint64_t dropped = atomic_exchange(&l->posted->vectors.word[w], 0);
+		_Atomic uint64_t *word = &l->posted->vectors.word[w];
+		uint64_t dropped;
 		unsigned int bit;
 
+		if (!atomic_load_explicit(word, memory_order_relaxed))
+			continue;
+		dropped = atomic_exchange(word, 0);
 		for_each_bit(bit, dropped)
 		{
 			lapic_count(&l->count[w * 64 + bit].posted, 1);

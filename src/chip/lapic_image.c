@@ -18,7 +18,7 @@ bool vmirq_lapic_image_valid(const struct lapic *l, const struct lapic_image *im
 	bool enabled = image->apic_base & APIC_BASE_ENABLED;
 
 	return vmirq_lapic_base_possible(image->apic_base) && !image->reserved &&
-	       vmirq_lapic_words_valid(l, image->apic_base, image->words) &&
+	       vmirq_lapic_page_valid(l, image->apic_base, image->words) &&
 	       vmirq_lapic_timer_can_have(lvt, image->words[LAPIC_TMICT / 4], image->timer_left) &&
 	       (enabled || (image->timer_left == TIMER_NEVER && !image->tsc_deadline));
 }

@@ -5,24 +5,45 @@
 #include "chip/lapic.h"
 
 /* Of the first word of IRR and ISR. */
-#define LEGAL_VECTORS 0xffff0000u
-#define STATE_WORDS   (LAPIC_REGS_SIZE / 4)
+#define LEGAL_VECTORS	0xffff0000u
+#define REGISTER_STRIDE 0x10u
 
-void vmirq_lapic_save(struct lapic *l, uint32_t *words)
+/* A register in a saved page, which may stand at any address. */
+static uint32_t page_get(const void *page, uint32_t reg)
 {
-	vmirq_lapic_fold(l);
-	for (uint32_t i = 0; i < STATE_WORDS; i++)
-		words[i] = atomic_load_explicit(&l->regs[i], memory_order_relaxed);
-	words[LAPIC_TMCCT / 4] = vmirq_lapic_timer_current(l);
-	/* Without 32-bit ids the kernel shows an x2APIC's id as an xAPIC's. */
-	if (lapic_x2apic(l) && !l->chip->format.ids_32bit)
-		words[LAPIC_ID / 4] = l->initial_id << 24;
+	uint32_t value;
+
+	__builtin_memcpy(&value, (const unsigned char *)page + reg, sizeof(value));
+	return value;
 }
 
-bool vmirq_lapic_words_valid(const struct lapic *l, uint64_t base, const uint32_t *words)
+static void page_put(void *page, uint32_t reg, uint32_t value)
+{
+	__builtin_memcpy((unsigned char *)page + reg, &value, sizeof(value));
+}
+
+/* In pieces that become a few moves; of a whole page GCC makes a string instruction, which is slower. */
+static void copy_registers(unsigned char *page, const unsigned char *regs)
+{
+	for (uint32_t at = 0; at < LAPIC_REGS_SIZE; at += CACHE_LINE)
+		__builtin_memcpy(page + at, regs + at, CACHE_LINE);
+}
+
+void vmirq_lapic_save(struct lapic *l, void *page)
+{
+	vmirq_lapic_fold(l);
+	/* Others only read the registers, so their writer may read them as plain memory. */
+	copy_registers(page, (const unsigned char *)l->regs);
+	page_put(page, LAPIC_TMCCT, vmirq_lapic_timer_current(l));
+	/* Without 32-bit ids the kernel shows an x2APIC's id as an xAPIC's. */
+	if (lapic_x2apic(l) && !l->chip->format.ids_32bit)
+		page_put(page, LAPIC_ID, l->initial_id << 24);
+}
+
+bool vmirq_lapic_page_valid(const struct lapic *l, uint64_t base, const void *page)
 {
 	const uint64_t x2apic = APIC_BASE_ENABLED | APIC_BASE_X2APIC;
-	uint32_t id = words[LAPIC_ID / 4];
+	uint32_t id = page_get(page, LAPIC_ID);
 
 	if ((base & x2apic) != x2apic)
 		return true;
@@ -32,43 +53,46 @@ bool vmirq_lapic_words_valid(const struct lapic *l, uint64_t base, const uint32_
 /* What is pending in the state was posted somewhere else. */
 static void count_loaded(struct lapic *l)
 {
-	for (unsigned int vector = 0; vector < 256; vector++)
-		if (lapic_test(l, LAPIC_IRR, (uint8_t)vector))
-			lapic_count(&l->count[vector].posted, 1);
+	for (unsigned int w = 0; w < 8; w++) {
+		unsigned int bit;
+
+		for_each_bit(bit, lapic_get(l, LAPIC_IRR + w * REGISTER_STRIDE))
+			lapic_count(&l->count[w * 32 + bit].posted, 1);
+	}
 }
 
 /* Registers that a guest could not have written so are read as if it had tried. */
-static void put_loaded(struct lapic *l, const uint32_t *words)
+static void put_loaded(struct lapic *l, const void *page)
 {
-	for (uint32_t i = 0; i < STATE_WORDS; i++)
-		if (i % 4 == 0)
-			atomic_store_explicit(&l->regs[i], words[i], memory_order_relaxed);
+#pragma GCC unroll 16
+	for (uint32_t reg = 0; reg < LAPIC_REGS_SIZE; reg += REGISTER_STRIDE)
+		lapic_put(l, reg, page_get(page, reg));
 	/* /dev/kvm latches vectors that are illegal, and never delivers them. */
-	lapic_put(l, LAPIC_IRR, words[LAPIC_IRR / 4] & LEGAL_VECTORS);
-	lapic_put(l, LAPIC_ISR, words[LAPIC_ISR / 4] & LEGAL_VECTORS);
+	lapic_put(l, LAPIC_IRR, page_get(page, LAPIC_IRR) & LEGAL_VECTORS);
+	lapic_put(l, LAPIC_ISR, page_get(page, LAPIC_ISR) & LEGAL_VECTORS);
 	lapic_put(l, LAPIC_VERSION, vmirq_lapic_version(l));
-	lapic_put(l, LAPIC_SVR, words[LAPIC_SVR / 4] & (SVR_MASK | SVR_SUPPRESS_EOI));
-	lapic_put(l, LAPIC_TDCR, words[LAPIC_TDCR / 4] & TDCR_BITS);
+	lapic_put(l, LAPIC_SVR, page_get(page, LAPIC_SVR) & (SVR_MASK | SVR_SUPPRESS_EOI));
+	lapic_put(l, LAPIC_TDCR, page_get(page, LAPIC_TDCR) & TDCR_BITS);
 	lapic_put(l, LAPIC_TMCCT, 0);
-	for (uint32_t reg = LAPIC_LVT_TIMER; reg <= LAPIC_LVT_ERROR; reg += 0x10)
-		lapic_put(l, reg, words[reg / 4] & vmirq_lapic_lvt_bits(reg));
+	for (uint32_t reg = LAPIC_LVT_TIMER; reg <= LAPIC_LVT_ERROR; reg += REGISTER_STRIDE)
+		lapic_put(l, reg, page_get(page, reg) & vmirq_lapic_lvt_bits(reg));
 }
 
-bool vmirq_lapic_load(struct lapic *l, const uint32_t *words)
+bool vmirq_lapic_load(struct lapic *l, const void *page)
 {
 	uint64_t tsc_deadline;
 
-	if (!vmirq_lapic_words_valid(l, lapic_base(l), words))
+	if (!vmirq_lapic_page_valid(l, lapic_base(l), page))
 		return false;
 	tsc_deadline = l->timer.tsc_deadline;
 	vmirq_lapic_drop(l);
 	vmirq_lapic_timer_reset(l);
-	put_loaded(l, words);
+	put_loaded(l, page);
 	if (lapic_x2apic(l))
 		vmirq_lapic_put_x2apic_id(l);
-	vmirq_lapic_set_tpr(l, words[LAPIC_TPR / 4]);
+	vmirq_lapic_set_tpr(l, page_get(page, LAPIC_TPR));
 	count_loaded(l);
-	vmirq_lapic_timer_load(l, words[LAPIC_TMCCT / 4]);
+	vmirq_lapic_timer_load(l, page_get(page, LAPIC_TMCCT));
 	/* An MSR beside the registers: it stays, if the state is still of that mode. */
 	if (tsc_deadline)
 		vmirq_lapic_timer_write_tsc_deadline(l, tsc_deadline);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A local APIC's saved state: the words of struct kvm_lapic_state. */
+/* A local APIC's saved state: a page of registers as in struct kvm_lapic_state, at any address. */
 #ifndef CHIP_LAPIC_STATE_H
 #define CHIP_LAPIC_STATE_H
 
@@ -11,12 +11,12 @@
 struct lapic;
 
 /* Under this IA32_APIC_BASE. */
-bool vmirq_lapic_words_valid(const struct lapic *l, uint64_t base, const uint32_t *words);
-void vmirq_lapic_save(struct lapic *l, uint32_t *words);
+bool vmirq_lapic_page_valid(const struct lapic *l, uint64_t base, const void *page);
+void vmirq_lapic_save(struct lapic *l, void *page);
 /* False: no state a LAPIC can be in; nothing has changed. */
-bool vmirq_lapic_load(struct lapic *l, const uint32_t *words);
+bool vmirq_lapic_load(struct lapic *l, const void *page);
 
-/* The whole of it, for a local APIC that goes on elsewhere: also what the words do not hold. */
+/* The whole of it, for a local APIC that goes on elsewhere: also what the page does not hold. */
 struct lapic_image {
 	uint64_t apic_base;
 	uint64_t tsc_deadline;

@@ -3,7 +3,6 @@
 #include "vcpu/kernel.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/ioctl.h>
 
 #include "chip/lapic_state.h"
@@ -56,12 +55,10 @@ int vmirq_kernel_start(const struct vmirq_vcpu *vcpu)
  * because the registers are read by it. */
 int vmirq_kernel_reset(struct vmirq_vcpu *vcpu)
 {
-	uint32_t words[KVM_APIC_REG_SIZE / 4];
 	struct kvm_lapic_state state;
 	int error = vmirq_kernel_set_apic_base(vcpu, lapic_base(&vcpu->lapic));
 
-	vmirq_lapic_save(&vcpu->lapic, words);
-	memcpy(state.regs, words, sizeof(words));
+	vmirq_lapic_save(&vcpu->lapic, state.regs);
 	if (!error)
 		error = vmirq_kernel_set_lapic(vcpu, &state);
 	return error ? error : vmirq_kernel_start(vcpu);

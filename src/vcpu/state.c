@@ -3,7 +3,6 @@
 #include <vmirq/state.h>
 
 #include <errno.h>
-#include <string.h>
 
 #include "base/reader.h"
 #include "chip/lapic_state.h"
@@ -32,8 +31,6 @@ static int let_go(struct vmirq_vcpu *vcpu, bool done)
 
 int vmirq_vcpu_get_lapic(struct vmirq_vcpu *vcpu, struct kvm_lapic_state *state)
 {
-	uint32_t words[KVM_APIC_REG_SIZE / 4];
-	struct reader *section;
 	int error;
 
 	if (!vcpu || !state)
@@ -45,17 +42,18 @@ int vmirq_vcpu_get_lapic(struct vmirq_vcpu *vcpu, struct kvm_lapic_state *state)
 		return let_go_error(vcpu, vmirq_kernel_get_lapic(vcpu, state));
 	/* A timer that has run out unseen: its interrupt belongs to the state, which shows only that
 	 * nothing is left to count. */
-	section = reader_enter();
-	vmirq_vcpu_run_timer(vcpu);
-	reader_exit(section);
-	vmirq_lapic_save(&vcpu->lapic, words);
-	memcpy(state->regs, words, sizeof(words));
+	if (lapic_timer_deadline(&vcpu->lapic.timer) != TIMER_NEVER) {
+		struct reader *section = reader_enter();
+
+		vmirq_vcpu_run_timer(vcpu);
+		reader_exit(section);
+	}
+	vmirq_lapic_save(&vcpu->lapic, state->regs);
 	return let_go(vcpu, true);
 }
 
 int vmirq_vcpu_set_lapic(struct vmirq_vcpu *vcpu, const struct kvm_lapic_state *state)
 {
-	uint32_t words[KVM_APIC_REG_SIZE / 4];
 	int error;
 
 	if (!vcpu || !state)
@@ -65,8 +63,7 @@ int vmirq_vcpu_set_lapic(struct vmirq_vcpu *vcpu, const struct kvm_lapic_state *
 		return error;
 	if (vcpu_in_kernel(vcpu))
 		return let_go_error(vcpu, vmirq_kernel_set_lapic(vcpu, state));
-	memcpy(words, state->regs, sizeof(words));
-	return let_go(vcpu, vmirq_lapic_load(&vcpu->lapic, words));
+	return let_go(vcpu, vmirq_lapic_load(&vcpu->lapic, state->regs));
 }
 
 int vmirq_vcpu_set_apic_base_state(struct vmirq_vcpu *vcpu, uint64_t value)

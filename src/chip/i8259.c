@@ -17,13 +17,10 @@ static uint8_t elcr_mask(uint32_t chip)
 
 int vmirq_i8259_highest(const struct kvm_pic_state *s, uint8_t pins)
 {
-	for (uint32_t i = 0; i < 8; i++) {
-		uint32_t pin = (i + s->priority_add) & 7;
+	/* Twice over, so that the highest priority is bit 0 of what is left. */
+	uint32_t turned = (pins | (uint32_t)pins << 8) >> s->priority_add;
 
-		if (pins & pin_bit(pin))
-			return (int)pin;
-	}
-	return NO_PIN;
+	return pins ? (int)(((uint32_t)__builtin_ctz(turned) + s->priority_add) & 7) : NO_PIN;
 }
 
 /* 0 is the highest priority; nobody has 8. */
@@ -35,9 +32,13 @@ static uint32_t rank(const struct kvm_pic_state *s, int pin)
 int vmirq_i8259_request(const struct i8259 *pic, int chip)
 {
 	const struct kvm_pic_state *s = &pic->chip[chip];
-	int pin = vmirq_i8259_highest(s, s->irr & (uint8_t)~s->imr);
+	uint8_t asking = s->irr & (uint8_t)~s->imr;
 	uint8_t blocking = s->isr;
+	int pin;
 
+	if (!asking)
+		return NO_PIN;
+	pin = vmirq_i8259_highest(s, asking);
 	/* A slave's request of higher priority gets through while one of it is in service. */
 	if (s->special_fully_nested_mode && chip == MASTER)
 		blocking &= (uint8_t)~pin_bit(CASCADE_PIN);
@@ -87,8 +88,20 @@ static bool update_output(struct i8259 *pic, bool cascade)
 	}
 	now = vmirq_i8259_request(pic, MASTER) != NO_PIN;
 	/* The receiver of output_changed looks after this; the lock and the call order them. */
-	atomic_store_explicit(&pic->output, now, memory_order_release);
+	if (now != was)
+		atomic_store_explicit(&pic->output, now, memory_order_release);
 	return now != was;
+}
+
+/* Without the lock from here on. */
+static void look_and_tell(struct i8259 *pic, bool cascade, bool acknowledged)
+{
+	/* INT falls in the acknowledge; where it is high after it, it has risen. */
+	bool changed = update_output(pic, cascade) || acknowledged;
+
+	i8259_unlock(pic);
+	if (changed && pic->config.calls.output_changed)
+		pic->config.calls.output_changed(pic->config.calls.opaque);
 }
 
 static void call_out(const struct i8259 *pic, const struct i8259_events *events, uint32_t masked)
@@ -105,8 +118,6 @@ static void call_out(const struct i8259 *pic, const struct i8259_events *events,
 
 void vmirq_i8259_finish(struct i8259 *pic, const struct i8259_events *events)
 {
-	bool changed;
-
 	if (events->acks || events->masks) {
 		uint32_t masked = pic->chip[MASTER].imr | (uint32_t)pic->chip[SLAVE].imr << 8;
 
@@ -114,13 +125,7 @@ void vmirq_i8259_finish(struct i8259 *pic, const struct i8259_events *events)
 		call_out(pic, events, masked);
 		i8259_lock(pic);
 	}
-	changed = update_output(pic, !events->no_cascade);
-	/* INT falls in the acknowledge; where it is high after it, it has risen. */
-	if (events->acknowledged)
-		changed = true;
-	i8259_unlock(pic);
-	if (changed && pic->config.calls.output_changed)
-		pic->config.calls.output_changed(pic->config.calls.opaque);
+	look_and_tell(pic, !events->no_cascade, events->acknowledged);
 }
 
 struct line_result vmirq_i8259_set_line(struct i8259 *pic, uint32_t pin, bool level)
@@ -135,7 +140,7 @@ struct line_result vmirq_i8259_set_line(struct i8259 *pic, uint32_t pin, bool le
 	else if (pic->asserters[pin])
 		pic->asserters[pin]--;
 	result = drive(&pic->chip[pin >> 3], pin, pic->asserters[pin] > 0);
-	vmirq_i8259_finish(pic, &(struct i8259_events){ .acks = 0 });
+	look_and_tell(pic, true, false);
 	return result;
 }
 
@@ -147,7 +152,7 @@ struct line_result vmirq_i8259_look_at_line(struct i8259 *pic, uint32_t pin)
 		return NO_SUCH_PIN;
 	i8259_lock(pic);
 	result = drive(&pic->chip[pin >> 3], pin, pic->asserters[pin] > 0);
-	vmirq_i8259_finish(pic, &(struct i8259_events){ .acks = 0 });
+	look_and_tell(pic, true, false);
 	return result;
 }
 

@@ -29,7 +29,7 @@ void vmirq_ioapic_decode(const struct ioapic *a, uint64_t rte, struct interrupt 
 		irq->dest |= (uint32_t)(rte >> RTE_EXT_DEST_SHIFT & 0x7f) << 8;
 }
 
-/* Let go of the lock and send. */
+/* Let go of the lock and send; returns without it. */
 static struct delivery send(struct ioapic *a, struct interrupt *irq, bool tick)
 {
 	struct delivery d;
@@ -40,24 +40,48 @@ static struct delivery send(struct ioapic *a, struct interrupt *irq, bool tick)
 	}
 	ioapic_unlock(a);
 	d = a->config.calls.deliver(a->config.calls.opaque, irq);
-	ioapic_lock(a);
-	if (tick)
+	if (tick) {
+		ioapic_lock(a);
 		rtc_tick_sent(&a->rtc, d.accepted);
+		ioapic_unlock(a);
+	}
 	return d;
 }
 
-struct line_result vmirq_ioapic_serve(struct ioapic *a, uint32_t n, bool tick)
+static struct line_result unlock_with(struct ioapic *a, enum vmirq_verdict verdict, int status)
+{
+	ioapic_unlock(a);
+	return (struct line_result){ .verdict = verdict, .status = status };
+}
+
+/* Nobody has accepted it. True: it is to be sent again, and the lock is held. */
+static bool take_back(struct ioapic *a, struct ioapic_pin *p, uint64_t episode, uint32_t generation,
+		      bool may_try)
+{
+	bool again = false;
+
+	ioapic_lock(a);
+	if (p->episode == episode && (p->rte & RTE_REMOTE_IRR)) {
+		/* Nobody will make an EOI, so it is taken back, whatever the RTE says by now. */
+		p->rte &= ~RTE_REMOTE_IRR;
+		again = may_try && p->generation != generation && pin_wants(p);
+	}
+	if (!again)
+		ioapic_unlock(a);
+	return again;
+}
+
+struct line_result vmirq_ioapic_serve_unlock(struct ioapic *a, uint32_t n, bool tick)
 {
 	struct ioapic_pin *p = &a->config.pins[n];
-	struct delivery d = { .verdict = VMIRQ_NO_TARGET };
 	struct interrupt irq;
+	struct delivery d;
+	uint32_t tries = 0, generation;
+	uint64_t episode;
 
-	for (uint32_t tries = 1;; tries++) {
-		uint64_t episode;
-		uint32_t generation;
-
+	do {
 		if (p->rte & RTE_MASKED)
-			return (struct line_result){ .verdict = VMIRQ_RTE_MASKED, .status = -1 };
+			return unlock_with(a, VMIRQ_RTE_MASKED, -1);
 		vmirq_ioapic_decode(a, p->rte, &irq);
 		if (!irq.level) {
 			p->delivered = true;
@@ -66,48 +90,58 @@ struct line_result vmirq_ioapic_serve(struct ioapic *a, uint32_t n, bool tick)
 		}
 		if (p->rte & RTE_REMOTE_IRR) {
 			p->generation++;
-			return (struct line_result){ .verdict = VMIRQ_REMOTE_IRR,
-						     .status = STATUS_REMOTE_IRR };
+			return unlock_with(a, VMIRQ_REMOTE_IRR, STATUS_REMOTE_IRR);
 		}
 		/* Before the lock goes: the EOI may come before deliver returns. */
 		p->rte |= RTE_REMOTE_IRR;
-		episode = p->episode = ++a->episodes;
+		episode = ioapic_next_episode(a);
+		p->episode = episode;
 		generation = p->generation;
 		d = send(a, &irq, tick);
-		if (d.accepted || p->episode != episode || !(p->rte & RTE_REMOTE_IRR))
-			break;
-		/* Nobody will make an EOI, so it is taken back, whatever the RTE says by now. */
-		p->rte &= ~RTE_REMOTE_IRR;
-		if (p->generation == generation || !pin_wants(p) || tries == MAX_TRIES)
-			break;
-	}
+	} while (!d.accepted && take_back(a, p, episode, generation, ++tries < MAX_TRIES));
 	return (struct line_result){ .verdict = d.verdict, .status = (int)d.accepted };
+}
+
+void vmirq_ioapic_serve(struct ioapic *a, uint32_t n, bool tick)
+{
+	vmirq_ioapic_serve_unlock(a, n, tick);
+	ioapic_lock(a);
 }
 
 /* The line is driven high, for the first time or again. /dev/kvm 6.18: an edge on a line that is high
  * already is coalesced, masked or not, and what was high while masked stays unsent at unmask; a level
- * is only looked at. */
+ * is only looked at. Returns without the lock. */
 static struct line_result drive(struct ioapic *a, uint32_t n, bool tick)
 {
 	struct ioapic_pin *p = &a->config.pins[n];
-	const struct line_result coalesced = { .verdict = VMIRQ_COALESCED, .status = 0 };
 	bool was = p->irr;
 
 	/* /dev/kvm 6.18: a lost tick does not even leave its trace in the IRR. */
 	if (tick && rtc_tick_outstanding(&a->rtc))
-		return coalesced;
+		return unlock_with(a, VMIRQ_COALESCED, 0);
 	p->irr = true;
 	if (!(p->rte & RTE_LEVEL)) {
 		p->delivered = false;
 		if (was)
-			return coalesced;
+			return unlock_with(a, VMIRQ_COALESCED, 0);
 	}
-	return vmirq_ioapic_serve(a, n, tick);
+	return vmirq_ioapic_serve_unlock(a, n, tick);
+}
+
+/* The lock is held and let go of. */
+static struct line_result follow_asserters(struct ioapic *a, uint32_t n, bool status)
+{
+	struct ioapic_pin *p = &a->config.pins[n];
+
+	if (p->asserters)
+		return drive(a, n, status && n == a->config.rtc_pin);
+	/* Also what a loaded state has left high: its source was nobody here. */
+	p->irr = false;
+	return unlock_with(a, VMIRQ_DELIVERED, 1);
 }
 
 static struct line_result set_line(struct ioapic *a, uint32_t n, bool level, bool status)
 {
-	struct line_result result = { .verdict = VMIRQ_DELIVERED, .status = 1 };
 	struct ioapic_pin *p;
 
 	if (n >= a->config.count)
@@ -119,12 +153,7 @@ static struct line_result set_line(struct ioapic *a, uint32_t n, bool level, boo
 	else if (p->asserters)
 		p->asserters--;
 	/* One source less, and others hold it: to /dev/kvm that is an assertion like any. */
-	if (p->asserters)
-		result = drive(a, n, status && n == a->config.rtc_pin);
-	else
-		p->irr = false;
-	ioapic_unlock(a);
-	return result;
+	return follow_asserters(a, n, status);
 }
 
 struct line_result vmirq_ioapic_set_line(struct ioapic *a, uint32_t pin, bool level)
@@ -134,18 +163,10 @@ struct line_result vmirq_ioapic_set_line(struct ioapic *a, uint32_t pin, bool le
 
 struct line_result vmirq_ioapic_look_at_line(struct ioapic *a, uint32_t pin, bool status)
 {
-	struct line_result result = { .verdict = VMIRQ_DELIVERED, .status = 1 };
-
 	if (pin >= a->config.count)
 		return NO_SUCH_PIN;
 	ioapic_lock(a);
-	if (a->config.pins[pin].asserters)
-		result = drive(a, pin, status && pin == a->config.rtc_pin);
-	else
-		/* Also what a loaded state has left high: its source was nobody here. */
-		a->config.pins[pin].irr = false;
-	ioapic_unlock(a);
-	return result;
+	return follow_asserters(a, pin, status);
 }
 
 struct line_result vmirq_ioapic_set_line_status(struct ioapic *a, uint32_t pin, bool level)
@@ -153,65 +174,83 @@ struct line_result vmirq_ioapic_set_line_status(struct ioapic *a, uint32_t pin, 
 	return set_line(a, pin, level, true);
 }
 
-/* The EOI has freed the pin and its line is high. */
+/* The EOI has freed the pin and its line is high. Returns without the lock. */
 static void serve_again(struct ioapic *a, uint32_t n)
 {
 	struct ioapic_pin *p = &a->config.pins[n];
+	bool storm = ++p->eois >= STORM_EOIS;
 
-	if (++p->eois < STORM_EOIS) {
-		vmirq_ioapic_serve(a, n, false);
-		return;
-	}
-	p->eois = 0;
-	if (!a->config.calls.throttled) {
-		vmirq_ioapic_serve(a, n, false);
+	if (storm)
+		p->eois = 0;
+	if (!storm || !a->config.calls.throttled) {
+		vmirq_ioapic_serve_unlock(a, n, false);
 		return;
 	}
 	ioapic_unlock(a);
 	a->config.calls.throttled(a->config.calls.opaque, n,
 				  a->config.host.now(a->config.host.opaque) + STORM_DELAY_NS);
-	ioapic_lock(a);
 }
 
-/* latest: the last episode that this EOI may end. */
+/* latest: the last episode that this EOI may end. Without the lock. */
 static void eoi_pin(struct ioapic *a, uint32_t n, bool level, uint64_t latest)
 {
 	struct ioapic_pin *p = &a->config.pins[n];
 
-	if (a->config.calls.ack) {
-		ioapic_unlock(a);
+	if (a->config.calls.ack)
 		a->config.calls.ack(a->config.calls.opaque, n);
-		ioapic_lock(a);
-	}
-	/* An edge pin whose vector was taken as a level, by another pin that shares it: /dev/kvm 6.18
-	 * sends it again if its line is high. That is one interrupt too many, so not here. */
-	if (!level || !(p->rte & RTE_LEVEL))
+	if (!level)
 		return;
-	if (p->episode <= latest)
+	ioapic_lock(a);
+	if (p->rte & RTE_LEVEL && p->episode <= latest)
 		p->rte &= ~RTE_REMOTE_IRR;
-	/* Set again means that somebody else has delivered meanwhile: the storm goes on there. */
-	if (p->rte & RTE_REMOTE_IRR)
-		return;
-	if (pin_wants(p))
+	/* An edge pin whose vector was taken as a level, by another pin that shares it: /dev/kvm 6.18
+	 * sends it again if its line is high. That is one interrupt too many, so not here. And set again
+	 * means that somebody else has delivered meanwhile: the storm goes on there. */
+	if (!(p->rte & RTE_LEVEL) || (p->rte & RTE_REMOTE_IRR)) {
+		ioapic_unlock(a);
+	} else if (pin_wants(p)) {
 		serve_again(a, n);
-	else
+	} else {
 		p->eois = 0;
+		ioapic_unlock(a);
+	}
 }
 
-void vmirq_ioapic_eoi(struct ioapic *a, uint32_t vcpu, uint8_t vector, bool level)
+/* Without the lock where it held none: the fence is for vmirq_ioapic_restore_tick(), which says that it
+ * holds one and then looks whether it has the vector, which is ended by now. */
+static void end_tick(struct ioapic *a, uint32_t vcpu, uint8_t vector)
 {
-	uint64_t latest;
-
+	if (a->config.rtc_pin >= a->config.count)
+		return;
+	fence_full();
+	if (vcpu != IOAPIC_ANY_VCPU && !rtc_tick_holds(&a->rtc, vcpu))
+		return;
 	ioapic_lock(a);
-	latest = a->episodes;
 	if (vcpu == IOAPIC_ANY_VCPU)
 		rtc_tick_eoi_of_all(&a->rtc, vector);
 	else
 		rtc_tick_eoi(&a->rtc, vcpu, vector);
-	for (uint32_t n = 0; n < a->config.count; n++)
-		if ((a->config.pins[n].rte & RTE_VECTOR) == vector)
-			eoi_pin(a, n, level, latest);
 	ioapic_unlock(a);
+}
+
+void vmirq_ioapic_eoi(struct ioapic *a, uint32_t vcpu, uint8_t vector, bool level)
+{
+	/* Whoever ends an interrupt has seen it posted, and with it the episode. */
+	uint64_t latest = atomic_load_explicit(&a->episodes, memory_order_relaxed);
+
+	end_tick(a, vcpu, vector);
+	for (uint32_t n = 0; n < a->config.count; n += PINS_PER_WORD) {
+		unsigned int bit;
+
+		for_each_bit(bit, ioapic_pins_with(a, n, vector))
+		{
+			uint32_t pin = n + bit / 8;
+
+			/* Again, for what an ack before it has changed; past the last pin are zeros. */
+			if (pin < a->config.count && (ioapic_pins_with(a, n, vector) & bit64(bit)))
+				eoi_pin(a, pin, level, latest);
+		}
+	}
 }
 
 void vmirq_ioapic_forget_tick(struct ioapic *a, uint32_t vcpu)
@@ -237,6 +276,8 @@ void vmirq_ioapic_restore_tick(struct ioapic *a, uint32_t vcpu)
 		if (!rtc_tick_holds(&a->rtc, vcpu))
 			rtc_tick_hold(&a->rtc, vcpu, irq.vector);
 		ioapic_unlock(a);
+		/* Pairs with the fence in end_tick(). */
+		fence_full();
 		state = calls->holds(calls->opaque, vcpu, &irq);
 	}
 	if (state == HOLDS_NOT)
@@ -249,8 +290,9 @@ void vmirq_ioapic_retry(struct ioapic *a, uint32_t pin)
 		return;
 	ioapic_lock(a);
 	if (pin_wants(&a->config.pins[pin]))
-		vmirq_ioapic_serve(a, pin, false);
-	ioapic_unlock(a);
+		vmirq_ioapic_serve_unlock(a, pin, false);
+	else
+		ioapic_unlock(a);
 }
 
 bool vmirq_ioapic_route(struct ioapic *a, uint32_t pin, struct interrupt *irq)

@@ -88,10 +88,11 @@ struct ioapic_config {
 struct ioapic {
 	struct ioapic_config config; /* constant */
 	_Atomic uint64_t base;
-	/* Vectors of level RTEs. Written under the lock, read without. */
+	/* Written under the lock, read without. Vectors of level RTEs: */
 	_Atomic uint64_t level_vectors[4];
+	_Atomic uint64_t pin_vectors[IOAPIC_MAX_PINS / 8]; /* a byte a pin, masked or not */
+	_Atomic uint64_t episodes;			   /* the last one named */
 	/* Under the lock, as are the pins: */
-	uint64_t episodes; /* the last one named */
 	uint32_t ioregsel;
 	uint8_t id;
 	struct rtc_tick rtc; /* see there for what needs no lock */

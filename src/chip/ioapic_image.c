@@ -53,7 +53,7 @@ void vmirq_ioapic_put_image(struct ioapic *a, const struct ioapic_image *image,
 	for (uint32_t n = 0; n < image->count; n++)
 		a->config.pins[n] = (struct ioapic_pin){
 			.rte = image->pin[n].rte,
-			.episode = ++a->episodes,
+			.episode = ioapic_next_episode(a),
 			.generation = a->config.pins[n].generation + 1,
 			.asserters = asserters[n],
 			.eois = image->pin[n].eois,

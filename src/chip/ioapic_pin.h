@@ -49,9 +49,34 @@ static inline bool pin_wants(const struct ioapic_pin *p)
 
 void vmirq_ioapic_decode(const struct ioapic *a, uint64_t rte, struct interrupt *irq);
 
-/* Send what pin n has now, or say why not. Called and returns with the lock held, but lets go of it
- * to call deliver. tick: count the EOIs to come. */
-struct line_result vmirq_ioapic_serve(struct ioapic *a, uint32_t n, bool tick);
+/* Send what pin n has now, or say why not. Called with the lock held, returns without it. tick: count
+ * the EOIs to come. */
+struct line_result vmirq_ioapic_serve_unlock(struct ioapic *a, uint32_t n, bool tick);
+/* The same, and takes the lock again. */
+void vmirq_ioapic_serve(struct ioapic *a, uint32_t n, bool tick);
+
+/* The lock is held. */
+static inline uint64_t ioapic_next_episode(struct ioapic *a)
+{
+	uint64_t episode = atomic_load_explicit(&a->episodes, memory_order_relaxed) + 1;
+
+	atomic_store_explicit(&a->episodes, episode, memory_order_relaxed);
+	return episode;
+}
+
+#define PINS_PER_WORD 8u
+
+/* Of the eight pins from `first` on those with this vector: bit 7 of each one's byte. Without the lock. */
+static inline uint64_t ioapic_pins_with(const struct ioapic *a, uint32_t first, uint8_t vector)
+{
+	const uint64_t low = UINT64_C(0x7f7f7f7f7f7f7f7f);
+	uint64_t word =
+		atomic_load_explicit(&a->pin_vectors[first / PINS_PER_WORD], memory_order_relaxed);
+	/* A byte is 0 where they are equal; then neither its low bits nor its top bit carry. */
+	uint64_t differs = word ^ vector * UINT64_C(0x0101010101010101);
+
+	return ~(((differs & low) + low) | differs | low);
+}
 
 /* What no write can bring about: a write to edge clears Remote-IRR. */
 static inline bool rte_valid(uint64_t rte)

@@ -17,6 +17,16 @@ static void collect_vectors(const struct ioapic *a, uint64_t vectors[4])
 	}
 }
 
+/* Of eight pins. */
+static uint64_t collect_pin_vectors(const struct ioapic *a, uint32_t first)
+{
+	uint64_t word = 0;
+
+	for (uint32_t i = 0; i < PINS_PER_WORD && first + i < a->config.count; i++)
+		word |= (a->config.pins[first + i].rte & RTE_VECTOR) << 8 * i;
+	return word;
+}
+
 void vmirq_ioapic_update_vectors(struct ioapic *a)
 {
 	uint64_t vectors[4];
@@ -24,6 +34,9 @@ void vmirq_ioapic_update_vectors(struct ioapic *a)
 	collect_vectors(a, vectors);
 	for (uint32_t w = 0; w < 4; w++)
 		atomic_store_explicit(&a->level_vectors[w], vectors[w], memory_order_relaxed);
+	for (uint32_t n = 0; n < a->config.count; n += PINS_PER_WORD)
+		atomic_store_explicit(&a->pin_vectors[n / PINS_PER_WORD], collect_pin_vectors(a, n),
+				      memory_order_relaxed);
 }
 
 void vmirq_ioapic_vectors(const struct ioapic *a, uint64_t vectors[4])
@@ -41,7 +54,7 @@ static void put_pin(struct ioapic *a, uint32_t n, uint64_t rte, bool irr)
 	p->delivered = false;
 	p->eois = 0;
 	/* What is under way or has its EOI under way belongs to the state before. */
-	p->episode = ++a->episodes;
+	p->episode = ioapic_next_episode(a);
 }
 
 static void put_power_up(struct ioapic *a)
@@ -63,7 +76,7 @@ bool vmirq_ioapic_init(struct ioapic *a, const struct ioapic_config *config)
 	    !config->calls.deliver)
 		return false;
 	a->config = *config;
-	a->episodes = 0;
+	atomic_store_explicit(&a->episodes, 0, memory_order_relaxed);
 	a->rtc = (struct rtc_tick){ .sending = false };
 	for (uint32_t n = 0; n < config->count; n++)
 		config->pins[n] = (struct ioapic_pin){ .asserters = 0 };
@@ -94,6 +107,8 @@ bool vmirq_ioapic_validate(const struct ioapic *a)
 		good = good && vectors[w] == published[w];
 	for (uint32_t n = 0; n < a->config.count; n++)
 		good = good && rte_valid(a->config.pins[n].rte);
+	for (uint32_t n = 0; n < a->config.count; n += PINS_PER_WORD)
+		good = good && a->pin_vectors[n / PINS_PER_WORD] == collect_pin_vectors(a, n);
 	ioapic_unlock(a);
 	return good;
 }

@@ -17,20 +17,22 @@ static struct line_result none(enum vmirq_verdict verdict)
 enum pin_change { PIN_LOW, PIN_HIGH, PIN_SAME };
 
 /* status: the caller is told whether the RTC's tick got lost. */
-static struct line_result set_pin(struct line_domain *lines, enum pin_of chip, uint32_t pin,
-				  enum pin_change change, bool status)
+static struct line_result set_ioapic(struct line_domain *lines, uint32_t at, enum pin_change change,
+				     bool status)
 {
-	struct ioapic *ioapic = &lines->ioapic[chip == PIN_IOAPIC ? pin >> 16 : 0]->ioapic;
-	uint32_t pic_pin = pin + (chip == PIN_SLAVE ? 8 : 0);
+	struct ioapic *ioapic = &lines->ioapic[at >> 16]->ioapic;
+	uint32_t pin = at & 0xffff;
 
-	if (chip == PIN_IOAPIC && change == PIN_SAME)
-		return vmirq_ioapic_look_at_line(ioapic, pin & 0xffff, status);
-	if (chip == PIN_IOAPIC)
-		return status ? vmirq_ioapic_set_line_status(ioapic, pin & 0xffff,
-							     change == PIN_HIGH)
-			      : vmirq_ioapic_set_line(ioapic, pin & 0xffff, change == PIN_HIGH);
-	return change == PIN_SAME ? vmirq_i8259_look_at_line(&lines->pic, pic_pin)
-				  : vmirq_i8259_set_line(&lines->pic, pic_pin, change == PIN_HIGH);
+	if (change == PIN_SAME)
+		return vmirq_ioapic_look_at_line(ioapic, pin, status);
+	return status ? vmirq_ioapic_set_line_status(ioapic, pin, change == PIN_HIGH)
+		      : vmirq_ioapic_set_line(ioapic, pin, change == PIN_HIGH);
+}
+
+static struct line_result set_pic(struct line_domain *lines, uint32_t pin, enum pin_change change)
+{
+	return change == PIN_SAME ? vmirq_i8259_look_at_line(&lines->pic, pin)
+				  : vmirq_i8259_set_line(&lines->pic, pin, change == PIN_HIGH);
 }
 
 /* Of two targets' outcomes, the one that the interrupt is said to have come to. */
@@ -59,21 +61,25 @@ static struct line_result set_in_kernel(struct line_domain *lines, uint32_t gsi,
 }
 
 /* The kernel's sum: what is not negative adds up (SEMANTICS: KVM_IRQ_LINE_STATUS). */
+static struct line_result add(struct line_result sum, struct line_result one)
+{
+	if (one.status >= 0)
+		sum.status = one.status + (sum.status < 0 ? 0 : sum.status);
+	sum.verdict = better(sum.verdict, one.verdict);
+	return sum;
+}
+
 static struct line_result set_pins(struct line_domain *lines, const struct route *route,
 				   enum pin_change change, bool status)
 {
 	struct line_result sum = none(VMIRQ_NO_ROUTE);
 
-	for (uint32_t i = 0; i < PIN_CHIPS; i++) {
-		struct line_result one;
-
-		if (route->pin[i] == NO_PIN)
-			continue;
-		one = set_pin(lines, (enum pin_of)i, route->pin[i], change, status);
-		sum.verdict = better(sum.verdict, one.verdict);
-		if (one.status >= 0)
-			sum.status = one.status + (sum.status < 0 ? 0 : sum.status);
-	}
+	if (route->pin[PIN_MASTER] != NO_PIN)
+		sum = add(sum, set_pic(lines, route->pin[PIN_MASTER], change));
+	if (route->pin[PIN_SLAVE] != NO_PIN)
+		sum = add(sum, set_pic(lines, route->pin[PIN_SLAVE] + 8, change));
+	if (route->pin[PIN_IOAPIC] != NO_PIN)
+		sum = add(sum, set_ioapic(lines, route->pin[PIN_IOAPIC], change, status));
 	return sum;
 }
 
@@ -112,7 +118,7 @@ static struct line_result change_source(struct line_domain *lines, struct route_
 static struct line_result set_source(struct line_domain *lines, struct route_slot *slot,
 				     uint32_t source, bool level)
 {
-	struct route route = vmirq_route_read(slot);
+	struct route route = route_read_locked(slot);
 	struct route_more *more = atomic_load_explicit(&slot->more, memory_order_relaxed);
 	bool asserted = more->sources >> source & 1;
 	struct line_result result = change_source(lines, slot, &route, source, level);
@@ -187,7 +193,7 @@ enum vmirq_verdict vmirq_line_pulse_slot(struct line_domain *lines, struct route
 	struct route route;
 
 	vmirq_route_lock_line(lines->vm->routes, slot);
-	route = vmirq_route_read(slot);
+	route = route_read_locked(slot);
 	if (route.kind != ROUTE_PINS) {
 		verdict = no_pins(&route);
 	} else if (route_sources(slot)) {
@@ -211,7 +217,7 @@ enum vmirq_verdict vmirq_line_assert_slot(struct line_domain *lines, struct rout
 	struct route route;
 
 	vmirq_route_lock_line(lines->vm->routes, slot);
-	route = vmirq_route_read(slot);
+	route = route_read_locked(slot);
 	if (route.kind != ROUTE_PINS || vmirq_line_in_kernel(lines->vm)) {
 		/* Nobody would lower it. With the kernel's pins its irqfd does both; the pump reads it
 		 * while the route comes or goes. */

@@ -49,8 +49,11 @@ struct vmirq_notifier {
 	struct vmirq_notifier *next;
 	struct line_domain *lines;
 	struct vmirq_notifier_config config;
-	uint32_t running; /* calls of config.fn under way */
-	bool leaving;	  /* is being removed: no more of them */
+	struct route_slot *slot; /* of config.gsi, once it is there */
+	/* Calls of config.fn; the second without the mutex, and then it may be gone. */
+	uint32_t begun;
+	_Atomic uint32_t ended;
+	bool leaving; /* is being removed: no more of them */
 };
 
 /* A VM's lines and chips. */
@@ -69,6 +72,7 @@ struct line_domain {
 	pthread_cond_t notifier_idle;
 	struct vmirq_notifier *notifiers;
 	_Atomic uint32_t notifier_count;
+	_Atomic uint32_t leavers; /* who wait for notifier_idle */
 
 	/* The kernel's table is to follow the RTEs; a leaf but for chips' locks and that table's. */
 	pthread_mutex_t split_mutex;

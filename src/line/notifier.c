@@ -28,12 +28,53 @@ static bool is_called_here(const struct vmirq_notifier *notifier)
 bool vmirq_line_goes_to(struct line_domain *lines, uint32_t gsi, enum pin_of chip, uint32_t pin)
 {
 	struct route_slot *slot = vmirq_route_find(lines->vm->routes, gsi);
-	struct route route;
 
-	if (!slot)
-		return false;
-	route = vmirq_route_read(slot);
-	return route.kind == ROUTE_PINS && route.pin[chip] == pin;
+	return slot && route_has_pin(slot, chip, pin);
+}
+
+/* What is to be told. */
+struct news {
+	enum vmirq_notice notice;
+	enum pin_of chip;
+	uint32_t pin;
+};
+
+/* The first from `n` on that is to be told; the mutex is held. */
+static struct vmirq_notifier *find_told(struct line_domain *lines, struct vmirq_notifier *n,
+					const struct news *news)
+{
+	for (; n; n = n->next) {
+		/* Whoever removes it waits for the calls under way, not for ever more. */
+		if (n->leaving || n->config.notice != news->notice)
+			continue;
+		if (!n->slot)
+			n->slot = vmirq_route_find(lines->vm->routes, n->config.gsi);
+		if (n->slot && route_has_pin(n->slot, news->chip, news->pin))
+			break;
+	}
+	return n;
+}
+
+/* The mutex is not held. */
+static void call(struct vmirq_notifier *n, uint32_t value)
+{
+	struct call call = { .notifier = n, .outer = calls_here };
+
+	calls_here = &call;
+	n->config.fn(n->config.opaque, n->config.gsi, value);
+	calls_here = call.outer;
+}
+
+/* Likewise. From the add on nobody keeps it from being freed. Both are sequentially consistent, as is what
+ * vmirq_notifier_remove() does: either it sees the call ended or it is seen. */
+static void end_call(struct line_domain *lines, struct vmirq_notifier *n)
+{
+	atomic_fetch_add(&n->ended, 1);
+	if (likely(!atomic_load(&lines->leavers)))
+		return;
+	pthread_mutex_lock(&lines->notifier_mutex);
+	pthread_cond_broadcast(&lines->notifier_idle);
+	pthread_mutex_unlock(&lines->notifier_mutex);
 }
 
 /* The calls are made without the lock: one at a time, and the list may change meanwhile. A notifier that
@@ -41,26 +82,29 @@ bool vmirq_line_goes_to(struct line_domain *lines, uint32_t gsi, enum pin_of chi
 void vmirq_line_notify(struct line_domain *lines, enum vmirq_notice notice, enum pin_of chip,
 		       uint32_t pin, uint32_t value)
 {
-	struct vmirq_notifier *n;
+	const struct news news = { .notice = notice, .chip = chip, .pin = pin };
+	struct vmirq_notifier *n, *more;
 
 	if (!atomic_load_explicit(&lines->notifier_count, memory_order_acquire))
 		return;
 	pthread_mutex_lock(&lines->notifier_mutex);
-	for (n = lines->notifiers; n; n = n->next) {
-		struct call call = { .notifier = n, .outer = calls_here };
-
-		/* Whoever removes it waits for the calls under way, not for ever more. */
-		if (n->leaving || n->config.notice != notice ||
-		    !vmirq_line_goes_to(lines, n->config.gsi, chip, pin))
-			continue;
-		n->running++;
+	n = find_told(lines, lines->notifiers, &news);
+	while (n) {
+		n->begun++;
+		more = find_told(lines, n->next, &news);
 		pthread_mutex_unlock(&lines->notifier_mutex);
-		calls_here = &call;
-		n->config.fn(n->config.opaque, n->config.gsi, value);
-		calls_here = call.outer;
+		call(n, value);
+		if (!more) {
+			end_call(lines, n);
+			return;
+		}
 		pthread_mutex_lock(&lines->notifier_mutex);
-		if (!--n->running)
+		/* Again: it may have been removed. */
+		more = find_told(lines, n->next, &news);
+		atomic_fetch_add(&n->ended, 1);
+		if (n->leaving)
 			pthread_cond_broadcast(&lines->notifier_idle);
+		n = more;
 	}
 	pthread_mutex_unlock(&lines->notifier_mutex);
 }
@@ -114,8 +158,10 @@ int vmirq_notifier_remove(struct vmirq_notifier *notifier)
 	pthread_mutex_lock(&lines->notifier_mutex);
 	notifier->leaving = true;
 	/* While it runs it must stay where it is: see vmirq_line_notify(). */
-	while (notifier->running)
+	atomic_fetch_add(&lines->leavers, 1);
+	while (notifier->begun != atomic_load(&notifier->ended))
 		pthread_cond_wait(&lines->notifier_idle, &lines->notifier_mutex);
+	atomic_fetch_sub(&lines->leavers, 1);
 	for (at = &lines->notifiers; *at && *at != notifier; at = &(*at)->next)
 		;
 	if (*at)

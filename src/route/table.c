@@ -207,27 +207,17 @@ bool vmirq_route_unwatch(struct route_slot *slot, struct route_watcher *watcher)
 
 struct route vmirq_route_read(const struct route_slot *slot)
 {
-	uint32_t latch, kind, word[3];
+	struct route route;
+	uint32_t latch;
 
 	do {
 		/* Acquire: that copy is whole; pairs with the release add in put_copies(). */
 		latch = atomic_load_explicit(&slot->latch, memory_order_acquire);
-
-		const struct route_copy *copy = &slot->copy[latch & 1];
-
-		kind = atomic_load_explicit(&copy->kind, memory_order_relaxed);
-		for (int i = 0; i < 3; i++)
-			word[i] = atomic_load_explicit(&copy->word[i], memory_order_relaxed);
+		route = route_in_copy(&slot->copy[latch & 1]);
 		/* The loads before the look; pairs with the fence in put_copies(). */
 		atomic_thread_fence(memory_order_acquire);
 	} while (atomic_load_explicit(&slot->latch, memory_order_relaxed) != latch);
-	if (kind == ROUTE_PINS)
-		return (struct route){ .kind = ROUTE_PINS, .pin = { word[0], word[1], word[2] } };
-	return (struct route){
-		.kind = (enum route_kind)kind,
-		.msi = { .address_lo = word[0], .address_hi = word[1], .data = word[2] },
-		.pin = { NO_PIN, NO_PIN, NO_PIN },
-	};
+	return route;
 }
 
 /* As vmirq_dest_map_set(): one copy while readers use the other. */

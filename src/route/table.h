@@ -159,6 +159,50 @@ bool vmirq_route_unwatch(struct route_slot *slot, struct route_watcher *watcher)
 
 /* All but the devid. Lock-free; async-signal-safe. */
 struct route vmirq_route_read(const struct route_slot *slot);
+
+static inline struct route route_in_copy(const struct route_copy *copy)
+{
+	struct route route = {
+		.kind = (enum route_kind)atomic_load_explicit(&copy->kind, memory_order_relaxed),
+		.pin = { NO_PIN, NO_PIN, NO_PIN },
+	};
+	uint32_t word[3];
+
+	for (int i = 0; i < 3; i++)
+		word[i] = atomic_load_explicit(&copy->word[i], memory_order_relaxed);
+	if (route.kind == ROUTE_PINS)
+		for (int i = 0; i < 3; i++)
+			route.pin[i] = word[i];
+	else
+		route.msi = (struct msi_message){ .address_lo = word[0],
+						  .address_hi = word[1],
+						  .data = word[2] };
+	return route;
+}
+
+/* The same where the slot's lock is held: nobody writes meanwhile. */
+static inline struct route route_read_locked(const struct route_slot *slot)
+{
+	uint32_t latch = atomic_load_explicit(&slot->latch, memory_order_relaxed);
+
+	return route_in_copy(&slot->copy[latch & 1]);
+}
+
+/* Does it go to this pin of this chip? Lock-free. */
+static inline bool route_has_pin(const struct route_slot *slot, enum pin_of chip, uint32_t pin)
+{
+	uint32_t latch, kind, word;
+
+	do {
+		/* As in vmirq_route_read(). */
+		latch = atomic_load_explicit(&slot->latch, memory_order_acquire);
+		kind = atomic_load_explicit(&slot->copy[latch & 1].kind, memory_order_relaxed);
+		word = atomic_load_explicit(&slot->copy[latch & 1].word[chip],
+					    memory_order_relaxed);
+		atomic_thread_fence(memory_order_acquire);
+	} while (atomic_load_explicit(&slot->latch, memory_order_relaxed) != latch);
+	return kind == ROUTE_PINS && word == pin;
+}
 /* Is it another route than the slot's? The slot's lock is held, or else whatever keeps it as it is. */
 bool vmirq_route_differs(const struct route_slot *slot, const struct route *route);
 /* The slot's lock is held; tells the watchers. */

@@ -128,10 +128,24 @@ void vmirq_i8259_finish(struct i8259 *pic, const struct i8259_events *events)
 	look_and_tell(pic, !events->no_cascade, events->acknowledged);
 }
 
+/* INT is looked at only where it may be another: the pin's request is, or the slave asks, which is a pulse
+ * whenever it is looked. The lock is held and let go of. */
+static struct line_result follow_asserters(struct i8259 *pic, uint32_t pin)
+{
+	const struct kvm_pic_state *slave = &pic->chip[SLAVE];
+	struct kvm_pic_state *s = &pic->chip[pin >> 3];
+	uint8_t before = s->irr;
+	struct line_result result = drive(s, pin, pic->asserters[pin] > 0);
+
+	if (s->irr == before && !(slave->irr & (uint8_t)~slave->imr))
+		i8259_unlock(pic);
+	else
+		look_and_tell(pic, true, false);
+	return result;
+}
+
 struct line_result vmirq_i8259_set_line(struct i8259 *pic, uint32_t pin, bool level)
 {
-	struct line_result result;
-
 	if (pin >= I8259_PINS)
 		return NO_SUCH_PIN;
 	i8259_lock(pic);
@@ -139,21 +153,15 @@ struct line_result vmirq_i8259_set_line(struct i8259 *pic, uint32_t pin, bool le
 		pic->asserters[pin]++;
 	else if (pic->asserters[pin])
 		pic->asserters[pin]--;
-	result = drive(&pic->chip[pin >> 3], pin, pic->asserters[pin] > 0);
-	look_and_tell(pic, true, false);
-	return result;
+	return follow_asserters(pic, pin);
 }
 
 struct line_result vmirq_i8259_look_at_line(struct i8259 *pic, uint32_t pin)
 {
-	struct line_result result;
-
 	if (pin >= I8259_PINS)
 		return NO_SUCH_PIN;
 	i8259_lock(pic);
-	result = drive(&pic->chip[pin >> 3], pin, pic->asserters[pin] > 0);
-	look_and_tell(pic, true, false);
-	return result;
+	return follow_asserters(pic, pin);
 }
 
 bool vmirq_i8259_output(const struct i8259 *pic)

@@ -31,7 +31,7 @@ static struct delivery ioapic_deliver(void *opaque, const struct interrupt *irq)
 		vmirq_msi_encode(irq, chip->format, &msg);
 		d = vmirq_route_send(vm, &msg);
 	} else {
-		d = vmirq_deliver(chip, irq);
+		d = vmirq_line_deliver(io, irq);
 	}
 	reader_exit(section);
 	/* As /dev/kvm: nobody accepts one from an IOAPIC, so Remote-IRR is not set. */

@@ -17,7 +17,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/seqcount.h"
 #include "chip/chip.h"
+#include "chip/deliver.h"
 #include "chip/i8259.h"
 #include "chip/ioapic.h"
 #include "chip/pit.h"
@@ -32,6 +34,14 @@
 #define SOURCE_RESAMPLE	 61u
 #define SOURCE_PIT	 62u
 
+/* What a message came to; relaxed, under seq. */
+struct line_target {
+	struct seqcount seq;
+	_Atomic uint64_t key, generation;
+	struct posted *_Atomic posted;
+};
+#define LINE_TARGETS 32u
+
 struct line_ioapic {
 	struct ioapic ioapic;
 	struct line_domain *lines;
@@ -40,6 +50,7 @@ struct line_ioapic {
 	struct ioapic_pin pin[IOAPIC_MAX_PINS];
 	/* When a throttled pin is tried again; 0: it is not throttled. */
 	_Atomic uint64_t retry_at[IOAPIC_MAX_PINS];
+	struct line_target target[LINE_TARGETS]; /* by vector */
 };
 
 /* Beside enum vmirq_notice, for resamplers: struct ioapic_calls.stands. */
@@ -114,6 +125,9 @@ bool vmirq_line_asserted_by(struct vmirq_vm *vm, uint32_t gsi, uint32_t source);
 /* A route with pins is left or entered while its line is high; route_table.moved. */
 void vmirq_line_moved(void *opaque, const struct route_slot *slot, const struct route *route,
 		      bool on);
+
+/* target.c. To our own local APICs, inside a read section that is fenced. */
+struct delivery vmirq_line_deliver(struct line_ioapic *io, const struct interrupt *irq);
 
 /* split.c. A guest's write, with the kernel's table kept in step. */
 void vmirq_line_write_ioapic(struct line_domain *lines, struct line_ioapic *io, uint64_t gpa,

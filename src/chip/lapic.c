@@ -4,10 +4,10 @@
 
 #define BASE_MODE (APIC_BASE_ENABLED | APIC_BASE_X2APIC)
 
-/* The highest vector of IRR or ISR, or -1. */
-static int highest(const struct lapic *l, uint32_t set)
+/* The highest vector of IRR or ISR that is not above this word's, or -1. */
+static int highest_from(const struct lapic *l, uint32_t set, int word)
 {
-	for (int word = 7; word >= 0; word--) {
+	for (; word >= 0; word--) {
 		uint32_t bits = lapic_get(l, set + (uint32_t)word * 0x10);
 
 		if (bits)
@@ -16,14 +16,27 @@ static int highest(const struct lapic *l, uint32_t set)
 	return -1;
 }
 
-/* PPR: the higher class of TPR and the highest vector in service (11.8.3.1). */
-static void update_ppr(struct lapic *l)
+static int highest(const struct lapic *l, uint32_t set)
 {
-	uint32_t tpr = lapic_get(l, LAPIC_TPR);
-	int isr = highest(l, LAPIC_ISR);
+	return highest_from(l, set, 7);
+}
+
+/* PPR: the higher class of TPR and the highest vector in service (11.8.3.1). */
+static uint32_t ppr_of(uint32_t tpr, int isr)
+{
 	uint32_t isrv = isr < 0 ? 0 : (uint32_t)isr;
 
-	lapic_put(l, LAPIC_PPR, (tpr & 0xf0) >= (isrv & 0xf0) ? tpr : isrv & 0xf0);
+	return (tpr & 0xf0) >= (isrv & 0xf0) ? tpr : isrv & 0xf0;
+}
+
+static void put_ppr(struct lapic *l, int isr)
+{
+	lapic_put(l, LAPIC_PPR, ppr_of(lapic_get(l, LAPIC_TPR), isr));
+}
+
+static void update_ppr(struct lapic *l)
+{
+	put_ppr(l, highest(l, LAPIC_ISR));
 }
 
 void vmirq_lapic_fold(struct lapic *l)
@@ -86,7 +99,8 @@ void vmirq_lapic_ack(struct lapic *l, uint8_t vector)
 	lapic_assign(l, LAPIC_IRR, vector, false);
 	lapic_assign(l, LAPIC_ISR, vector, true);
 	lapic_count(&l->count[vector].taken, 1);
-	update_ppr(l);
+	/* It was the next one, so its class is above all that are in service. */
+	put_ppr(l, vector);
 }
 
 bool vmirq_lapic_unack(struct lapic *l, uint8_t vector)
@@ -110,7 +124,7 @@ void vmirq_lapic_eoi(struct lapic *l)
 	if (isr < 0)
 		return;
 	lapic_assign(l, LAPIC_ISR, (uint8_t)isr, false);
-	update_ppr(l);
+	put_ppr(l, highest_from(l, LAPIC_ISR, isr / 32));
 	l->ended = (int16_t)isr;
 }
 
@@ -344,10 +358,8 @@ bool vmirq_lapic_validate(const struct lapic *l)
 {
 	int isr = highest(l, LAPIC_ISR);
 	uint32_t tpr = lapic_get(l, LAPIC_TPR);
-	uint32_t isrv = isr < 0 ? 0 : (uint32_t)isr;
 
 	/* No vector below 16 anywhere, and PPR follows from TPR and ISR. */
 	return !(lapic_get(l, LAPIC_IRR) & 0xffff) && !(lapic_get(l, LAPIC_ISR) & 0xffff) &&
-	       (tpr & ~0xffu) == 0 &&
-	       lapic_get(l, LAPIC_PPR) == ((tpr & 0xf0) >= (isrv & 0xf0) ? tpr : isrv & 0xf0);
+	       (tpr & ~0xffu) == 0 && lapic_get(l, LAPIC_PPR) == ppr_of(tpr, isr);
 }

@@ -69,45 +69,58 @@ static struct line_result add(struct line_result sum, struct line_result one)
 	return sum;
 }
 
-static struct line_result set_pins(struct line_domain *lines, const struct route *route,
+/* By value: they fit into two registers. */
+struct pins {
+	uint32_t of[PIN_CHIPS];
+};
+
+static struct pins pins_of(const struct route *route)
+{
+	return (struct pins){ { route->pin[0], route->pin[1], route->pin[2] } };
+}
+
+static struct line_result set_pins(struct line_domain *lines, struct pins pins,
 				   enum pin_change change, bool status)
 {
 	struct line_result sum = none(VMIRQ_NO_ROUTE);
 
-	if (route->pin[PIN_MASTER] != NO_PIN)
-		sum = add(sum, set_pic(lines, route->pin[PIN_MASTER], change));
-	if (route->pin[PIN_SLAVE] != NO_PIN)
-		sum = add(sum, set_pic(lines, route->pin[PIN_SLAVE] + 8, change));
-	if (route->pin[PIN_IOAPIC] != NO_PIN)
-		sum = add(sum, set_ioapic(lines, route->pin[PIN_IOAPIC], change, status));
+	if (pins.of[PIN_MASTER] != NO_PIN)
+		sum = add(sum, set_pic(lines, pins.of[PIN_MASTER], change));
+	if (pins.of[PIN_SLAVE] != NO_PIN)
+		sum = add(sum, set_pic(lines, pins.of[PIN_SLAVE] + 8, change));
+	if (pins.of[PIN_IOAPIC] != NO_PIN)
+		sum = add(sum, set_ioapic(lines, pins.of[PIN_IOAPIC], change, status));
 	return sum;
 }
 
-static struct line_result send_message(struct line_domain *lines, const struct route *route)
+static struct line_result send_message(struct line_domain *lines, const struct route_slot *slot)
 {
+	struct route route = route_read_locked(slot);
 	struct reader *section = reader_enter();
-	struct delivery d = vmirq_route_send(lines->vm, &route->msi);
+	struct delivery d = vmirq_route_send(lines->vm, &route.msi);
 
 	reader_exit(section);
 	return (struct line_result){ .verdict = d.verdict, .status = (int)d.accepted };
 }
 
-/* One source's level; the slot's lock is held for its line, and its route is `route`. */
+/* One source's level; the slot's lock is held for its line, and its route is of this kind. */
 static struct line_result change_source(struct line_domain *lines, struct route_slot *slot,
-					const struct route *route, uint32_t source, bool level)
+					enum route_kind kind, uint32_t source, bool level)
 {
 	struct route_more *more = atomic_load_explicit(&slot->more, memory_order_relaxed);
 	uint64_t before = more->sources, bit = UINT64_C(1) << source;
+	struct route route;
 
 	more->sources = level ? before | bit : before & ~bit;
-	if (route->kind == ROUTE_MSI)
-		return level ? send_message(lines, route) : none(VMIRQ_DELIVERED);
-	if (route->kind == ROUTE_NONE)
+	if (kind == ROUTE_MSI)
+		return level ? send_message(lines, slot) : none(VMIRQ_DELIVERED);
+	if (kind == ROUTE_NONE)
 		return none(VMIRQ_NO_ROUTE);
 	if (vmirq_line_in_kernel(lines->vm))
 		return set_in_kernel(lines, slot->gsi, more->sources != 0);
+	route = route_read_locked(slot);
 	/* Where another source holds it high, or it was low, nothing changes at the pins. */
-	return set_pins(lines, route,
+	return set_pins(lines, pins_of(&route),
 			!before == !more->sources ? PIN_SAME
 			: level			  ? PIN_HIGH
 						  : PIN_LOW,
@@ -118,12 +131,12 @@ static struct line_result change_source(struct line_domain *lines, struct route_
 static struct line_result set_source(struct line_domain *lines, struct route_slot *slot,
 				     uint32_t source, bool level)
 {
-	struct route route = route_read_locked(slot);
+	enum route_kind kind = route_kind_locked(slot);
 	struct route_more *more = atomic_load_explicit(&slot->more, memory_order_relaxed);
 	bool asserted = more->sources >> source & 1;
-	struct line_result result = change_source(lines, slot, &route, source, level);
+	struct line_result result = change_source(lines, slot, kind, source, level);
 
-	if (level && (!asserted || route.kind == ROUTE_MSI))
+	if (level && (!asserted || kind == ROUTE_MSI))
 		counts_add(&more->counts, result.verdict, 1);
 	return result;
 }
@@ -202,8 +215,8 @@ enum vmirq_verdict vmirq_line_pulse_slot(struct line_domain *lines, struct route
 		verdict = set_in_kernel(lines, slot->gsi, true).verdict;
 		set_in_kernel(lines, slot->gsi, false);
 	} else {
-		verdict = set_pins(lines, &route, PIN_HIGH, false).verdict;
-		set_pins(lines, &route, PIN_LOW, false);
+		verdict = set_pins(lines, pins_of(&route), PIN_HIGH, false).verdict;
+		set_pins(lines, pins_of(&route), PIN_LOW, false);
 	}
 	vmirq_route_unlock(lines->vm->routes, slot);
 	return verdict;
@@ -223,7 +236,7 @@ enum vmirq_verdict vmirq_line_assert_slot(struct line_domain *lines, struct rout
 		 * while the route comes or goes. */
 		verdict = no_pins(&route);
 	} else if (!(route_sources(slot) & bit)) {
-		result = change_source(lines, slot, &route, SOURCE_RESAMPLE, true);
+		result = change_source(lines, slot, route.kind, SOURCE_RESAMPLE, true);
 		verdict = result.verdict;
 	}
 	vmirq_route_unlock(lines->vm->routes, slot);
@@ -253,7 +266,7 @@ void vmirq_line_moved(void *opaque, const struct route_slot *slot, const struct 
 	if (vmirq_line_in_kernel(lines->vm))
 		set_in_kernel(lines, slot->gsi, on);
 	else
-		set_pins(lines, route, on ? PIN_HIGH : PIN_LOW, false);
+		set_pins(lines, pins_of(route), on ? PIN_HIGH : PIN_LOW, false);
 }
 
 int vmirq_line_level(struct vmirq_vm *vm, uint32_t gsi)

@@ -188,6 +188,14 @@ static inline struct route route_read_locked(const struct route_slot *slot)
 	return route_in_copy(&slot->copy[latch & 1]);
 }
 
+static inline enum route_kind route_kind_locked(const struct route_slot *slot)
+{
+	uint32_t latch = atomic_load_explicit(&slot->latch, memory_order_relaxed);
+
+	return (enum route_kind)atomic_load_explicit(&slot->copy[latch & 1].kind,
+						     memory_order_relaxed);
+}
+
 /* Does it go to this pin of this chip? Lock-free. */
 static inline bool route_has_pin(const struct route_slot *slot, enum pin_of chip, uint32_t pin)
 {

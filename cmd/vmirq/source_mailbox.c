@@ -97,9 +97,9 @@ static int mailbox_open(struct source *source)
 }
 
 /* One when it is paced; in the storm all there are to come, at the device's own speed. */
-static uint64_t next_order(const struct source *source, uint64_t done)
+static uint64_t next_order(const struct source *source, uint64_t raised)
 {
-	uint64_t left = source->count - done, marks = source_marks(source);
+	uint64_t left = source->count - raised, marks = source_marks(source);
 
 	if (atomic_load_explicit(&source->phase, memory_order_relaxed) != SOURCE_STORM)
 		return 1;
@@ -109,21 +109,25 @@ static uint64_t next_order(const struct source *source, uint64_t done)
 static int mailbox_raise(struct source *source, struct lane *lane)
 {
 	struct mailbox *m = source->private;
-	uint64_t done = mailbox_device_done(m);
+	/* In a storm it may have done more since, even all. */
+	uint64_t seen = atomic_load_explicit(&source->raised, memory_order_relaxed);
 	int ret;
 
 	(void)lane;
-	if (done == m->ordered)
-		mailbox_device_order(m, next_order(source, done));
-	ret = mailbox_device_wait(source, done);
+	if (seen == m->ordered)
+		mailbox_device_order(m, next_order(source, seen));
+	ret = mailbox_device_wait(source, seen);
 	source->began_at = atomic_load_explicit(&m->orders->began_at, memory_order_relaxed);
-	mailbox_device_counts(source);
 	return ret;
 }
 
 static uint64_t mailbox_raised(struct source *source)
 {
-	return mailbox_device_done(source->private);
+	uint64_t done = mailbox_device_done(source->private);
+
+	/* After it: of all that are done, and perhaps of more. */
+	mailbox_device_counts(source);
+	return done;
 }
 
 static int mailbox_finish(struct source *source)

@@ -45,7 +45,7 @@ int mailbox_device_wait(struct source *source, uint64_t before);
 int mailbox_device_alive(struct source *source);
 /* It raises no more; its counts are the lanes'. One that has not done as it was told is killed. */
 void mailbox_device_stop(struct source *source);
-/* Take over what it has counted. */
+/* Take over what it has counted, of at least all that _done() has said. */
 void mailbox_device_counts(struct source *source);
 /* Main. */
 void mailbox_device_free(struct mailbox *mailbox);

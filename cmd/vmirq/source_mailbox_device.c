@@ -175,7 +175,6 @@ void mailbox_device_counts(struct source *source)
 {
 	const struct mailbox *m = source->private;
 
-	mailbox_device_done(m);
 	for (uint32_t i = 0; i < source->lanes; i++) {
 		struct lane *lane = &source->lane[i];
 

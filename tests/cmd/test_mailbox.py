@@ -78,6 +78,12 @@ def on_each_irqchip():
                 assert ('kernel' in source['path']) == (irqchip != 'soft'), source
 
 
+def exactly_so_many_however_the_storm_is_seen():
+    for count in range(20000, 28000, 400):
+        [source] = run_json(*THREADS, '--source', 'mailbox', '--count', str(count))['sources']
+        assert source['own'] == source['raised'] == count, source
+
+
 def another_way_is_usage():
     done = vmirq('run', *THREADS, '--source', 'mailbox:pigeon')
     assert done.returncode == 2 and has_one_line(done.stderr) and 'pigeon' in done.stderr, done
@@ -170,6 +176,7 @@ def by_hand_it_is_told():
 if __name__ == '__main__':
     sys.exit(main(each_way_loses_nothing, paths_are_told, a_million_in_a_storm,
                   paced_raises_are_an_interrupt_each, any_count, on_each_irqchip,
+                  exactly_so_many_however_the_storm_is_seen,
                   another_way_is_usage, a_killed_device_ends_its_source_only,
                   a_stopped_device_ends_its_source_only, killed_in_the_storm,
                   ctrl_c_gives_the_account_and_leaves_nobody,

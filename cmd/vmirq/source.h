@@ -157,7 +157,7 @@ struct source {
 	uint64_t began_at;
 	/* The way its signals go, where it is not kind->path. */
 	const char *path;
-	/* Filled by kind->finish(). */
+	/* Filled by kind->finish(), or by kind->close() where somebody still counts until then. */
 	struct source_fact fact[FACTS_MAX];
 	uint32_t facts;
 	/* A remark for the output, "" = none. */

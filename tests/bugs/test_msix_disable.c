@@ -303,6 +303,7 @@ static void *run_storm(void *argument)
 
 	while (atomic_load(&r->guests)) {
 		world_write(r->fd[0], 1);
+		atomic_fetch_add(&r->written, 1);
 		sched_yield();
 	}
 	return NULL;
@@ -312,6 +313,7 @@ static void *run_storm(void *argument)
 static void storm(struct world *w)
 {
 	struct race r = { .w = w, .msix = open_device(w), .guests = 1 };
+	uint64_t before;
 	pthread_t device;
 
 	r.fd[0] = foreign();
@@ -325,6 +327,10 @@ static void storm(struct world *w)
 			control(r.msix, true, true);
 		else
 			table_mask(r.msix, 0, true);
+		/* Two more: one of them has begun since. */
+		before = atomic_load(&r.written);
+		while (atomic_load(&r.written) < before + 2)
+			sched_yield();
 		/* The kernel injects what it had read by a work queue: wait that out. */
 		assert_int_equal(vmirq_vm_quiesce(w->vm), 0);
 		if (w->irqchip != VMIRQ_IRQCHIP_SOFT)

@@ -47,7 +47,8 @@ VMIRQ_API int vmirq_route_clear(struct vmirq_vm *vm, uint32_t gsi);
 
 /**
  * Replace the whole table, as KVM_SET_GSI_ROUTING: all of it or, on error, nothing.
- * GSIs not named lose their route. n = 0 is legal. Errors as vmirq_route_set().
+ * GSIs not named lose their route, but for those of MSI-X vectors (msix.h). n = 0 is legal. Errors as
+ * vmirq_route_set(); -EBUSY: one that is named is such a vector's.
  */
 VMIRQ_API int vmirq_route_set_all(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *entries,
 				  size_t n);

@@ -102,8 +102,9 @@ VMIRQ_API int vmirq_vm_set_ioapic(struct vmirq_vm *vm, uint32_t number,
  * after, and the guest's EOI lowers the line and signals the resamplefd there.
  *
  * Not in it, and the caller's to carry: unread eventfds (the counts stay in them), irqfds and
- * notifiers, MSI-X tables and pending bits, armed resamplers, counters; and what KVM keeps of its
- * vCPUs. A VMM that uses KVM loads its vCPUs' TSC first, which a TSC deadline is held against.
+ * notifiers, MSI-X tables and pending bits, with the GSIs of their vectors, armed resamplers, counters; and
+ * what KVM keeps of its vCPUs. A VMM that uses KVM loads its vCPUs' TSC first, which a TSC deadline is held
+ * against.
  *
  * SOFT only: -EOPNOTSUPP on KVM and SPLIT, where the kernel's structs are what there is.
  * -EBUSY: a vCPU's thread runs (its own may call). -EINVAL: `vm`, or `size` without a buffer. Blocks on
@@ -119,7 +120,8 @@ VMIRQ_API int64_t vmirq_vm_save(struct vmirq_vm *vm, void *buffer, size_t size);
  *
  * All of it is checked first, and any bytes may be given: -EINVAL changes nothing. It is of this
  * machine's byte order and of this version's blobs (a later version says which older ones it takes).
- * -EBUSY as above; -ENOMEM, and nothing has changed. vCPUs are stopped or without a thread, and nobody
+ * -EBUSY as above, or a GSI that the blob has is an MSI-X vector's here (so: first the VM, then its devices);
+ * -ENOMEM; and nothing has changed. vCPUs are stopped or without a thread, and nobody
  * else uses the VM meanwhile. System calls as above, and those of malloc.
  */
 VMIRQ_API int vmirq_vm_load(struct vmirq_vm *vm, const void *buffer, size_t size);

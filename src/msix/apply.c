@@ -57,12 +57,10 @@ static bool same_route(const struct route *a, const struct route *b)
 static int take_gsi(struct vmirq_msix *msix, struct msix_vector *v)
 {
 	struct route_slot *slot;
-	uint32_t gsi;
-	int error = vmirq_gsi_alloc(msix->vm, &gsi);
+	int error = vmirq_gsi_take(msix->vm, &slot);
 
 	if (error)
 		return error;
-	slot = vmirq_route_find(msix->vm->routes, gsi);
 	error = vmirq_irqfd_move(v->irqfd, slot);
 	if (error) {
 		vmirq_gsi_release(msix->vm->routes, slot);

@@ -18,15 +18,12 @@ static bool is_free(struct route_table *table, uint32_t gsi)
 			 vmirq_route_read(slot).kind == ROUTE_NONE);
 }
 
-int vmirq_gsi_alloc(struct vmirq_vm *vm, uint32_t *gsi)
+/* The lowest that is free becomes `how`. */
+static int take(struct route_table *table, uint8_t how, struct route_slot **out)
 {
-	struct route_table *table;
 	struct route_slot *slot;
 	uint64_t seen, g;
 
-	if (!vm || !gsi)
-		return -EINVAL;
-	table = vm->routes;
 	for (;;) {
 		uint8_t unallocated = 0;
 		int error;
@@ -40,7 +37,7 @@ int vmirq_gsi_alloc(struct vmirq_vm *vm, uint32_t *gsi)
 		error = vmirq_route_slot(table, (uint32_t)g, &slot);
 		if (error)
 			return error;
-		if (!atomic_compare_exchange_strong_explicit(&slot->allocated, &unallocated, 1,
+		if (!atomic_compare_exchange_strong_explicit(&slot->allocated, &unallocated, how,
 							     memory_order_relaxed,
 							     memory_order_relaxed))
 			continue;
@@ -48,9 +45,27 @@ int vmirq_gsi_alloc(struct vmirq_vm *vm, uint32_t *gsi)
 		atomic_compare_exchange_strong_explicit(&table->lowest_free, &seen,
 							(seen >> 32) << 32 | (g + 1),
 							memory_order_relaxed, memory_order_relaxed);
-		*gsi = (uint32_t)g;
+		*out = slot;
 		return 0;
 	}
+}
+
+int vmirq_gsi_alloc(struct vmirq_vm *vm, uint32_t *gsi)
+{
+	struct route_slot *slot;
+	int error;
+
+	if (!vm || !gsi)
+		return -EINVAL;
+	error = take(vm->routes, 1, &slot);
+	if (!error)
+		*gsi = slot->gsi;
+	return error;
+}
+
+int vmirq_gsi_take(struct vmirq_vm *vm, struct route_slot **slot)
+{
+	return take(vm->routes, GSI_VECTORS, slot);
 }
 
 int vmirq_gsi_free(struct vmirq_vm *vm, uint32_t gsi)
@@ -63,7 +78,7 @@ int vmirq_gsi_free(struct vmirq_vm *vm, uint32_t gsi)
 	if (!vm)
 		return -EINVAL;
 	slot = vmirq_route_find(vm->routes, gsi);
-	if (!slot || !atomic_load_explicit(&slot->allocated, memory_order_relaxed))
+	if (!slot || atomic_load_explicit(&slot->allocated, memory_order_relaxed) != 1)
 		return -EINVAL;
 	/* It would stay routed, and nobody could free it any more. */
 	later = vmirq_route_in_transaction(vm->routes);

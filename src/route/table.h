@@ -30,6 +30,9 @@
 /* To be free with the commit of the open transaction: until then nobody else may have it, or the commit
  * would clear his route. */
 #define GSI_LEAVING 2u
+/* A vector's of some device's (src/msix), which routes it and gives it back: not in a VM's saved state, nor
+ * touched by a load, nor by a whole new table. */
+#define GSI_VECTORS 3u
 
 enum route_kind { ROUTE_NONE, ROUTE_MSI, ROUTE_PINS };
 
@@ -72,7 +75,7 @@ struct route_slot {
 	_Atomic uint32_t latch;
 	uint32_t gsi;
 	struct route_copy copy[2];
-	/* Taken by vmirq_gsi_alloc(): 1, or GSI_LEAVING. */
+	/* Taken by vmirq_gsi_alloc(): 1, or GSI_LEAVING; or GSI_VECTORS. */
 	_Atomic uint8_t allocated;
 	/* Under the slot's lock. */
 	bool moving; /* its line is off the kernel's pins while the kernel changes its route; see below */
@@ -258,7 +261,9 @@ void vmirq_route_free_new_table(struct route_new_table *table);
 
 /* This GSI became free: vmirq_gsi_alloc() looks from here again. */
 void vmirq_route_lower_hint(struct route_table *table, uint32_t gsi);
-/* gsi.c: give back one that is routed nowhere, at once, also where its thread has a transaction open. */
+/* gsi.c: one for a vector (GSI_VECTORS). Errors as vmirq_gsi_alloc(). And back: it is routed nowhere, and free
+ * at once, also where its thread has a transaction open. */
+int vmirq_gsi_take(struct vmirq_vm *vm, struct route_slot **slot);
 void vmirq_gsi_release(struct route_table *table, struct route_slot *slot);
 
 #endif

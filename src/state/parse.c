@@ -94,6 +94,8 @@ static int prepare_gsi(struct vmirq_vm *vm, const struct blob_gsi *gsi)
 	struct route_slot *slot;
 	int error = vmirq_route_slot(vm->routes, gsi->gsi, &slot);
 
+	if (!error && atomic_load_explicit(&slot->allocated, memory_order_relaxed) == GSI_VECTORS)
+		error = -EBUSY;
 	if (error || !gsi->sources)
 		return error;
 	vmirq_route_lock(vm->routes, slot);
@@ -119,7 +121,7 @@ static int take_routes(struct vmirq_vm *vm, struct reader_at *r, struct parsed *
 		error = prepare_gsi(vm, &p->gsi[i]);
 	if (!error)
 		error = vmirq_route_prepare_all(vm, p->route, p->head.routes, &p->table);
-	return error && error != -ENOMEM ? -EINVAL : error;
+	return error && error != -ENOMEM && error != -EBUSY ? -EINVAL : error;
 }
 
 /* Sources that vmirq_line_source_alloc() gives out. */

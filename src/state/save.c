@@ -95,7 +95,10 @@ static uint32_t put_routes(struct vmirq_vm *vm, struct writer *w)
 	uint32_t routes = 0;
 
 	while ((slot = vmirq_route_next(vm->routes, slot))) {
-		int n = vmirq_route_get(vm, slot->gsi, entry, ENTRIES_PER_GSI);
+		uint8_t allocated = atomic_load_explicit(&slot->allocated, memory_order_relaxed);
+		int n = allocated == GSI_VECTORS
+				? 0
+				: vmirq_route_get(vm, slot->gsi, entry, ENTRIES_PER_GSI);
 
 		for (int i = 0; i < n; i++)
 			put(w, &entry[i], sizeof(entry[i]));
@@ -112,7 +115,9 @@ static uint32_t put_gsis(struct vmirq_vm *vm, struct writer *w)
 	while ((slot = vmirq_route_next(vm->routes, slot))) {
 		struct blob_gsi gsi = { .gsi = slot->gsi };
 
-		gsi.allocated = atomic_load_explicit(&slot->allocated, memory_order_relaxed) != 0;
+		gsi.allocated = atomic_load_explicit(&slot->allocated, memory_order_relaxed);
+		/* Not another device's in the other VM. */
+		gsi.allocated = gsi.allocated && gsi.allocated != GSI_VECTORS;
 		vmirq_route_lock(vm->routes, slot);
 		gsi.sources = route_sources(slot);
 		vmirq_route_unlock(vm->routes, slot);

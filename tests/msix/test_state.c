@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include <vmirq/state.h>
+
 static struct vmirq_msix_state saved(struct vmirq_msix *msix)
 {
 	struct vmirq_msix_state s = { .size = sizeof(s) };
@@ -184,12 +186,141 @@ static void test_msi_refuses(void **state)
 	soft_free(s);
 }
 
+static void *saved_vm(struct soft *s, size_t *size)
+{
+	void *blob;
+
+	*size = (size_t)vmirq_vm_save(s->vm, NULL, 0);
+	blob = malloc(*size);
+	assert_non_null(blob);
+	assert_int_equal(vmirq_vm_save(s->vm, blob, *size), *size);
+	return blob;
+}
+
+/* From VM to VM, with all of each: a vector has one GSI in the last as in the first (XSA-360). */
+static void test_gsis_of_many_moves(void **state)
+{
+	struct soft *s = soft_new(1);
+	struct vmirq_msix *msix = device_new(s->vm, 3);
+	unsigned int left;
+	uint32_t own;
+
+	(void)state;
+	assert_int_equal(vmirq_gsi_alloc(s->vm, &own), 0);
+	route_to(s, own, 0, 0x70);
+	for (uint32_t v = 0; v < 3; v++)
+		table_put(msix, v, 0, (uint8_t)(0x40 + v), false);
+	enable(msix);
+	left = free_gsis(s->vm);
+	for (int i = 0; i < 5; i++) {
+		struct soft *to = soft_new(1);
+		struct vmirq_msix *there = device_new(to->vm, 3);
+		struct vmirq_msix_state vectors = saved(msix);
+		struct vmirq_irqfd *irqfd;
+		size_t size;
+		void *blob = saved_vm(s, &size);
+
+		assert_int_equal(vmirq_vm_load(to->vm, blob, size), 0);
+		assert_int_equal(vmirq_msix_load(there, &vectors), 0);
+		assert_int_equal(free_gsis(to->vm), left);
+		for (uint32_t v = 0; v < 3; v++) {
+			assert_trigger(there, v, VMIRQ_DELIVERED);
+			take_only(to->vcpu[0], (uint8_t)(0x40 + v));
+		}
+		irqfd = irqfd_call(to, own);
+		assert_signal(irqfd, VMIRQ_DELIVERED);
+		take_only(to->vcpu[0], 0x70);
+		assert_int_equal(vmirq_irqfd_deassign(irqfd), 0);
+		free(blob);
+		device_free(msix);
+		soft_free(s);
+		s = to;
+		msix = there;
+	}
+	assert_int_equal(vmirq_gsi_free(s->vm, own), 0);
+	device_free(msix);
+	assert_int_equal(free_gsis(s->vm), SOFT_GSIS - 24);
+	soft_free(s);
+}
+
+/* The VM goes back to before the vector had its GSI, or its message: both are still the vector's. */
+static void test_vm_loaded_under_a_device(void **state)
+{
+	struct soft *s = soft_new(1);
+	struct vmirq_msix *msix = device_new(s->vm, 2);
+	uint32_t gsi, other;
+	size_t size, size_open;
+	void *blob = saved_vm(s, &size), *open;
+
+	(void)state;
+	table_put(msix, 0, 0, 0x40, false);
+	enable(msix);
+	open = saved_vm(s, &size_open);
+	assert_int_equal(vmirq_msix_gsi(msix, 0, &gsi), 0);
+	assert_int_equal(vmirq_vm_load(s->vm, blob, size), 0);
+	assert_trigger(msix, 0, VMIRQ_DELIVERED);
+	take_only(s->vcpu[0], 0x40);
+	assert_int_equal(vmirq_gsi_alloc(s->vm, &other), 0);
+	assert_int_not_equal(other, gsi);
+	assert_int_equal(vmirq_gsi_free(s->vm, other), 0);
+	table_write(msix, 0, ENTRY_DATA, 0x41);
+	assert_int_equal(vmirq_vm_load(s->vm, open, size_open), 0);
+	assert_trigger(msix, 0, VMIRQ_DELIVERED);
+	take_only(s->vcpu[0], 0x41);
+	/* Nor does a table of the VMM's take it away, or a stranger. */
+	assert_int_equal(vmirq_route_set_all(s->vm, NULL, 0), 0);
+	assert_int_equal(vmirq_gsi_free(s->vm, gsi), -EINVAL);
+	assert_trigger(msix, 0, VMIRQ_DELIVERED);
+	take_only(s->vcpu[0], 0x41);
+	free(blob);
+	free(open);
+	device_free(msix);
+	soft_free(s);
+}
+
+/* What the blob's VMM had, a vector has here: refused, and nothing has changed. */
+static void test_vm_with_a_vectors_gsi(void **state)
+{
+	struct soft *s = soft_new(1), *t = soft_new(1);
+	struct vmirq_msix *msix = device_new(t->vm, 1);
+	struct kvm_irq_routing_entry entry = { .type = KVM_IRQ_ROUTING_MSI };
+	uint32_t own, gsi;
+	size_t size;
+	void *blob;
+
+	(void)state;
+	assert_int_equal(vmirq_gsi_alloc(s->vm, &own), 0);
+	for (int routed = 0; routed < 2; routed++) {
+		if (routed)
+			route_to(s, own, 0, 0x70);
+		blob = saved_vm(s, &size);
+		table_put(msix, 0, 0, 0x40, false);
+		enable(msix);
+		assert_int_equal(vmirq_msix_gsi(msix, 0, &gsi), 0);
+		assert_int_equal(gsi, own);
+		assert_int_equal(vmirq_vm_load(t->vm, blob, size), -EBUSY);
+		entry.gsi = gsi;
+		assert_int_equal(vmirq_route_set_all(t->vm, &entry, 1), -EBUSY);
+		assert_trigger(msix, 0, VMIRQ_DELIVERED);
+		take_only(t->vcpu[0], 0x40);
+		free(blob);
+	}
+	device_free(msix);
+	soft_free(s);
+	soft_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_table_goes_on), cmocka_unit_test(test_pending_and_open),
-		cmocka_unit_test(test_msi_goes_on),   cmocka_unit_test(test_table_refuses),
+		cmocka_unit_test(test_table_goes_on),
+		cmocka_unit_test(test_pending_and_open),
+		cmocka_unit_test(test_msi_goes_on),
+		cmocka_unit_test(test_table_refuses),
 		cmocka_unit_test(test_msi_refuses),
+		cmocka_unit_test(test_gsis_of_many_moves),
+		cmocka_unit_test(test_vm_loaded_under_a_device),
+		cmocka_unit_test(test_vm_with_a_vectors_gsi),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

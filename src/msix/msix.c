@@ -171,12 +171,17 @@ uint32_t vmirq_msix_allocated(struct vmirq_msix *msix)
 
 int vmirq_msix_set_eventfd(struct vmirq_msix *msix, uint32_t vector, int fd, uint64_t token)
 {
+	uint64_t kernels;
 	int error;
 
 	if (!msix || vector >= msix->n || token & UINT64_C(1) << 63)
 		return -EINVAL;
 	if (fd < -1)
 		return -EBADF;
+	/* With a token of the caller's nobody else asks before the old one is gone. */
+	error = fd >= 0 && token ? vmirq_eventfd_token(fd, &kernels) : 0;
+	if (error && error != -ENOSYS)
+		return error;
 	error = vmirq_msix_lock(msix);
 	if (error)
 		return error;

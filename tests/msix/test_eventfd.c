@@ -170,7 +170,7 @@ static void retarget_while_signalled(struct world *w)
 static void another_eventfd(struct world *w)
 {
 	struct vmirq_msix *msix = device_new(w->vm, 2);
-	int a = foreign(), b = foreign(), pipe_ends[2];
+	int a = foreign(), b = foreign(), pipe_ends[2], null;
 
 	table_put(msix, 0, 1, 0x46, false);
 	enable(msix);
@@ -180,6 +180,10 @@ static void another_eventfd(struct world *w)
 	assert_int_equal(vmirq_msix_set_eventfd(msix, 1, b, UINT64_MAX), -EINVAL);
 	assert_int_equal(pipe(pipe_ends), 0);
 	assert_int_equal(vmirq_msix_set_eventfd(msix, 0, pipe_ends[0], 0), -EINVAL);
+	assert_int_equal(vmirq_msix_set_eventfd(msix, 0, pipe_ends[0], 5), -EINVAL);
+	null = open("/dev/null", O_RDWR);
+	assert_int_equal(vmirq_msix_set_eventfd(msix, 0, null, 5), -EINVAL);
+	close(null);
 	close(pipe_ends[0]);
 	close(pipe_ends[1]);
 	/* An error leaves the old one. */

@@ -28,6 +28,17 @@ static bool config_valid(const struct vmirq_msix_config *config)
 	return !config->flags && n <= VMIRQ_MSIX_MAX_VECTORS;
 }
 
+/* One that knows its owner: -EDEADLK. */
+static void init_mutex(pthread_mutex_t *mutex)
+{
+	pthread_mutexattr_t how;
+
+	pthread_mutexattr_init(&how);
+	pthread_mutexattr_settype(&how, PTHREAD_MUTEX_ERRORCHECK);
+	pthread_mutex_init(mutex, &how);
+	pthread_mutexattr_destroy(&how);
+}
+
 static void free_msix(struct vmirq_msix *msix)
 {
 	for (uint32_t v = 0; v < msix->n; v++)
@@ -78,7 +89,7 @@ int vmirq_msix_create(struct vmirq_vm *vm, const struct vmirq_msix_config *calle
 		return -ENOMEM;
 	msix->vm = vm;
 	msix->config = config;
-	pthread_mutex_init(&msix->mutex, NULL);
+	init_mutex(&msix->mutex);
 	pthread_cond_init(&msix->told, NULL);
 	atomic_store_explicit(&msix->allocated, config.flags & VMIRQ_MSIX_MSI ? 1 : config.vectors,
 			      memory_order_relaxed);
@@ -106,8 +117,8 @@ int vmirq_msix_lock(struct vmirq_msix *msix)
 		return -EINVAL;
 	if (reader_inside())
 		return -EDEADLK;
-	pthread_mutex_lock(&msix->mutex);
-	return 0;
+	/* The thread has it where a bypass producer's callback, under vmirq_msix_set_eventfd(), calls us. */
+	return -pthread_mutex_lock(&msix->mutex);
 }
 
 int vmirq_msix_begin(struct vmirq_msix *msix)

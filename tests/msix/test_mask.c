@@ -6,6 +6,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <vmirq/bypass.h>
+
 static void test_create(void **state)
 {
 	struct soft *s = soft_new(1);
@@ -429,6 +431,43 @@ static void test_back_end_is_told(void **state)
 	soft_free(s);
 }
 
+static void look_at_device(void *opaque)
+{
+	struct told *t = opaque;
+	uint32_t word = 1;
+
+	t->n++;
+	assert_int_equal(vmirq_msix_pending(t->msix, 0), -EDEADLK);
+	assert_int_equal(vmirq_msix_table_access(t->msix, 12, &word, 4, false), -EDEADLK);
+	assert_int_equal(vmirq_msix_table_access(t->msix, 12, &word, 4, true), -EDEADLK);
+	assert_int_equal(vmirq_msix_set_eventfd(t->msix, 0, -1, 0), -EDEADLK);
+	vmirq_msix_trigger(t->msix, 0);
+}
+
+/* A producer that is connected by the device's own call, and calls the device. */
+static void test_a_producers_callback(void **state)
+{
+	struct soft *s = soft_new(1);
+	struct told t = { .msix = device_new(s->vm, 1) };
+	struct vmirq_producer_config config = {
+		.size = sizeof(config), .token = 77, .stop = look_at_device, .opaque = &t
+	};
+	struct vmirq_producer *producer;
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	(void)state;
+	assert_int_equal(vmirq_producer_register(vmirq_vm_bypass(s->vm), &config, &producer), 0);
+	assert_int_equal(vmirq_msix_set_eventfd(t.msix, 0, fd, 77), 0);
+	assert_int_equal(t.n, 1);
+	assert_int_equal(vmirq_msix_set_eventfd(t.msix, 0, -1, 0), 0);
+	assert_int_equal(t.n, 2);
+	assert_int_equal(vmirq_msix_pending(t.msix, 0), 1);
+	assert_int_equal(vmirq_producer_unregister(producer), 0);
+	close(fd);
+	device_free(t.msix);
+	soft_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -445,6 +484,7 @@ int main(void)
 		cmocka_unit_test(test_pending_at_destroy),
 		cmocka_unit_test(test_bad_messages),
 		cmocka_unit_test(test_back_end_is_told),
+		cmocka_unit_test(test_a_producers_callback),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

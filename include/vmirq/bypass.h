@@ -32,7 +32,7 @@
  *
  * Thread safety: every call from any thread, beside everything, unless it says otherwise.
  * Progress: registrations and unregistrations of different tokens wait for each other for the time of a
- * look-up at most, never for a callback. None is async-signal-safe. No system call but futex() and what
+ * look-up at most, never for a callback. None is async-signal-safe. No system call but futex(), madvise() and what
  * malloc() does. The cost does not grow with the number of pairs: tables grow step by step.
  */
 #ifndef VMIRQ_BYPASS_H
@@ -96,7 +96,8 @@ struct vmirq_consumer_config {
 	void (*del_producer)(void *opaque, struct vmirq_producer *producer);
 };
 
-/** Create a manager. 8 KiB and a little for each that is registered. -EINVAL: out is NULL; -ENOMEM. */
+/** Create a manager. 8 KiB and some 300 to 1,000 bytes for each token that was ever there together with
+ *  others; they are used again, and freed with it. -EINVAL: out is NULL; -ENOMEM. */
 VMIRQ_API int vmirq_bypass_create(struct vmirq_bypass **out);
 
 /** Destroy it. No thread is in a call here that is given it, or begins one. -EBUSY, and nothing is done: a

@@ -125,26 +125,41 @@ static void disconnect_end(struct bypass_shard *shard, struct bypass_end *end)
 	part(end);
 }
 
-int vmirq_bypass_enter(struct vmirq_bypass *bypass, struct bypass_end *end)
+/* The mutex is held. */
+static int enter_shard(struct vmirq_bypass *bypass, struct bypass_shard *shard,
+		       const struct bypass_end *as, struct bypass_end **out)
 {
-	struct bypass_shard *shard = bypass_shard(bypass, bypass_hash(end->token));
-	struct bypass_end *ends[BYPASS_KINDS], **place, *peer;
+	struct bypass_end *ends[BYPASS_KINDS], **place, *end, *peer;
 	int error = 0;
 
-	end->bypass = bypass;
-	pthread_mutex_lock(&shard->mutex);
-	place = vmirq_bypass_find(shard, end->token, ends);
-	if (ends[end->kind]) {
-		pthread_mutex_unlock(&shard->mutex);
+	place = vmirq_bypass_find(shard, as->token, ends);
+	if (ends[as->kind])
 		return -EBUSY;
-	}
+	peer = ends[!as->kind];
+	end = vmirq_bypass_take(shard, as, peer);
+	if (!end)
+		return -ENOMEM;
+	end->bypass = bypass;
 	vmirq_bypass_insert(shard, place, end);
 	/* It is not busy: then this side would be taken (table.h). */
-	peer = ends[!end->kind];
 	if (peer && !peer->leaving)
 		error = connect_end(shard, end, peer);
-	if (error)
+	if (error) {
 		vmirq_bypass_remove(shard, end);
+		vmirq_bypass_give(shard, end);
+	}
+	*out = end;
+	return error;
+}
+
+int vmirq_bypass_enter(struct vmirq_bypass *bypass, const struct bypass_end *as,
+		       struct bypass_end **out)
+{
+	struct bypass_shard *shard = bypass_shard(bypass, bypass_hash(as->token));
+	int error;
+
+	pthread_mutex_lock(&shard->mutex);
+	error = enter_shard(bypass, shard, as, out);
 	pthread_mutex_unlock(&shard->mutex);
 	return error;
 }
@@ -168,10 +183,9 @@ static int finish_leaving(struct bypass_shard *shard, struct bypass_end *end, in
 		if (end->peer)
 			disconnect_end(shard, end);
 		vmirq_bypass_remove(shard, end);
+		vmirq_bypass_give(shard, end);
 	}
 	pthread_mutex_unlock(&shard->mutex);
-	if (!error)
-		free(end);
 	return error;
 }
 

@@ -4,11 +4,12 @@
 
 #include "bypass/table.h"
 
-/* Register an end that is set up but for its `bypass`, and connect it. Where it fails the end is the
- * caller's again. Errors as in bypass.h. */
-int vmirq_bypass_enter(struct vmirq_bypass *bypass, struct bypass_end *end);
+/* Register an end that is as this one, the first member of one side's, and connect it. Errors as in
+ * bypass.h. */
+int vmirq_bypass_enter(struct vmirq_bypass *bypass, const struct bypass_end *as,
+		       struct bypass_end **out);
 
-/* Unregister and free an end; the one with this kind and token, if there is one. */
+/* Unregister an end; the one with this kind and token, if there is one. */
 int vmirq_bypass_leave(struct bypass_end *end);
 int vmirq_bypass_leave_token(struct vmirq_bypass *bypass, enum bypass_kind kind, uint64_t token);
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <stdlib.h>
 
 #include "base/options.h"
 #include "bypass/end.h"
@@ -14,7 +13,8 @@ int vmirq_producer_register(struct vmirq_bypass *bypass, const struct vmirq_prod
 			    struct vmirq_producer **out)
 {
 	struct vmirq_producer_config config;
-	struct vmirq_producer *producer;
+	struct vmirq_producer producer;
+	struct bypass_end *end;
 	int error;
 
 	if (!bypass || !caller)
@@ -24,10 +24,7 @@ int vmirq_producer_register(struct vmirq_bypass *bypass, const struct vmirq_prod
 		return error;
 	if (!config.token)
 		return -EINVAL;
-	producer = malloc(sizeof(*producer));
-	if (!producer)
-		return -ENOMEM;
-	*producer = (struct vmirq_producer){
+	producer = (struct vmirq_producer){
 		.end = { .token = config.token, .kind = BYPASS_PRODUCER },
 		.opaque = config.opaque,
 		.stop = config.stop,
@@ -36,11 +33,9 @@ int vmirq_producer_register(struct vmirq_bypass *bypass, const struct vmirq_prod
 		.del_consumer = config.del_consumer,
 		.set_target = config.set_target,
 	};
-	error = vmirq_bypass_enter(bypass, &producer->end);
-	if (error)
-		free(producer);
-	else if (out)
-		*out = producer;
+	error = vmirq_bypass_enter(bypass, &producer.end, &end);
+	if (!error && out)
+		*out = (struct vmirq_producer *)end;
 	return error;
 }
 
@@ -48,7 +43,8 @@ int vmirq_consumer_register(struct vmirq_bypass *bypass, const struct vmirq_cons
 			    struct vmirq_consumer **out)
 {
 	struct vmirq_consumer_config config;
-	struct vmirq_consumer *consumer;
+	struct vmirq_consumer consumer;
+	struct bypass_end *end;
 	int error;
 
 	if (!bypass || !caller)
@@ -58,10 +54,7 @@ int vmirq_consumer_register(struct vmirq_bypass *bypass, const struct vmirq_cons
 		return error;
 	if (!config.token || !config.add_producer || !config.del_producer)
 		return -EINVAL;
-	consumer = malloc(sizeof(*consumer));
-	if (!consumer)
-		return -ENOMEM;
-	*consumer = (struct vmirq_consumer){
+	consumer = (struct vmirq_consumer){
 		.end = { .token = config.token, .kind = BYPASS_CONSUMER },
 		.opaque = config.opaque,
 		.stop = config.stop,
@@ -69,11 +62,9 @@ int vmirq_consumer_register(struct vmirq_bypass *bypass, const struct vmirq_cons
 		.add_producer = config.add_producer,
 		.del_producer = config.del_producer,
 	};
-	error = vmirq_bypass_enter(bypass, &consumer->end);
-	if (error)
-		free(consumer);
-	else if (out)
-		*out = consumer;
+	error = vmirq_bypass_enter(bypass, &consumer.end, &end);
+	if (!error && out)
+		*out = (struct vmirq_consumer *)end;
 	return error;
 }
 

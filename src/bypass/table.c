@@ -24,6 +24,7 @@ void vmirq_bypass_shard_fini(struct bypass_shard *shard)
 {
 	free_buckets(shard, shard->old);
 	free_buckets(shard, shard->buckets);
+	vmirq_bypass_free_memory(shard);
 	pthread_mutex_destroy(&shard->mutex);
 }
 
@@ -43,6 +44,7 @@ struct bypass_end **vmirq_bypass_find(struct bypass_shard *shard, uint64_t token
 	struct bypass_end **place = bucket_of(shard, token);
 	struct bypass_end *end;
 
+	vmirq_bypass_expect(*place);
 	ends[BYPASS_PRODUCER] = NULL;
 	ends[BYPASS_CONSUMER] = NULL;
 	while (*place && (*place)->token != token)

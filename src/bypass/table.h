@@ -15,7 +15,7 @@
  * A table that becomes too small gets a successor of twice the size, to which each insertion moves some
  * buckets. Until all are moved an end is looked up in the old one if its bucket there is still to move.
  * It does not shrink. The two ends of a token stand side by side in their bucket, so that a look-up goes
- * no further than to the first: with many pairs the cost is the cache misses.
+ * no further than to the first: with many pairs the cost is the cache misses, of which both ends together are one.
  */
 #ifndef BYPASS_TABLE_H
 #define BYPASS_TABLE_H
@@ -28,7 +28,7 @@
 #include "base/arch.h"
 
 #define BYPASS_SHARDS 64u
-#define FIRST_BUCKETS 4u
+#define FIRST_BUCKETS 2u
 
 enum bypass_kind { BYPASS_PRODUCER, BYPASS_CONSUMER, BYPASS_KINDS };
 
@@ -55,6 +55,8 @@ struct bypass_shard {
 	size_t moved;		 /* of old */
 	size_t ends;
 	struct bypass_end *first[FIRST_BUCKETS];
+	struct bypass_block *free; /* see memory.c */
+	struct bypass_chunk *chunks;
 } __attribute__((aligned(CACHE_LINE)));
 
 struct vmirq_bypass {
@@ -88,6 +90,17 @@ struct bypass_end **vmirq_bypass_find(struct bypass_shard *shard, uint64_t token
 void vmirq_bypass_insert(struct bypass_shard *shard, struct bypass_end **place,
 			 struct bypass_end *end);
 void vmirq_bypass_remove(struct bypass_shard *shard, struct bypass_end *end);
+
+/* memory.c: room for an end that is as this one, beside the other one of its token, if there is that. NULL:
+ * no memory. */
+struct bypass_end *vmirq_bypass_take(struct bypass_shard *shard, const struct bypass_end *as,
+				     struct bypass_end *other);
+/* It is in no table any more. */
+void vmirq_bypass_give(struct bypass_shard *shard, struct bypass_end *end);
+/* Of all that were given back. */
+void vmirq_bypass_free_memory(struct bypass_shard *shard);
+/* It and the other end of its token are about to be looked at. NULL is nothing. */
+void vmirq_bypass_expect(const struct bypass_end *end);
 
 /* Is all that the comments above say true? Takes the locks. For tests. */
 bool vmirq_bypass_validate(struct vmirq_bypass *bypass);

@@ -17,6 +17,11 @@ static inline void counts_add(struct counts *c, enum vmirq_verdict verdict, uint
 	atomic_fetch_add_explicit(&c->verdict[verdict], n, memory_order_relaxed);
 }
 
+static inline void counts_sub(struct counts *c, enum vmirq_verdict verdict, uint64_t n)
+{
+	atomic_fetch_sub_explicit(&c->verdict[verdict], n, memory_order_relaxed);
+}
+
 /* Add what is in `c` to a public record. `raised` there is a sum of outcomes: every signal has
  * exactly one, and the source's own count is what it is held against. */
 static inline void counts_read(const struct counts *c, struct vmirq_route_counts *out)

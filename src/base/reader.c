@@ -55,6 +55,7 @@ static struct reader *claim(struct reader *records, size_t n, pid_t thread, bool
 		if (atomic_load_explicit(&r->state, memory_order_relaxed) & 1)
 			atomic_fetch_add_explicit(&r->state, 1, memory_order_relaxed);
 		atomic_store_explicit(&r->nested, 0, memory_order_relaxed);
+		atomic_store_explicit(&r->held, NULL, memory_order_relaxed);
 		return r;
 	}
 	return NULL;
@@ -186,4 +187,32 @@ int vmirq_reader_wait(void)
 	     turn++)
 		vmirq_back_off(turn);
 	return 0;
+}
+
+static void wait_held(const struct reader *records, size_t n, const void *what)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct reader *r = &records[i];
+
+		/* Acquire: its holder's loads are done; pairs with the release in reader_let_go(). */
+		for (unsigned int turn = 0;
+		     atomic_load_explicit(&r->held, memory_order_acquire) == what; turn++) {
+			if (turn > YIELDS &&
+			    has_ended(atomic_load_explicit(&r->owner, memory_order_relaxed)))
+				break;
+			vmirq_back_off(turn);
+		}
+	}
+}
+
+void vmirq_reader_wait_held(const void *what)
+{
+	struct record_block *block;
+
+	/* What the caller has said before is seen by whoever is not seen here. */
+	fence_full();
+	wait_held(first_records, FIRST_RECORDS, what);
+	for (block = atomic_load_explicit(&more_records, memory_order_acquire); block;
+	     block = atomic_load_explicit(&block->next, memory_order_relaxed))
+		wait_held(block->record, MORE_RECORDS, what);
 }

@@ -39,6 +39,8 @@ struct reader {
 	_Atomic uint64_t state;	 /* odd: inside. Written by its thread only. */
 	_Atomic uint32_t nested; /* sections inside the outermost; its thread only */
 	_Atomic int32_t owner;	 /* its thread's id; 0: nobody has it */
+	/* What it keeps as it is for a moment, beside its section: see reader_hold(). */
+	const void *_Atomic held;
 } __attribute__((aligned(CACHE_LINE)));
 
 extern __thread struct reader *vmirq_reader_self __attribute__((tls_model("initial-exec")));
@@ -61,6 +63,10 @@ void vmirq_back_off(unsigned int turn);
 
 /* Wait until every section begun before the call has ended. -EDEADLK inside a section. */
 int vmirq_reader_wait(void);
+
+/* Wait until nobody holds `what` any more who began before the call; not while holding it. Legal inside a
+ * section. Who comes later has to be kept away by other means. */
+void vmirq_reader_wait_held(const void *what);
 
 static inline void reader_mark(struct reader *r)
 {
@@ -116,6 +122,30 @@ static inline void reader_exit(struct reader *r)
 	/* Pairs with the acquire in vmirq_reader_wait(). */
 	atomic_store_explicit(&r->state, atomic_load_explicit(&r->state, memory_order_relaxed) + 1,
 			      memory_order_release);
+}
+
+/*
+ * A lock for reading that is nobody's line: what is held is named in the thread's own record, and who wants
+ * to change it looks through the records. The same order as of a section: name it, fence, look whether it
+ * is being changed; the changer says so, fences, looks at the records. For a few instructions under which
+ * nothing is waited for, or a wait for sections would not do: those may wait for the changer's locks. Not in
+ * a signal handler, nor twice.
+ */
+static inline void reader_hold_unfenced(struct reader *r, const void *what)
+{
+	atomic_store_explicit(&r->held, what, memory_order_relaxed);
+}
+
+static inline void reader_hold(struct reader *r, const void *what)
+{
+	reader_hold_unfenced(r, what);
+	fence_full();
+}
+
+static inline void reader_let_go(struct reader *r)
+{
+	/* Pairs with the acquire in vmirq_reader_wait_held(). */
+	atomic_store_explicit(&r->held, NULL, memory_order_release);
 }
 
 #endif

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/counts.h"
 #include "msi/message.h"
 
 /* A pin of each chip: two 8259s and the IOAPIC. */
@@ -30,9 +31,11 @@ struct kernel_route {
 struct irqchip;
 
 struct irqchip_ops {
-	/* Send a message: how many local APICs took it. Async-signal-safe where the kernel has
-	 * KVM_CAP_SIGNAL_MSI. */
-	int (*send)(struct irqchip *irqchip, const struct msi_message *msg);
+	/* Send a message, of which flags and devid are not looked at: how many local APICs took it. It is
+	 * counted in `counts` and its verdict stored, where these are given. Async-signal-safe where the
+	 * kernel has KVM_CAP_SIGNAL_MSI. */
+	int (*send)(struct irqchip *irqchip, const struct kvm_msi *msi, struct counts *counts,
+		    enum vmirq_verdict *verdict);
 	/* Set the level of a GSI that goes to the kernel's pins; *status is KVM_IRQ_LINE_STATUS's. */
 	int (*set_line)(struct irqchip *irqchip, uint32_t gsi, bool level, int *status);
 	/* Give the kernel these GSIs' routes: all of them or, on error, none. */

@@ -46,8 +46,8 @@ int vmirq_dynamic_create(struct kernel_table *t)
 
 /* Multiply-shift over a vector (Dietzfelbinger): two messages share a bucket by chance of the
  * keys only. */
-static uint32_t *bucket_of(struct kernel_table *t, uint32_t address_lo, uint32_t address_hi,
-			   uint32_t data)
+static inline uint32_t *bucket_of(const struct kernel_table *t, uint32_t address_lo,
+				  uint32_t address_hi, uint32_t data)
 {
 	uint64_t h = t->key[0] + t->key[1] * address_lo + t->key[2] * address_hi + t->key[3] * data;
 
@@ -59,6 +59,23 @@ static uint32_t *bucket_of_gsi(struct kernel_table *t, uint32_t gsi)
 	const struct kvm_irq_routing_entry *entry = &t->slot[gsi].entry[0];
 
 	return bucket_of(t, entry->u.msi.address_lo, entry->u.msi.address_hi, entry->u.msi.data);
+}
+
+void vmirq_dynamic_close(struct kernel_table *t)
+{
+	uint32_t closed = atomic_load_explicit(&t->closed, memory_order_relaxed);
+
+	atomic_store_explicit(&t->closed, closed + 1, memory_order_relaxed);
+	/* Fences first: who is not waited for sees that it is closed. */
+	vmirq_reader_wait_held(t);
+}
+
+void vmirq_dynamic_open(struct kernel_table *t)
+{
+	uint32_t closed = atomic_load_explicit(&t->closed, memory_order_relaxed);
+
+	/* Pairs with the acquire in hold_open(). */
+	atomic_store_explicit(&t->closed, closed + 1, memory_order_release);
 }
 
 void vmirq_dynamic_link(struct kernel_table *t, uint32_t gsi)
@@ -78,8 +95,8 @@ void vmirq_dynamic_unlink(struct kernel_table *t, uint32_t gsi)
 	*link = t->slot[gsi].chain;
 }
 
-/* Either lock is held. */
-static uint32_t find(struct kernel_table *t, const struct msi_message *msg)
+/* The mutex is held, or the table. */
+static inline uint32_t find(const struct kernel_table *t, const struct msi_message *msg)
 {
 	uint32_t gsi = *bucket_of(t, msg->address_lo, msg->address_hi, msg->data);
 
@@ -142,9 +159,8 @@ static void evict_cold(struct kernel_table *t, uint32_t n)
 }
 
 /* Three quarters of the cold ones: a commit costs by the routes that are left, so that few cold ones
- * should be, where messages do not come again; where nearly all fit, most should stay. The library's
- * messages without an irqfd go first while they are more, or a few dynamic routes would have to evict
- * each other beside many that nobody needs. */
+ * should be, where messages do not come again; where nearly all fit, most should stay. The library's messages without an irqfd go first while they are more, or
+ * a few dynamic routes would have to evict each other beside many that nobody needs. */
 bool vmirq_kernel_table_evict(struct kernel_table *t)
 {
 	uint32_t dynamic = 0, cold = 0, idle = 0;
@@ -194,39 +210,63 @@ static int make(struct kernel_table *t, const struct msi_message *msg, uint32_t 
 	return error;
 }
 
-/* Leaves with the hash_lock held for reading, unless there is an error. With the mutex held no
- * one writes or waits to write, so this does not wait. */
-static int find_or_make(struct kernel_table *t, const struct msi_message *msg, uint32_t *gsi)
+void vmirq_kernel_table_leave(struct kernel_table *t)
 {
-	int error = 0;
-
-	pthread_mutex_lock(&t->mutex);
-	*gsi = find(t, msg);
-	if (*gsi == NO_GSI)
-		error = make(t, msg, gsi);
-	if (!error)
-		pthread_rwlock_rdlock(&t->hash_lock);
 	pthread_mutex_unlock(&t->mutex);
-	return error;
 }
 
-int vmirq_kernel_table_send(struct kernel_table *t, const struct msi_message *msg)
+/* With the mutex held nobody closes the hash, so it is held without a look; without a record the mutex
+ * itself is kept. */
+static __attribute__((noinline)) int find_or_make(struct kernel_table *t, struct reader *section,
+						  const struct msi_message *msg)
+{
+	int error = 0;
+	uint32_t gsi;
+
+	pthread_mutex_lock(&t->mutex);
+	gsi = find(t, msg);
+	if (gsi == NO_GSI)
+		error = make(t, msg, &gsi);
+	if (!error && section)
+		reader_hold_unfenced(section, t);
+	if (error || section)
+		pthread_mutex_unlock(&t->mutex);
+	return error ? error : (int)gsi;
+}
+
+static __attribute__((noinline)) void wait_open(struct kernel_table *t, struct reader *section)
+{
+	/* Acquire: as in is_open(). */
+	for (unsigned int turn = 0; atomic_load_explicit(&t->closed, memory_order_acquire) & 1;
+	     turn++) {
+		reader_let_go(section);
+		vmirq_back_off(turn);
+		reader_hold(section, t);
+	}
+}
+
+static inline bool is_open(const struct kernel_table *t)
+{
+	/* Acquire: what was written while it was closed is seen; pairs with vmirq_dynamic_open(). */
+	return !(atomic_load_explicit(&t->closed, memory_order_acquire) & 1);
+}
+
+int vmirq_kernel_table_find(struct kernel_table *t, struct reader *section,
+			    const struct msi_message *msg)
 {
 	uint32_t gsi;
-	int result;
 
-	pthread_rwlock_rdlock(&t->hash_lock);
+	if (unlikely(!section))
+		return find_or_make(t, NULL, msg);
+	if (unlikely(!is_open(t)))
+		wait_open(t, section);
 	gsi = find(t, msg);
-	if (gsi == NO_GSI) {
-		pthread_rwlock_unlock(&t->hash_lock);
-		result = find_or_make(t, msg, &gsi);
-		if (result)
-			return result;
-	} else if (!atomic_load_explicit(&t->slot[gsi].hit, memory_order_relaxed)) {
-		/* Only once a round of the hand: the line stays shared. */
-		atomic_store_explicit(&t->slot[gsi].hit, true, memory_order_relaxed);
+	if (unlikely(gsi == NO_GSI)) {
+		reader_let_go(section);
+		return find_or_make(t, section, msg);
 	}
-	result = t->config.raise(t->config.opaque, gsi);
-	pthread_rwlock_unlock(&t->hash_lock);
-	return result;
+	/* Only once a round of the hand: the line stays shared. */
+	if (unlikely(!atomic_load_explicit(&t->slot[gsi].hit, memory_order_relaxed)))
+		atomic_store_explicit(&t->slot[gsi].hit, true, memory_order_relaxed);
+	return (int)gsi;
 }

@@ -7,34 +7,37 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/reader.h"
 #include "kvm/table.h"
 
 #define NO_GSI UINT32_MAX
 
-/* What the kernel has for a GSI. A dynamic route's message and chain are written under both
- * locks; all else under the mutex. */
+/* What the kernel has for a GSI. A dynamic route's message and chain are written under the
+ * mutex and with the hash closed; all else under the mutex. What a hit touches is in one line. */
 struct kernel_slot {
-	struct kvm_irq_routing_entry entry[ENTRIES_PER_GSI];
 	uint32_t n;
 	uint32_t users; /* irqfds */
 	uint32_t chain; /* the next dynamic one of its bucket, or NO_GSI */
 	bool dynamic;
 	_Atomic bool hit; /* since the hand last went by */
-};
+	struct kvm_irq_routing_entry entry[ENTRIES_PER_GSI];
+} __attribute__((aligned(CACHE_LINE)));
 
 struct kernel_table {
+	/* Dynamic routes by message. The keys are random: a guest chooses its messages. The line that a
+	 * hit touches. */
+	uint64_t key[4];
+	uint32_t *bucket;
+	struct kernel_slot *slot;
+	uint32_t bucket_shift;
+	/* Odd: the hash is closed, its buckets being written; only with the mutex, and never over a
+	 * `set`. A send holds the table (reader_hold()) from before its search until it has raised, so
+	 * that the route stays meanwhile, and closing waits for those. */
+	_Atomic uint32_t closed;
+
 	struct kernel_table_config config;
 	/* Of whoever changes the table; `set` is called under it. */
 	pthread_mutex_t mutex;
-	/* Of the buckets: read by a send, which raises under it, so that the route stays meanwhile;
-	 * written only with the mutex too, and never over a `set`. */
-	pthread_rwlock_t hash_lock;
-	struct kernel_slot *slot;
-
-	/* Dynamic routes by message. The keys are random: a guest chooses its messages. */
-	uint32_t *bucket;
-	uint32_t bucket_shift;
-	uint64_t key[4];
 	uint32_t hand; /* second chance goes down from here */
 
 	/* The change under way: what each GSI is to have, NULL where it stays as it is. */
@@ -45,7 +48,7 @@ struct kernel_table {
 	struct kvm_irq_routing *flat;
 
 	struct kernel_table_counts counts;
-};
+} __attribute__((aligned(CACHE_LINE)));
 
 /* Nothing: what an evicted GSI is to have. */
 extern const struct kernel_route vmirq_kernel_route_none;
@@ -68,7 +71,10 @@ void vmirq_kernel_table_unstage(struct kernel_table *t);
 bool vmirq_kernel_table_evict(struct kernel_table *t);
 
 int vmirq_dynamic_create(struct kernel_table *t);
-/* The hash_lock is held for writing. */
+/* The mutex is held. Whoever has found something in the hash is done when it is closed. */
+void vmirq_dynamic_close(struct kernel_table *t);
+void vmirq_dynamic_open(struct kernel_table *t);
+/* The hash is closed. */
 void vmirq_dynamic_link(struct kernel_table *t, uint32_t gsi);
 void vmirq_dynamic_unlink(struct kernel_table *t, uint32_t gsi);
 

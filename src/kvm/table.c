@@ -11,23 +11,6 @@
 
 const struct kernel_route vmirq_kernel_route_none;
 
-/* A new commit must not wait for ever while messages keep coming. */
-static int init_locks(struct kernel_table *t)
-{
-	pthread_rwlockattr_t attr;
-	int error = pthread_mutex_init(&t->mutex, NULL);
-
-	if (error)
-		return -error;
-	pthread_rwlockattr_init(&attr);
-	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	error = pthread_rwlock_init(&t->hash_lock, &attr);
-	pthread_rwlockattr_destroy(&attr);
-	if (error)
-		pthread_mutex_destroy(&t->mutex);
-	return -error;
-}
-
 static void free_memory(struct kernel_table *t)
 {
 	free(t->slot);
@@ -43,13 +26,16 @@ static int allocate(struct kernel_table *t)
 {
 	size_t n = (size_t)t->config.limit + 1;
 
-	t->slot = calloc(n, sizeof(*t->slot));
+	t->slot = aligned_alloc(CACHE_LINE, n * sizeof(*t->slot));
+	if (!t->slot)
+		return -ENOMEM;
+	memset(t->slot, 0, n * sizeof(*t->slot));
 	/* Pointers are what is wanted. NOLINTNEXTLINE(bugprone-sizeof-expression) */
 	t->staged = calloc(n, sizeof(*t->staged));
 	t->changed = calloc(n, sizeof(*t->changed));
 	t->flat = calloc(1, sizeof(*t->flat) +
 				    (size_t)t->config.entries * sizeof(t->flat->entries[0]));
-	return t->slot && t->staged && t->changed && t->flat ? vmirq_dynamic_create(t) : -ENOMEM;
+	return t->staged && t->changed && t->flat ? vmirq_dynamic_create(t) : -ENOMEM;
 }
 
 int vmirq_kernel_table_create(const struct kernel_table_config *config, struct kernel_table **out)
@@ -59,15 +45,16 @@ int vmirq_kernel_table_create(const struct kernel_table_config *config, struct k
 
 	if (config->reserved > config->limit)
 		return -EINVAL;
-	t = calloc(1, sizeof(*t));
+	t = aligned_alloc(CACHE_LINE, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
+	memset(t, 0, sizeof(*t));
 	t->config = *config;
 	if (!config->entries)
 		t->config.entries = config->limit;
 	error = allocate(t);
 	if (!error)
-		error = init_locks(t);
+		error = -pthread_mutex_init(&t->mutex, NULL);
 	if (error)
 		free_memory(t);
 	else
@@ -79,7 +66,6 @@ void vmirq_kernel_table_destroy(struct kernel_table *t)
 {
 	if (!t)
 		return;
-	pthread_rwlock_destroy(&t->hash_lock);
 	pthread_mutex_destroy(&t->mutex);
 	free_memory(t);
 }
@@ -159,23 +145,23 @@ static void build(struct kernel_table *t)
  * the kernel gets its table, and whoever has found it must be done. */
 static void hide(struct kernel_table *t, bool hidden)
 {
-	bool locked = false;
+	bool closed = false;
 
 	for (uint32_t i = 0; i < t->n_changed; i++) {
 		uint32_t gsi = t->changed[i];
 
 		if (!t->slot[gsi].dynamic)
 			continue;
-		if (!locked)
-			pthread_rwlock_wrlock(&t->hash_lock);
-		locked = true;
+		if (!closed)
+			vmirq_dynamic_close(t);
+		closed = true;
 		if (hidden)
 			vmirq_dynamic_unlink(t, gsi);
 		else
 			vmirq_dynamic_link(t, gsi);
 	}
-	if (locked)
-		pthread_rwlock_unlock(&t->hash_lock);
+	if (closed)
+		vmirq_dynamic_open(t);
 }
 
 static bool was_set_back(const struct kernel_slot *slot, const struct kernel_route *next,
@@ -197,14 +183,14 @@ static void take_over(struct kernel_table *t, uint32_t gsi, bool dynamic)
 		t->counts.set_back++;
 	}
 	if (dynamic)
-		pthread_rwlock_wrlock(&t->hash_lock);
+		vmirq_dynamic_close(t);
 	slot->n = next->n;
 	memcpy(slot->entry, next->entry, next->n * sizeof(slot->entry[0]));
 	slot->dynamic = dynamic;
 	if (dynamic) {
 		t->counts.dynamic++;
 		vmirq_dynamic_link(t, gsi);
-		pthread_rwlock_unlock(&t->hash_lock);
+		vmirq_dynamic_open(t);
 	}
 }
 

@@ -2,10 +2,10 @@
 /*
  * The kernel's routing table of one VM: the library's own routes, split's pins, and *dynamic*
  * routes, made and evicted as messages need them where there is no KVM_SIGNAL_MSI. The kernel is
- * reached through two functions, so that all of this runs without one.
+ * reached through a function, so that all of this runs without one.
  *
  * Every function but create and destroy may be called from any thread beside all others. Its locks
- * are leaves: `set` and `raise` are called under them and must not call back. A message that has a
+ * are leaves: `set` is called under them and must not call back. A message that has a
  * route waits for no commit, unless that commit evicts the route; all else waits for the commit
  * under way.
  *
@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/reader.h"
 #include "chip/irqchip.h"
 
 struct kernel_table;
@@ -32,8 +33,6 @@ struct kernel_table_config {
 	uint32_t entries;
 	/* KVM_SET_GSI_ROUTING: 0 or -errno, and then the old table stands. */
 	int (*set)(void *opaque, const struct kvm_irq_routing *table);
-	/* An edge on a GSI with a message: how many local APICs took it, or -errno. */
-	int (*raise)(void *opaque, uint32_t gsi);
 	void *opaque;
 };
 
@@ -65,9 +64,27 @@ int vmirq_kernel_table_use(struct kernel_table *t, const struct kernel_route *ro
 /* One less. */
 void vmirq_kernel_table_unuse(struct kernel_table *t, uint32_t gsi);
 
-/* Send a message through a dynamic route: what `raise` said. -ENOSPC: every GSI has pins or an
- * irqfd. Or `set`'s error. */
-int vmirq_kernel_table_send(struct kernel_table *t, const struct msi_message *msg);
+/* A message by a dynamic route: seek, and a full fence of the caller's; find the GSI to raise, or an error,
+ * which ends it; raise it, in whatever way; it has been found. The route stays in between. In a section of the
+ * calling thread's, with its record, NULL if it has none; not nested, nor in a signal handler. */
+static inline void vmirq_kernel_table_seek(struct kernel_table *t, struct reader *section)
+{
+	if (likely(section != NULL))
+		reader_hold_unfenced(section, t);
+}
+
+/* -ENOSPC: every GSI has pins or an irqfd. Or `set`'s error. */
+int vmirq_kernel_table_find(struct kernel_table *t, struct reader *section,
+			    const struct msi_message *msg);
+void vmirq_kernel_table_leave(struct kernel_table *t);
+
+static inline void vmirq_kernel_table_found(struct kernel_table *t, struct reader *section)
+{
+	if (likely(section != NULL))
+		reader_let_go(section);
+	else
+		vmirq_kernel_table_leave(t);
+}
 
 struct kernel_table_counts vmirq_kernel_table_counts(struct kernel_table *t);
 

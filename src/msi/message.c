@@ -8,11 +8,6 @@
 #define DATA_TRIGGER_LEVEL 15
 #define DATA_LEVEL_ASSERT  14
 
-bool vmirq_msi_valid(const struct msi_message *msg, struct msi_format format)
-{
-	return !format.ids_32bit || (msg->address_hi & 0xff) == 0;
-}
-
 void vmirq_msi_decode(const struct msi_message *msg, struct msi_format format,
 		      struct interrupt *irq)
 {
@@ -20,12 +15,12 @@ void vmirq_msi_decode(const struct msi_message *msg, struct msi_format format,
 
 	*irq = (struct interrupt){
 		.dest = bits32(lo, 19, 12),
-		.vector = (uint8_t)bits32(msg->data, 7, 0),
-		.mode = (uint8_t)bits32(msg->data, 10, 8),
+		.vector = msi_vector(msg),
+		.mode = msi_mode(msg),
 		.logical = lo & bit32(ADDRESS_LOGICAL),
 		.redirect = lo & bit32(ADDRESS_REDIRECT),
 		.level = msg->data & bit32(DATA_TRIGGER_LEVEL),
-		.interrupt = (lo & MSI_ADDRESS_MASK) == MSI_ADDRESS_BASE,
+		.interrupt = msi_is_interrupt(msg),
 	};
 	if (format.ids_32bit)
 		irq->dest |= msg->address_hi & 0xffffff00u;

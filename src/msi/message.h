@@ -51,8 +51,27 @@ struct msi_format {
 #define MSI_ADDRESS_BASE 0xfee00000u
 #define MSI_ADDRESS_MASK 0xfff00000u
 
+static inline uint8_t msi_vector(const struct msi_message *msg)
+{
+	return (uint8_t)msg->data;
+}
+
+/* enum delivery_mode */
+static inline uint8_t msi_mode(const struct msi_message *msg)
+{
+	return msg->data >> 8 & 7;
+}
+
+static inline bool msi_is_interrupt(const struct msi_message *msg)
+{
+	return (msg->address_lo & MSI_ADDRESS_MASK) == MSI_ADDRESS_BASE;
+}
+
 /* Can this message be sent at all in this format? */
-bool vmirq_msi_valid(const struct msi_message *msg, struct msi_format format);
+static inline bool msi_message_valid(const struct msi_message *msg, struct msi_format format)
+{
+	return (msg->address_hi & 0xff) == 0 || !format.ids_32bit;
+}
 
 void vmirq_msi_decode(const struct msi_message *msg, struct msi_format format,
 		      struct interrupt *irq);

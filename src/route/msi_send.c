@@ -11,81 +11,104 @@
 
 #define SECTION_MESSAGES 64u
 
-/* The kernel says how many took it, never what was wrong: that can be seen on the message. */
-static enum vmirq_verdict verdict_of(const struct interrupt *irq, int accepted)
-{
-	if (!irq->interrupt || irq->mode == DELIVERY_RESERVED || irq->mode == DELIVERY_SIPI)
-		return VMIRQ_BAD_MESSAGE;
-	if (irq->vector < FIRST_LEGAL_VECTOR &&
-	    (irq->mode == DELIVERY_FIXED || irq->mode == DELIVERY_LOWEST))
-		return VMIRQ_BAD_VECTOR;
-	return accepted > 0 ? VMIRQ_DELIVERED : VMIRQ_NO_TARGET;
-}
-
 struct delivery vmirq_route_send(struct vmirq_vm *vm, const struct msi_message *msg)
 {
+	struct delivery result = { .verdict = VMIRQ_NO_TARGET };
 	struct interrupt irq;
-	int accepted;
 
+	if (vm->irqchip) {
+		const struct kvm_msi msi = { .address_lo = msg->address_lo,
+					     .address_hi = msg->address_hi,
+					     .data = msg->data };
+
+		result.accepted =
+			(uint32_t)vm->irqchip->ops->send(vm->irqchip, &msi, NULL, &result.verdict);
+		return result;
+	}
 	vmirq_msi_decode(msg, vm->chip->format, &irq);
-	if (!vm->irqchip)
-		return vmirq_deliver(vm->chip, &irq);
-	accepted = vm->irqchip->ops->send(vm->irqchip, msg);
-	return (struct delivery){ .verdict = verdict_of(&irq, accepted),
-				  .accepted = accepted > 0 ? (uint32_t)accepted : 0 };
+	return vmirq_deliver(vm->chip, &irq);
 }
 
-static int send_one(struct vmirq_vm *vm, const struct kvm_msi *msi, struct delivery *result)
+static inline bool valid(const struct vmirq_vm *vm, const struct kvm_msi *msi)
 {
-	struct msi_message msg = { .address_lo = msi->address_lo,
-				   .address_hi = msi->address_hi,
-				   .data = msi->data };
+	const struct msi_message msg = { .address_hi = msi->address_hi };
 
-	if ((msi->flags & ~(uint32_t)KVM_MSI_VALID_DEVID) ||
-	    !vmirq_msi_valid(&msg, vm->chip->format))
+	return likely(!(msi->flags & ~(uint32_t)KVM_MSI_VALID_DEVID)) &&
+	       likely(msi_message_valid(&msg, vm->chip->format));
+}
+
+/* By our local APICs; inside a section. */
+static int send_here(struct vmirq_vm *vm, const struct kvm_msi *msi, enum vmirq_verdict *verdict)
+{
+	const struct msi_message msg = { .address_lo = msi->address_lo,
+					 .address_hi = msi->address_hi,
+					 .data = msi->data };
+	struct interrupt irq;
+	struct delivery result;
+
+	vmirq_msi_decode(&msg, vm->chip->format, &irq);
+	result = vmirq_deliver(vm->chip, &irq);
+	counts_add(vm->msi, result.verdict, 1);
+	if (verdict)
+		*verdict = result.verdict;
+	return (int)result.accepted;
+}
+
+static inline int send(struct vmirq_vm *vm, const struct kvm_msi *msi, enum vmirq_verdict *verdict)
+{
+	struct reader *section;
+	int accepted;
+
+	if (!vm || !msi || !valid(vm, msi))
 		return -EINVAL;
-	*result = vmirq_route_send(vm, &msg);
-	counts_add(vm->msi, result->verdict, 1);
-	return (int)result->accepted;
+	/* The last thing here: a return that follows a system call costs as much as all of this. */
+	if (vm->irqchip)
+		return vm->irqchip->ops->send(vm->irqchip, msi, vm->msi, verdict);
+	section = reader_enter();
+	accepted = send_here(vm, msi, verdict);
+	reader_exit(section);
+	return accepted;
 }
 
 int vmirq_msi_send_verdict(struct vmirq_vm *vm, const struct kvm_msi *msi,
 			   enum vmirq_verdict *verdict)
 {
-	struct delivery result = { .verdict = VMIRQ_DELIVERED };
-	struct reader *section;
-	int accepted;
-
-	if (!vm || !msi)
-		return -EINVAL;
-	section = reader_enter();
-	accepted = send_one(vm, msi, &result);
-	reader_exit(section);
-	if (verdict && accepted >= 0)
-		*verdict = result.verdict;
-	return accepted;
+	return send(vm, msi, verdict);
 }
 
 int vmirq_msi_send(struct vmirq_vm *vm, const struct kvm_msi *msi)
 {
-	return vmirq_msi_send_verdict(vm, msi, NULL);
+	return send(vm, msi, NULL);
+}
+
+/* As many as are valid, from the first on. */
+static size_t send_some(struct vmirq_vm *vm, const struct kvm_msi *msis, size_t n)
+{
+	struct reader *section = vm->irqchip ? NULL : reader_enter();
+	size_t sent = 0;
+
+	for (; sent < n && valid(vm, &msis[sent]); sent++) {
+		if (vm->irqchip)
+			vm->irqchip->ops->send(vm->irqchip, &msis[sent], vm->msi, NULL);
+		else
+			send_here(vm, &msis[sent], NULL);
+	}
+	if (!vm->irqchip)
+		reader_exit(section);
+	return sent;
 }
 
 int vmirq_msi_send_batch(struct vmirq_vm *vm, const struct kvm_msi *msis, size_t n)
 {
-	struct delivery result;
-	struct reader *section;
-	size_t sent = 0;
-	bool ok = true;
+	size_t sent = 0, some, now;
 
 	if (!vm || (n && !msis) || n > INT32_MAX)
 		return -EINVAL;
 	/* A section is short: others wait for it. */
-	while (sent < n && ok) {
-		section = reader_enter();
-		for (size_t end = sent + SECTION_MESSAGES; ok && sent < n && sent < end; sent += ok)
-			ok = send_one(vm, &msis[sent], &result) >= 0;
-		reader_exit(section);
-	}
+	do {
+		some = n - sent < SECTION_MESSAGES ? n - sent : SECTION_MESSAGES;
+		now = some ? send_some(vm, &msis[sent], some) : 0;
+		sent += now;
+	} while (some && now == some);
 	return sent || !n ? (int)sent : -EINVAL;
 }

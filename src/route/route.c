@@ -25,7 +25,7 @@ static int msi_from_entry(const struct kvm_irq_routing_entry *entry, struct msi_
 		.devid_valid = entry->flags & KVM_MSI_VALID_DEVID,
 		.devid = entry->flags & KVM_MSI_VALID_DEVID ? entry->u.msi.devid : 0,
 	};
-	return vmirq_msi_valid(&route->msi, format) ? 0 : -EINVAL;
+	return msi_message_valid(&route->msi, format) ? 0 : -EINVAL;
 }
 
 /* One pin of the route: -EINVAL, or -EOPNOTSUPP where this VM has no such chip. */

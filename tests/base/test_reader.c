@@ -166,6 +166,97 @@ static void more_threads_than_first_records(void **state)
 	assert_true(g.left_before);
 }
 
+struct holder {
+	pthread_t thread;
+	sem_t holds, go;
+	const void *what;
+	_Atomic bool let_go;
+};
+
+static void *hold_a_thing(void *argument)
+{
+	struct holder *h = argument;
+	struct reader *section = reader_enter();
+
+	assert_non_null(section);
+	if (section)
+		reader_hold(section, h->what);
+	sem_post(&h->holds);
+	sem_wait(&h->go);
+	atomic_store(&h->let_go, true);
+	if (section)
+		reader_let_go(section);
+	reader_exit(section);
+	return NULL;
+}
+
+struct changer {
+	const struct holder *h;
+	_Atomic bool over;
+	bool let_go_before;
+};
+
+static void *wait_held(void *argument)
+{
+	struct changer *c = argument;
+	/* Legal inside a section, which the holder's may be waiting for. */
+	struct reader *section = reader_enter();
+
+	vmirq_reader_wait_held(c->h->what);
+	c->let_go_before = atomic_load(&c->h->let_go);
+	atomic_store(&c->over, true);
+	reader_exit(section);
+	return NULL;
+}
+
+static void what_is_held_is_waited_for_and_nothing_else(void **state)
+{
+	static int thing, other;
+	struct holder h = { .what = &thing };
+	struct changer c = { .h = &h };
+	const struct timespec nap = { .tv_nsec = 20000000 };
+	pthread_t thread;
+
+	(void)state;
+	sem_init(&h.holds, 0, 0);
+	sem_init(&h.go, 0, 0);
+	assert_int_equal(pthread_create(&h.thread, NULL, hold_a_thing, &h), 0);
+	sem_wait(&h.holds);
+	vmirq_reader_wait_held(&other);
+	assert_int_equal(pthread_create(&thread, NULL, wait_held, &c), 0);
+	nanosleep(&nap, NULL);
+	assert_false(atomic_load(&c.over));
+	sem_post(&h.go);
+	pthread_join(thread, NULL);
+	pthread_join(h.thread, NULL);
+	assert_true(c.let_go_before);
+	vmirq_reader_wait_held(&thing);
+	sem_destroy(&h.holds);
+	sem_destroy(&h.go);
+}
+
+static void *end_while_holding(void *argument)
+{
+	struct reader *section = reader_enter();
+
+	if (section)
+		reader_hold(section, argument);
+	return NULL;
+}
+
+/* As pthread_cancel() may end it. */
+static void an_ended_thread_holds_nothing(void **state)
+{
+	static int thing;
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, end_while_holding, &thing), 0);
+	pthread_join(thread, NULL);
+	vmirq_reader_wait_held(&thing);
+	assert_int_equal(vmirq_reader_wait(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -175,6 +266,8 @@ int main(void)
 		cmocka_unit_test(a_section_of_another_thread_is_waited_for),
 		cmocka_unit_test(ended_threads_leave_nothing_to_wait_for),
 		cmocka_unit_test(more_threads_than_first_records),
+		cmocka_unit_test(what_is_held_is_waited_for_and_nothing_else),
+		cmocka_unit_test(an_ended_thread_holds_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "fake_table.h"
+#include "table_send.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -87,7 +88,6 @@ void fake_start(struct fake_kernel *k, uint32_t limit, uint32_t reserved, uint32
 					      .reserved = reserved,
 					      .entries = entries,
 					      .set = fake_set,
-					      .raise = fake_raise,
 					      .opaque = k };
 
 	memset(k, 0, sizeof(*k));
@@ -112,7 +112,7 @@ void fake_refuse(struct fake_kernel *k, uint64_t n)
 int fake_send(struct fake_kernel *k, struct msi_message msg)
 {
 	uint64_t before = fake_raised;
-	int n = vmirq_kernel_table_send(k->table, &msg);
+	int n = table_send(k->table, &msg, fake_raise, k);
 
 	if (n < 0) {
 		assert_int_equal(fake_raised, before);

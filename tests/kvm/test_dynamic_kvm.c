@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "kvm/table.h"
+#include "table_send.h"
 
 #define GSIS	     1000u
 #define PINS	     24u
@@ -119,9 +119,7 @@ static uint32_t requested_soon(void)
 
 static void each_arrives(void **state)
 {
-	struct kernel_table_config config = {
-		.limit = GSIS, .reserved = PINS, .set = set_routing, .raise = raise_gsi
-	};
+	struct kernel_table_config config = { .limit = GSIS, .reserved = PINS, .set = set_routing };
 	struct kernel_route route = irqfd_route();
 	struct kvm_irqfd irqfd = { .gsi = IRQFD_GSI };
 	struct kernel_table_counts counts;
@@ -137,7 +135,7 @@ static void each_arrives(void **state)
 	for (uint32_t n = 0; n < MESSAGES; n++) {
 		struct msi_message msg = message(n);
 
-		assert_int_equal(vmirq_kernel_table_send(t, &msg), 1);
+		assert_int_equal(table_send(t, &msg, raise_gsi, NULL), 1);
 		assert_int_equal(requested(), msg.data & 0xff);
 		if (n % 5000 == 0) {
 			assert_int_equal(eventfd_write(fd, 1), 0);

@@ -69,9 +69,9 @@ static void low_byte_of_address_hi_is_reserved_with_32_bit_ids(void **state)
 	(void)state;
 	for (uint32_t low = 0; low < 256; low++) {
 		msg.address_hi = 0xabcdef00 | low;
-		assert_int_equal(vmirq_msi_valid(&msg, wide), low == 0);
-		assert_true(vmirq_msi_valid(&msg, plain));
-		assert_true(vmirq_msi_valid(&msg, ext));
+		assert_int_equal(msi_message_valid(&msg, wide), low == 0);
+		assert_true(msi_message_valid(&msg, plain));
+		assert_true(msi_message_valid(&msg, ext));
 	}
 }
 
@@ -97,7 +97,7 @@ static void what_is_encoded_decodes_to_the_same(void **state)
 			struct msi_message msg;
 
 			vmirq_msi_encode(&in, cases[i].format, &msg);
-			assert_true(vmirq_msi_valid(&msg, cases[i].format));
+			assert_true(msi_message_valid(&msg, cases[i].format));
 			vmirq_msi_decode(&msg, cases[i].format, &out);
 			assert_int_equal(out.dest, in.dest);
 			assert_int_equal(out.vector, in.vector);

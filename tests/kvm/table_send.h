@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* A message by a dynamic route, as the kernel's irqchip sends it. */
+#ifndef TESTS_KVM_TABLE_SEND_H
+#define TESTS_KVM_TABLE_SEND_H
+
+#include "kvm/table.h"
+
+/* What `raise` said, or an error without it. */
+static inline int table_send(struct kernel_table *t, const struct msi_message *msg,
+			     int (*raise)(void *opaque, uint32_t gsi), void *opaque)
+{
+	struct reader *section = reader_enter_unfenced();
+	int result;
+
+	vmirq_kernel_table_seek(t, section);
+	fence_full();
+	result = vmirq_kernel_table_find(t, section, msg);
+	if (result >= 0) {
+		result = raise(opaque, (uint32_t)result);
+		vmirq_kernel_table_found(t, section);
+	}
+	reader_exit(section);
+	return result;
+}
+
+#endif

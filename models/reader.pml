@@ -18,39 +18,36 @@
 #define THREAD 0 /* and its signal handler: one processor, one buffer */
 #define WAITER 1
 #define PROCS  2
-#define WORDS  3
+#define WORDS  2
 #define STATE  0 /* the thread's record */
-#define NESTED 1
-#define PUBLIC 2 /* which object is published; 0: none */
+#define PUBLIC 1 /* which object is published; 0: none */
 #include "tso.pml"
 
 bool freed[3];
 bool handling; /* the handler runs: its thread does not */
 
-/* reader_mark() */
+/* reader_begin(), or READER_INNER. `state` stays in a register until the end. */
 inline mark()
 {
-	n = LOAD(THREAD, STATE);
-#ifdef NO_NESTING
-	STORE(THREAD, STATE, n + 1);
-#else
-	if
-	:: n & 1 -> n = LOAD(THREAD, NESTED); STORE(THREAD, NESTED, n + 1)
-	:: else -> STORE(THREAD, STATE, n + 1)
-	fi;
+	state = LOAD(THREAD, STATE);
+#ifndef NO_NESTING
+	inner = state & 1;
 #endif
-	n = 0
+	if
+	:: inner
+	:: else -> STORE(THREAD, STATE, state + 1)
+	fi
 }
 
-/* reader_exit() */
+/* reader_end() */
 inline leave()
 {
-	n = LOAD(THREAD, NESTED);
 	if
-	:: n > 0 -> STORE(THREAD, NESTED, n - 1)
-	:: else -> n = LOAD(THREAD, STATE); STORE(THREAD, STATE, n + 1)
+	:: inner
+	:: else -> STORE(THREAD, STATE, state + 2)
 	fi;
-	n = 0
+	inner = false;
+	state = 0
 }
 
 inline signal()
@@ -72,7 +69,8 @@ inline signal()
 
 proctype thread() provided (!handling)
 {
-	byte n, object;
+	byte state, object;
+	bool inner;
 
 	signal();
 	signal()
@@ -81,7 +79,8 @@ proctype thread() provided (!handling)
 /* Once, at any moment. */
 proctype handler()
 {
-	byte n, object;
+	byte state, object;
+	bool inner;
 
 	handling = true;
 	signal();

@@ -54,7 +54,6 @@ static struct reader *claim(struct reader *records, size_t n, pid_t thread, bool
 		/* Its thread may have ended inside a section, by pthread_cancel(). */
 		if (atomic_load_explicit(&r->state, memory_order_relaxed) & 1)
 			atomic_fetch_add_explicit(&r->state, 1, memory_order_relaxed);
-		atomic_store_explicit(&r->nested, 0, memory_order_relaxed);
 		atomic_store_explicit(&r->held, NULL, memory_order_relaxed);
 		return r;
 	}

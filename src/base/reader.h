@@ -18,8 +18,9 @@
  *
  * Ordering: everything in a section that reader_wait() waited for happens before it returns (the
  * release in reader_exit() with the acquire in reader_wait()).
- * Progress: enter and exit are wait-free and async-signal-safe, sections nest. reader_wait() may
- * block for as long as the sections that it found do.
+ * Progress: enter and exit are wait-free and async-signal-safe. Sections nest, the inner one ending
+ * first: it is part of the outer one and stores nothing. reader_wait() may block for as long as the
+ * sections that it found do.
  *
  * Process-wide because threads are. A record whose thread has ended is found out when another thread
  * wants one, or when a wait stands before it: no destructor is asked for, which could allocate, and a
@@ -36,9 +37,8 @@
 #include "base/arch.h"
 
 struct reader {
-	_Atomic uint64_t state;	 /* odd: inside. Written by its thread only. */
-	_Atomic uint32_t nested; /* sections inside the outermost; its thread only */
-	_Atomic int32_t owner;	 /* its thread's id; 0: nobody has it */
+	_Atomic uint64_t state; /* odd: inside. Written by its thread only. */
+	_Atomic int32_t owner;	/* its thread's id; 0: nobody has it */
 	/* What it keeps as it is for a moment, beside its section: see reader_hold(). */
 	const void *_Atomic held;
 } __attribute__((aligned(CACHE_LINE)));
@@ -68,19 +68,27 @@ int vmirq_reader_wait(void);
  * section. Who comes later has to be kept away by other means. */
 void vmirq_reader_wait_held(const void *what);
 
-static inline void reader_mark(struct reader *r)
+/* What a section inside another one is handed: its end means nothing. */
+#define READER_INNER ((struct reader *)1)
+
+static inline uint64_t reader_state(const struct reader *r)
 {
-	uint64_t state = atomic_load_explicit(&r->state, memory_order_relaxed);
+	return atomic_load_explicit(&r->state, memory_order_relaxed);
+}
 
-	/* A signal handler may enter and leave between any two of these: it leaves all as it was,
-	 * or state two further, which the store below takes back; a waiter then waits longer. */
-	if (unlikely(state & 1)) {
-		uint32_t nested = atomic_load_explicit(&r->nested, memory_order_relaxed);
+/* The two ends of a section that is in no other: `state` is what was found, and even. A signal handler
+ * that comes before the first store leaves state two further, which that store takes back: a waiter
+ * then waits longer. One that comes after it finds it odd, and leaves it as it is. */
+static inline void reader_begin(struct reader *r, uint64_t state)
+{
+	atomic_store_explicit(&r->state, state + 1, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+}
 
-		atomic_store_explicit(&r->nested, nested + 1, memory_order_relaxed);
-	} else {
-		atomic_store_explicit(&r->state, state + 1, memory_order_relaxed);
-	}
+static inline void reader_end(struct reader *r, uint64_t state)
+{
+	/* Pairs with the acquire in vmirq_reader_wait(). */
+	atomic_store_explicit(&r->state, state + 2, memory_order_release);
 }
 
 /* Enter; the caller does a locked operation and fence_after_rmw() before it trusts what it loads. */
@@ -90,11 +98,15 @@ static inline struct reader *reader_enter_unfenced(void)
 
 	if (unlikely(!r))
 		r = vmirq_reader_register();
-	if (likely(r != NULL))
-		reader_mark(r);
-	else
+	if (unlikely(!r)) {
 		vmirq_reader_enter_shared();
-	atomic_signal_fence(memory_order_seq_cst);
+	} else {
+		uint64_t state = reader_state(r);
+
+		if (state & 1)
+			return READER_INNER;
+		reader_begin(r, state);
+	}
 	return r;
 }
 
@@ -108,20 +120,10 @@ static inline struct reader *reader_enter(void)
 
 static inline void reader_exit(struct reader *r)
 {
-	uint32_t nested;
-
-	if (unlikely(!r)) {
+	if (unlikely(!r))
 		vmirq_reader_exit_shared();
-		return;
-	}
-	nested = atomic_load_explicit(&r->nested, memory_order_relaxed);
-	if (unlikely(nested > 0)) {
-		atomic_store_explicit(&r->nested, nested - 1, memory_order_relaxed);
-		return;
-	}
-	/* Pairs with the acquire in vmirq_reader_wait(). */
-	atomic_store_explicit(&r->state, atomic_load_explicit(&r->state, memory_order_relaxed) + 1,
-			      memory_order_release);
+	else if (r != READER_INNER)
+		reader_end(r, reader_state(r) - 1);
 }
 
 /*

@@ -126,6 +126,12 @@ static inline void reader_exit(struct reader *r)
 		reader_end(r, reader_state(r) - 1);
 }
 
+/* The calling thread's record, by what its section was handed; NULL: it has none. */
+static inline struct reader *reader_record(struct reader *section)
+{
+	return section == READER_INNER ? vmirq_reader_self : section;
+}
+
 /*
  * A lock for reading that is nobody's line: what is held is named in the thread's own record, and who wants
  * to change it looks through the records. The same order as of a section: name it, fence, look whether it

@@ -113,16 +113,17 @@ static int send_by_route(struct irqchip *irqchip, const struct kvm_msi *msg, str
 	enum vmirq_verdict expected = expect(&message);
 	struct kvm_irq_level line = { .level = 1 };
 	struct kernel_irqchip *k = of(irqchip);
+	struct reader *record = reader_record(section);
 	int gsi, accepted = 0;
 
-	vmirq_kernel_table_seek(k->table, section);
+	vmirq_kernel_table_seek(k->table, record);
 	count_first(counts, expected);
-	gsi = vmirq_kernel_table_find(k->table, section, &message);
+	gsi = vmirq_kernel_table_find(k->table, record, &message);
 	if (likely(gsi >= 0)) {
 		line.irq = (uint32_t)gsi;
 		if (likely(ioctl(k->vm_fd, KVM_IRQ_LINE_STATUS, &line) >= 0))
 			accepted = (int)line.status;
-		vmirq_kernel_table_found(k->table, section);
+		vmirq_kernel_table_found(k->table, record);
 	}
 	reader_exit(section);
 	return finish(accepted, counts, expected, verdict);

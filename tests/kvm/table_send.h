@@ -10,14 +10,15 @@ static inline int table_send(struct kernel_table *t, const struct msi_message *m
 			     int (*raise)(void *opaque, uint32_t gsi), void *opaque)
 {
 	struct reader *section = reader_enter_unfenced();
+	struct reader *record = reader_record(section);
 	int result;
 
-	vmirq_kernel_table_seek(t, section);
+	vmirq_kernel_table_seek(t, record);
 	fence_full();
-	result = vmirq_kernel_table_find(t, section, msg);
+	result = vmirq_kernel_table_find(t, record, msg);
 	if (result >= 0) {
 		result = raise(opaque, (uint32_t)result);
-		vmirq_kernel_table_found(t, section);
+		vmirq_kernel_table_found(t, record);
 	}
 	reader_exit(section);
 	return result;

@@ -54,13 +54,12 @@ struct target vmirq_resolve(struct chip *chip, const struct interrupt *irq);
 /* Wake or kick as the vCPU's mode asks; posts nothing. False: nobody is there. */
 bool vmirq_notify(struct chip *chip, struct posted *p);
 
-/* Put one vector in one descriptor and do what its vCPU's mode asks. */
-static inline enum vmirq_verdict post_vector(struct chip *chip, struct posted *p, uint8_t vector,
-					     bool level)
+/* The vector was put in the descriptor: do what its vCPU's mode asks, B in posted.h. `pending`: it was
+ * there already. */
+static inline enum vmirq_verdict tell_vcpu(struct chip *chip, struct posted *p, uint8_t vector,
+					   bool pending)
 {
-	bool pending = posted_set(p, vector, level);
-
-	/* B in posted.h. Outside the guest it looks by itself. */
+	/* Outside the guest it looks by itself. */
 	if (unlikely(atomic_load(&p->mode) != MODE_OUTSIDE) && !vmirq_notify(chip, p)) {
 		/* Not posted then: only what is delivered may be counted so. Unless the vCPU has found it
 		 * in its last moment, and has counted it. */
@@ -68,6 +67,13 @@ static inline enum vmirq_verdict post_vector(struct chip *chip, struct posted *p
 									     : VMIRQ_DELIVERED;
 	}
 	return pending ? VMIRQ_COALESCED : VMIRQ_DELIVERED;
+}
+
+/* Put one vector in one descriptor and do what its vCPU's mode asks. */
+static inline enum vmirq_verdict post_vector(struct chip *chip, struct posted *p, uint8_t vector,
+					     bool level)
+{
+	return tell_vcpu(chip, p, vector, posted_set(p, vector, level));
 }
 
 /* The same for an event. */

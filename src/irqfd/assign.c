@@ -14,7 +14,7 @@
 /* vmirq_irqfd_config as it was in the first release. */
 #define CONFIG_LEAST sizeof(struct vmirq_irqfd_config)
 
-static void route_changed(struct route_watcher *watcher)
+void vmirq_irqfd_route_changed(struct route_watcher *watcher)
 {
 	vmirq_irqfd_resolve(irqfd_of(watcher));
 }
@@ -24,8 +24,8 @@ static void route_changed(struct route_watcher *watcher)
 static int attach_locked(struct vmirq_irqfd *irqfd)
 {
 	struct route route;
-	/* Where its counts go when it is gone, so that deassign cannot fail. */
-	int error = vmirq_route_make_more(irqfd->slot);
+	/* A level needs a source of the GSI's line to be there; signals do not ask. */
+	int error = irqfd->resample ? vmirq_route_make_more(irqfd->slot) : 0;
 
 	if (!error) {
 		vmirq_irqfd_set_unknown(irqfd);
@@ -140,7 +140,6 @@ int vmirq_irqfd_assign_to(struct vmirq_vm *vm, struct route_slot *slot,
 	irqfd->table = vm->irqfds;
 	irqfd->chip = vm->chip;
 	irqfd->slot = slot;
-	irqfd->watcher.changed = route_changed;
 	irqfd->leaving = false;
 	irqfd->owned = true;
 	irqfd->place = IRQFD_NOWHERE;

@@ -81,13 +81,19 @@ struct vmirq_bypass *vmirq_vm_bypass(struct vmirq_vm *vm)
 	return vm ? vmirq_irqfd_bypass(vm->irqfds) : NULL;
 }
 
+static void count_consumer(struct vmirq_irqfd *irqfd, void *opaque)
+{
+	size_t *ours = opaque;
+
+	*ours += irqfd->source && irqfd->source->consumer;
+}
+
 bool vmirq_irqfd_bypass_used(const struct irqfd_table *table)
 {
 	size_t ours = 0;
 
 	if (!table->own_bypass)
 		return false;
-	for (const struct vmirq_irqfd *i = table->used; i; i = i->next)
-		ours += i->source && i->source->consumer;
+	vmirq_irqfd_for_each(table, count_consumer, &ours);
 	return vmirq_bypass_ends(table->bypass) > ours;
 }

@@ -44,14 +44,20 @@ static void wait_for_unbinds(struct irqfd_table *table)
 	pthread_mutex_unlock(&table->mutex);
 }
 
-static void detach(struct vmirq_irqfd *irqfd)
+/* False: there is no memory for its counts on its GSI. It stays there then, with them, and is not used
+ * again: deassign cannot fail. */
+static bool detach(struct vmirq_irqfd *irqfd)
 {
 	struct route_table *routes = irqfd->table->vm->routes;
+	bool leaves;
 
 	vmirq_route_lock(routes, irqfd->slot);
-	vmirq_route_unwatch(irqfd->slot, &irqfd->watcher);
+	leaves = !vmirq_route_make_more(irqfd->slot);
+	if (leaves)
+		vmirq_route_unwatch(irqfd->slot, &irqfd->watcher);
 	vmirq_irqfd_set_gone(irqfd);
 	vmirq_route_unlock(routes, irqfd->slot);
+	return leaves;
 }
 
 /* Signals by call of a level irqfd of the kernel's are written to its eventfd by a thread: they end while
@@ -76,21 +82,17 @@ static void retire_counts(struct vmirq_irqfd *irqfd)
 	struct counts *retired =
 		&atomic_load_explicit(&irqfd->slot->more, memory_order_relaxed)->counts;
 
-	counts_add(retired, VMIRQ_DELIVERED,
-		   atomic_exchange_explicit(&irqfd->delivered, 0, memory_order_relaxed));
-	counts_add(retired, VMIRQ_COALESCED,
-		   atomic_exchange_explicit(&irqfd->coalesced, 0, memory_order_relaxed));
 	for (int i = 0; i < VMIRQ_VERDICTS; i++)
-		counts_add(
-			retired, (enum vmirq_verdict)i,
-			atomic_exchange_explicit(&irqfd->rest.verdict[i], 0, memory_order_relaxed));
+		counts_add(retired, (enum vmirq_verdict)i,
+			   atomic_exchange_explicit(&irqfd->counts.verdict[i], 0,
+						    memory_order_relaxed));
 }
 
 /* The rest of deassign, for the one that claimed it. */
 static void unbind(struct vmirq_irqfd *irqfd)
 {
 	struct irqfd_table *table = irqfd->table;
-	bool from_pump;
+	bool from_pump, leaves;
 
 	vmirq_irqfd_leave_bypass(irqfd);
 	vmirq_irqfd_hold_places(table);
@@ -100,16 +102,19 @@ static void unbind(struct vmirq_irqfd *irqfd)
 	if (from_pump)
 		vmirq_irqfd_deliver_unread(irqfd);
 	vmirq_irqfd_flush_deferred(irqfd);
-	detach(irqfd);
+	leaves = detach(irqfd);
 	vmirq_irqfd_release_places(table);
 	/* Signals that saw it before are through; later ones see it gone. */
 	vmirq_reader_wait();
 	vmirq_irqfd_end_deferred(irqfd);
 	vmirq_irqfd_clear_pending(irqfd);
 	vmirq_resample_leave(irqfd);
-	retire_counts(irqfd);
 	vmirq_irqfd_drop(irqfd->source);
-	vmirq_irqfd_put(irqfd);
+	irqfd->source = NULL;
+	if (leaves) {
+		retire_counts(irqfd);
+		vmirq_irqfd_put(irqfd);
+	}
 	pthread_mutex_lock(&table->mutex);
 	if (!--table->unbinding)
 		pthread_cond_broadcast(&table->unbound);

@@ -100,7 +100,8 @@ void vmirq_irqfds_expect(struct route_slot *slot, const struct route *next)
 {
 	if (next->kind == ROUTE_PINS)
 		for (struct route_watcher *w = slot->watchers; w; w = w->next)
-			vmirq_irqfd_make_deferred(irqfd_of(w));
+			if (HEAD_KIND(irqfd_head(irqfd_of(w))) != TARGET_GONE)
+				vmirq_irqfd_make_deferred(irqfd_of(w));
 }
 
 void vmirq_irqfd_flush_deferred(struct vmirq_irqfd *irqfd)
@@ -118,7 +119,7 @@ void vmirq_irqfd_end_deferred(struct vmirq_irqfd *irqfd)
 	if (!d)
 		return;
 	vmirq_defer_fini(&d->work);
-	counts_add(&irqfd->rest, VMIRQ_DEASSIGNED,
+	counts_add(&irqfd->counts, VMIRQ_DEASSIGNED,
 		   atomic_load_explicit(&d->held, memory_order_relaxed));
 	atomic_store_explicit(&irqfd->deferred, NULL, memory_order_relaxed);
 	free(d);
@@ -131,6 +132,6 @@ enum vmirq_verdict vmirq_irqfd_defer(struct vmirq_irqfd *irqfd, struct deferred 
 	if (vmirq_defer_raise(&d->work))
 		return VMIRQ_HELD;
 	atomic_fetch_sub_explicit(&d->held, 1, memory_order_relaxed);
-	counts_add(&irqfd->rest, VMIRQ_COALESCED, 1);
+	counts_add(&irqfd->counts, VMIRQ_COALESCED, 1);
 	return VMIRQ_COALESCED;
 }

@@ -2,15 +2,16 @@
 /*
  * An irqfd: its copy of the resolved target, its counters, where it is bound.
  *
- * The copy is written under the irqfd's sequence counter by whoever changes it: a route change (which
- * holds the route slot's lock), a signal that found it stale and resolved on the spot (which only
- * tries), and deassign. A signal only reads it.
+ * The copy is written by whoever changes it: a route change (which holds the route slot's lock), a signal
+ * that found it stale and resolved on the spot (which only tries), and deassign. A signal only reads it.
+ * Its head is one word, a target, a number, and whether the copy is being written: what was read
+ * between two loads of the same head that nobody is writing belongs to it.
  *
  *	signal					deassign
- *	  enter a read section (a plain store)	  write TARGET_GONE under seq
- *	  copy the target under seq		  vmirq_reader_wait()
+ *	  enter a read section (a plain store)	  write TARGET_GONE as the head's target
+ *	  copy the target			  vmirq_reader_wait()
  *	  count (locked: fences the section)	  nothing of this irqfd is posted from here on
- *	  look at seq again
+ *	  look at the head again
  *	  post
  *	  leave the section
  */
@@ -20,10 +21,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/counts.h"
-#include "base/seqcount.h"
 #include "chip/deliver.h"
 #include "route/table.h"
 
@@ -56,45 +57,53 @@ struct irqfd_source {
 #define TARGET_UNKNOWN 0xfeu /* to be resolved by the next signal */
 #define TARGET_GONE    0xffu /* deassigned */
 
-/* The word that holds a target but for its descriptor and generation. */
-#define TARGET_WORD(kind, verdict, vector, level)                                 \
-	((uint32_t)(kind) | (uint32_t)(verdict) << 8 | (uint32_t)(vector) << 16 | \
+/* The head of a copy: a target, but for its descriptor and generation, and a number that is another after
+ * each write. */
+#define HEAD_WRITTEN UINT64_C(0x100) /* somebody is writing */
+#define HEAD_NUMBER  UINT64_C(0xffffffff00000000)
+#define HEAD_NEXT    UINT64_C(0x100000000)
+#define HEAD_TARGET(kind, verdict, vector, level)                                 \
+	((uint32_t)(kind) | (uint32_t)(verdict) << 9 | (uint32_t)(vector) << 16 | \
 	 (uint32_t)(level) << 24)
+#define HEAD_KIND(head)	  ((uint32_t)(head)&0xff)
+#define HEAD_VECTOR(head) ((uint8_t)((head) >> 16))
+/* A post of an edge, and whole. */
+#define HEAD_IS_EDGE(head) (((uint32_t)(head)&0xff0001ffu) == TARGET_POST)
 
 struct vmirq_irqfd {
-	/* The line a signal touches. The first four: relaxed, under seq. */
-	struct seqcount seq;
-	_Atomic uint32_t target;
-	_Atomic uint64_t generation; /* of the destination map, when it was resolved */
-	struct posted *_Atomic posted;
-	/* By outcome; one locked add a signal, which is also its section's fence. */
-	_Atomic uint64_t delivered;
-	_Atomic uint64_t coalesced;
+	/* The line a signal touches. The copy: */
+	_Atomic uint64_t head;	       /* HEAD_* */
+	_Atomic uint64_t generation;   /* of the destination map, when it was resolved */
+	struct posted *_Atomic posted; /* may be followed whenever the kind is or was TARGET_POST */
 	struct chip *chip;
 	struct route_slot *slot;
+	_Atomic uint8_t
+		guess; /* what a post comes to, as the last one did: delivered or coalesced */
+	_Atomic uint8_t gate;  /* GATE_*, see mask.h */
+	_Atomic uint8_t place; /* enum irqfd_place; written under hold_places() */
+	bool replaced;	       /* see place.c */
+	bool owned;   /* by a vector, or by who is still binding it; under the slot's lock */
+	bool leaving; /* somebody deassigns it; under the slot's lock */
+	bool used;    /* taken from the table; under its mutex */
+	/* By outcome; one locked add a signal, which is also its section's fence. The two that nearly every
+	 * signal ends in are the end of that line. */
+	struct counts counts;
 
-	/* Other outcomes. */
-	struct counts rest __attribute__((aligned(CACHE_LINE)));
 	struct route_watcher watcher;
 	struct irqfd_table *table;
 	struct irqfd_source *source;	   /* NULL: no eventfd */
 	struct resample *resample;	   /* NULL: an edge */
 	struct deferred *_Atomic deferred; /* NULL: it never went to pins */
-	_Atomic uint8_t place;		   /* enum irqfd_place; written under hold_places() */
-	bool replaced;			   /* see place.c */
-	_Atomic uint8_t gate;		   /* GATE_*, see mask.h */
-	bool owned;   /* by a vector, or by who is still binding it; under the slot's lock */
-	bool leaving; /* somebody deassigns it; under the slot's lock */
-	struct vmirq_irqfd *next, **link; /* in the table's list, of used or of unused ones */
-};
+	struct vmirq_irqfd *next;	   /* in the table's list of unused ones */
+} __attribute__((aligned(CACHE_LINE)));
 
 /* A VM's irqfds. Their memory is used again but never freed before the VM is. */
 struct irqfd_table {
 	struct vmirq_vm *vm;
-	pthread_mutex_t mutex; /* of the lists; nothing is taken under it */
+	pthread_mutex_t mutex; /* of what is used; nothing is taken under it */
 	uint32_t unbinding;    /* irqfds on their way out */
 	pthread_cond_t unbound;
-	struct vmirq_irqfd *used, *unused;
+	struct vmirq_irqfd *unused;
 	struct route_slot *unrouted; /* of masked irqfds without a GSI; in no table */
 	struct irqfd_block *blocks;
 	pthread_mutex_t resample_mutex; /* see resample.h */
@@ -104,7 +113,18 @@ struct irqfd_table {
 	bool own_bypass;
 };
 
-_Static_assert(sizeof(struct vmirq_irqfd) <= 256, "a million of them fit");
+/* An odd number of lines: their first ones are all over the cache. */
+_Static_assert(sizeof(struct vmirq_irqfd) == 3 * CACHE_LINE, "a million of them fit");
+_Static_assert(offsetof(struct vmirq_irqfd, counts.verdict[VMIRQ_COALESCED]) == CACHE_LINE - 8 &&
+		       VMIRQ_DELIVERED + 1 == VMIRQ_COALESCED,
+	       "a signal touches one line");
+
+/* Any load of `posted` and `generation` after it is of this head, if the head is still so later. */
+static inline uint64_t irqfd_head(const struct vmirq_irqfd *irqfd)
+{
+	/* Acquire: pairs with the release in unlock_copy(). */
+	return atomic_load_explicit(&irqfd->head, memory_order_acquire);
+}
 
 static inline struct vmirq_irqfd *irqfd_of(struct route_watcher *watcher)
 {
@@ -122,9 +142,12 @@ int vmirq_irqfd_assign_to(struct vmirq_vm *vm, struct route_slot *slot,
 			  const struct vmirq_irqfd_config *config, bool masked,
 			  struct vmirq_irqfd **out);
 
-/* Take one from the free list, cleared, on the used list; or put it back. */
+/* Take one that is not used, cleared; or put it back. */
 struct vmirq_irqfd *vmirq_irqfd_take(struct irqfd_table *table);
 void vmirq_irqfd_put(struct vmirq_irqfd *irqfd);
+/* With each that is used. None is taken meanwhile, and no other put. */
+void vmirq_irqfd_for_each(const struct irqfd_table *table,
+			  void (*fn)(struct vmirq_irqfd *irqfd, void *opaque), void *opaque);
 
 /* source.c: our own duplicate of an eventfd, known to be one and bound by nobody else. Errors as in
  * vmirq_irqfd_assign(). NULL is dropped, too. */
@@ -153,6 +176,8 @@ int vmirq_irqfd_deassign_matching(struct vmirq_vm *vm, int fd, uint32_t gsi);
 enum vmirq_verdict vmirq_irqfd_raise(struct vmirq_irqfd *irqfd);
 /* The route has changed or gone: resolve now. The slot's lock is held. */
 void vmirq_irqfd_resolve(struct vmirq_irqfd *irqfd);
+/* assign.c: route_table.changed. */
+void vmirq_irqfd_route_changed(struct route_watcher *watcher);
 /* Bound anew: let signals through, by the route. */
 void vmirq_irqfd_set_unknown(struct vmirq_irqfd *irqfd);
 /* No signal is let through any more; the slot's lock is held. */

@@ -18,7 +18,7 @@ bool vmirq_irqfd_hold(struct vmirq_irqfd *irqfd, enum vmirq_verdict *verdict)
 			return false;
 	*verdict = gate & GATE_PENDING ? VMIRQ_COALESCED : VMIRQ_HELD;
 	if (*verdict == VMIRQ_COALESCED)
-		atomic_fetch_add_explicit(&irqfd->coalesced, 1, memory_order_relaxed);
+		counts_add(&irqfd->counts, VMIRQ_COALESCED, 1);
 	return true;
 }
 
@@ -29,16 +29,10 @@ int vmirq_irqfd_assign_masked(struct vmirq_vm *vm, struct vmirq_irqfd **out)
 	return vmirq_irqfd_assign_to(vm, vm->irqfds->unrouted, &config, true, out);
 }
 
-int vmirq_irqfd_move(struct vmirq_irqfd *irqfd, struct route_slot *slot)
+void vmirq_irqfd_move(struct vmirq_irqfd *irqfd, struct route_slot *slot)
 {
 	struct route_table *routes = irqfd->table->vm->routes;
-	int error;
 
-	vmirq_route_lock(routes, slot);
-	error = vmirq_route_make_more(slot);
-	vmirq_route_unlock(routes, slot);
-	if (error)
-		return error;
 	vmirq_irqfd_hold_places(irqfd->table);
 	vmirq_route_lock(routes, irqfd->slot);
 	vmirq_route_unwatch(irqfd->slot, &irqfd->watcher);
@@ -48,7 +42,6 @@ int vmirq_irqfd_move(struct vmirq_irqfd *irqfd, struct route_slot *slot)
 	vmirq_route_watch(slot, &irqfd->watcher);
 	vmirq_route_unlock(routes, slot);
 	vmirq_irqfd_release_places(irqfd->table);
-	return 0;
 }
 
 /* The places are held; `new` may be NULL. */
@@ -183,5 +176,5 @@ void vmirq_irqfd_clear_pending(struct vmirq_irqfd *irqfd)
 						memory_order_acquire);
 
 	if (old & GATE_PENDING)
-		counts_add(&irqfd->rest, VMIRQ_DEASSIGNED, 1);
+		counts_add(&irqfd->counts, VMIRQ_DEASSIGNED, 1);
 }

@@ -54,8 +54,8 @@ bool vmirq_irqfd_hold(struct vmirq_irqfd *irqfd, enum vmirq_verdict *verdict);
 
 /* Bind one without an eventfd or a GSI, masked. Only its owner deassigns it. -ENOMEM. */
 int vmirq_irqfd_assign_masked(struct vmirq_vm *vm, struct vmirq_irqfd **out);
-/* Put a masked one on this slot, or back on irqfd_table.unrouted. -ENOMEM. */
-int vmirq_irqfd_move(struct vmirq_irqfd *irqfd, struct route_slot *slot);
+/* Put a masked one on this slot, or back on irqfd_table.unrouted. */
+void vmirq_irqfd_move(struct vmirq_irqfd *irqfd, struct route_slot *slot);
 /* Another eventfd in place of its own, or none (-1): what was written to that is raised, or pending. Read
  * by this pump, or with NULL by the VM's. As vmirq_irqfd_assign(); an error but for one of memory leaves
  * the old one. */

@@ -8,20 +8,6 @@
 #include "irqfd/resample.h"
 #include "line/line.h"
 
-static bool map_moved_on(const struct vmirq_irqfd *irqfd, uint64_t generation)
-{
-	return dest_map_generation(&irqfd->chip->map) != generation;
-}
-
-/* Store what was resolved; the caller is the one writer, by the sequence counter. */
-static void put_target(struct vmirq_irqfd *irqfd, const struct target *t)
-{
-	atomic_store_explicit(&irqfd->posted, t->posted, memory_order_relaxed);
-	atomic_store_explicit(&irqfd->generation, t->generation, memory_order_relaxed);
-	atomic_store_explicit(&irqfd->target, TARGET_WORD(t->kind, t->verdict, t->vector, t->level),
-			      memory_order_relaxed);
-}
-
 /* What the route comes to now. `irq` is filled for TARGET_DELIVER. */
 static struct target resolve_route(const struct vmirq_irqfd *irqfd, struct interrupt *irq)
 {
@@ -45,49 +31,76 @@ static struct target resolve_route(const struct vmirq_irqfd *irqfd, struct inter
 	return vmirq_resolve(irqfd->chip, irq);
 }
 
-/* Become the copy's writer. A signal may be at it, and its thread be off the processor. */
-static void lock_copy(struct vmirq_irqfd *irqfd)
+/* Become the copy's writer, if its head is still this one, which nobody was writing. */
+static bool try_lock_copy(struct vmirq_irqfd *irqfd, uint64_t head)
 {
-	for (unsigned int turn = 0; !seq_write_try(&irqfd->seq, seq_peek(&irqfd->seq) & ~1u);
-	     turn++)
+	/* Acquire: what the last writer stored is seen; pairs with the release in unlock_copy(). */
+	if (!atomic_compare_exchange_strong_explicit(&irqfd->head, &head, head | HEAD_WRITTEN,
+						     memory_order_acquire, memory_order_relaxed))
+		return false;
+	/* "Written" before the copy; pairs with the fence before a signal's second look. */
+	atomic_thread_fence(memory_order_release);
+	return true;
+}
+
+/* A signal may be at it, and its thread be off the processor. Returns the head there was. */
+static uint64_t lock_copy(struct vmirq_irqfd *irqfd)
+{
+	uint64_t head;
+
+	for (unsigned int turn = 0;; turn++) {
+		head = irqfd_head(irqfd) & ~HEAD_WRITTEN;
+		if (try_lock_copy(irqfd, head))
+			return head;
 		vmirq_back_off(turn);
+	}
+}
+
+/* `head` is what there was before, `target` HEAD_TARGET(). */
+static void unlock_copy(struct vmirq_irqfd *irqfd, uint64_t head, uint32_t target)
+{
+	/* Pairs with the acquire in irqfd_head(). */
+	atomic_store_explicit(&irqfd->head, ((head & HEAD_NUMBER) + HEAD_NEXT) | target,
+			      memory_order_release);
+}
+
+/* Store what was resolved. */
+static void put_target(struct vmirq_irqfd *irqfd, uint64_t head, const struct target *t)
+{
+	/* A torn copy's is followed before that is seen: never to nowhere. */
+	if (t->kind == TARGET_POST)
+		atomic_store_explicit(&irqfd->posted, t->posted, memory_order_relaxed);
+	atomic_store_explicit(&irqfd->generation, t->generation, memory_order_relaxed);
+	unlock_copy(irqfd, head, HEAD_TARGET(t->kind, t->verdict, t->vector, t->level));
 }
 
 void vmirq_irqfd_set_unknown(struct vmirq_irqfd *irqfd)
 {
-	lock_copy(irqfd);
-	atomic_store_explicit(&irqfd->target, TARGET_UNKNOWN, memory_order_relaxed);
-	seq_write_end(&irqfd->seq);
+	unlock_copy(irqfd, lock_copy(irqfd), TARGET_UNKNOWN);
 }
 
 void vmirq_irqfd_resolve(struct vmirq_irqfd *irqfd)
 {
 	struct interrupt irq;
-	struct target t = resolve_route(irqfd, &irq);
+	struct target t;
 
+	/* Under the slot's lock it stays so. */
+	if (HEAD_KIND(irqfd_head(irqfd)) == TARGET_GONE)
+		return;
+	t = resolve_route(irqfd, &irq);
 	if ((unsigned int)t.kind == TARGET_PINS)
 		vmirq_irqfd_make_deferred(irqfd);
-	lock_copy(irqfd);
-	if (atomic_load_explicit(&irqfd->target, memory_order_relaxed) != TARGET_GONE)
-		put_target(irqfd, &t);
-	seq_write_end(&irqfd->seq);
+	put_target(irqfd, lock_copy(irqfd), &t);
 }
 
 void vmirq_irqfd_set_gone(struct vmirq_irqfd *irqfd)
 {
-	lock_copy(irqfd);
-	atomic_store_explicit(&irqfd->target, TARGET_GONE, memory_order_relaxed);
-	seq_write_end(&irqfd->seq);
+	unlock_copy(irqfd, lock_copy(irqfd), TARGET_GONE);
 }
 
 static enum vmirq_verdict count_outcome(struct vmirq_irqfd *irqfd, enum vmirq_verdict verdict)
 {
-	if (verdict == VMIRQ_DELIVERED)
-		atomic_fetch_add_explicit(&irqfd->delivered, 1, memory_order_relaxed);
-	else if (verdict == VMIRQ_COALESCED)
-		atomic_fetch_add_explicit(&irqfd->coalesced, 1, memory_order_relaxed);
-	else
-		counts_add(&irqfd->rest, verdict, 1);
+	counts_add(&irqfd->counts, verdict, 1);
 	return verdict;
 }
 
@@ -132,18 +145,16 @@ static bool try_route(struct vmirq_irqfd *irqfd, bool may_lock, enum vmirq_verdi
 {
 	struct interrupt irq;
 	struct target t;
-	uint32_t seq = seq_peek(&irqfd->seq);
+	uint64_t head = irqfd_head(irqfd);
 
-	if (atomic_load_explicit(&irqfd->target, memory_order_relaxed) == TARGET_GONE) {
+	if (HEAD_KIND(head) == TARGET_GONE) {
 		*verdict = count_outcome(irqfd, VMIRQ_DEASSIGNED);
 		return true;
 	}
 	t = resolve_route(irqfd, &irq);
-	/* The route was read after seq: where seq_write_try() succeeds no newer one was stored. */
-	if (!(seq & 1) && seq_write_try(&irqfd->seq, seq)) {
-		put_target(irqfd, &t);
-		seq_write_end(&irqfd->seq);
-	}
+	/* The route was read after the head: where that is still so, no newer one was stored. */
+	if (!(head & HEAD_WRITTEN) && try_lock_copy(irqfd, head))
+		put_target(irqfd, head, &t);
 	switch ((unsigned int)t.kind) {
 	case TARGET_MASKED:
 		return vmirq_irqfd_hold(irqfd, verdict);
@@ -171,8 +182,11 @@ static bool try_route(struct vmirq_irqfd *irqfd, bool may_lock, enum vmirq_verdi
 	return true;
 }
 
+/* The rest of a signal where it is more than a post, each of them leaving the section. */
+
 /* The copy is stale, being written, or no plain post. */
 static __attribute__((noinline)) enum vmirq_verdict raise_slowly(struct vmirq_irqfd *irqfd,
+								 struct reader *section,
 								 bool may_lock)
 {
 	enum vmirq_verdict verdict;
@@ -181,72 +195,108 @@ static __attribute__((noinline)) enum vmirq_verdict raise_slowly(struct vmirq_ir
 	fence_full();
 	while (!try_route(irqfd, may_lock, &verdict))
 		;
+	reader_exit(section);
 	return verdict;
 }
 
-/* It was counted as `guess` and came to something else. */
-static __attribute__((noinline)) enum vmirq_verdict mend_count(struct vmirq_irqfd *irqfd,
-							       bool guess_coalesced,
-							       enum vmirq_verdict verdict)
-{
-	atomic_fetch_sub_explicit(guess_coalesced ? &irqfd->coalesced : &irqfd->delivered, 1,
-				  memory_order_relaxed);
-	return count_outcome(irqfd, verdict);
-}
-
+/* It was counted, and the copy is another now. */
 static __attribute__((noinline)) enum vmirq_verdict raise_again(struct vmirq_irqfd *irqfd,
-								bool guess_coalesced, bool may_lock)
+								struct reader *section,
+								bool may_lock,
+								enum vmirq_verdict guess)
 {
-	atomic_fetch_sub_explicit(guess_coalesced ? &irqfd->coalesced : &irqfd->delivered, 1,
-				  memory_order_relaxed);
-	return raise_slowly(irqfd, may_lock);
+	counts_add(&irqfd->counts, guess, (uint64_t)-1);
+	return raise_slowly(irqfd, section, may_lock);
 }
 
-static inline __attribute__((always_inline)) enum vmirq_verdict raise(struct vmirq_irqfd *irqfd,
-								      bool may_lock)
+/* It was posted: somebody has to be told of it, or it was counted as what it is not. */
+static __attribute__((noinline)) enum vmirq_verdict finish_post(struct vmirq_irqfd *irqfd,
+								struct reader *section,
+								struct posted *posted,
+								uint8_t vector, bool pending,
+								enum vmirq_verdict guess)
 {
-	uint32_t seq = seq_peek(&irqfd->seq);
-	uint32_t word = atomic_load_explicit(&irqfd->target, memory_order_relaxed);
-	struct posted *posted = atomic_load_explicit(&irqfd->posted, memory_order_relaxed);
-	uint64_t generation = atomic_load_explicit(&irqfd->generation, memory_order_relaxed);
-	uint8_t vector = (uint8_t)(word >> 16);
-	enum vmirq_verdict verdict;
-	bool coalesced;
+	enum vmirq_verdict verdict = tell_vcpu(irqfd->chip, posted, vector, pending);
 
-	/* Torn, or being written (odd): `posted` must not be followed. */
-	if (unlikely((word & 0xff) != TARGET_POST || (seq & 1) || seq_read_retry(&irqfd->seq, seq)))
-		return raise_slowly(irqfd, may_lock);
-	/* Count first, by what it looks like, and mend the count if it was not so: the locked add is
-	 * then the fence that makes the section visible before the looks that follow. */
-	coalesced = vecset_test(&posted->vectors, vector);
-	atomic_fetch_add_explicit(coalesced ? &irqfd->coalesced : &irqfd->delivered, 1,
-				  memory_order_relaxed);
-	fence_after_rmw();
-	if (unlikely(seq_read_retry(&irqfd->seq, seq) || map_moved_on(irqfd, generation)))
-		return raise_again(irqfd, coalesced, may_lock);
-	verdict = post_vector(irqfd->chip, posted, vector, word >> 24);
-	if (unlikely(verdict != (coalesced ? VMIRQ_COALESCED : VMIRQ_DELIVERED)))
-		return mend_count(irqfd, coalesced, verdict);
+	if (verdict != guess) {
+		counts_add(&irqfd->counts, guess, (uint64_t)-1);
+		count_outcome(irqfd, verdict);
+		if (verdict <= VMIRQ_COALESCED)
+			atomic_store_explicit(&irqfd->guess, (uint8_t)verdict,
+					      memory_order_relaxed);
+	}
+	reader_exit(section);
 	return verdict;
+}
+
+/* In a section, which it leaves if it is its own: else `section` is READER_INNER. */
+static inline __attribute__((always_inline)) enum vmirq_verdict raise(struct vmirq_irqfd *irqfd,
+								      struct reader *section,
+								      bool own, bool may_lock)
+{
+	uint64_t head = irqfd_head(irqfd);
+	struct posted *posted = atomic_load_explicit(&irqfd->posted, memory_order_relaxed);
+	enum vmirq_verdict guess = atomic_load_explicit(&irqfd->guess, memory_order_relaxed);
+	const struct dest_map *map = &irqfd->chip->map;
+	uint8_t vector = HEAD_VECTOR(head);
+	uint64_t generation;
+	bool pending;
+
+	if (unlikely(!HEAD_IS_EDGE(head) || vecset_test(&posted->level, vector)))
+		return raise_slowly(irqfd, section, may_lock);
+	/* Count first, as the last one came to, and mend the count if it was not so: the locked add is
+	 * then the fence that makes the section visible before the looks that follow. The descriptor's
+	 * line is not looked at before it is written: another core has it, and would have to give it up
+	 * twice. */
+	counts_add(&irqfd->counts, guess, 1);
+	fence_after_rmw();
+	/* Acquire: before the head, with which it belongs. */
+	generation = atomic_load_explicit(&irqfd->generation, memory_order_acquire);
+	if (unlikely(dest_map_generation(map) != generation || irqfd_head(irqfd) != head))
+		return raise_again(irqfd, section, may_lock, guess);
+	/* A and B in posted.h. */
+	pending = vecset_test_and_set(&posted->vectors, vector);
+	if (unlikely((enum vmirq_verdict)pending != guess ||
+		     atomic_load(&posted->mode) != MODE_OUTSIDE))
+		return finish_post(irqfd, section, posted, vector, pending, guess);
+	if (own)
+		reader_end(section, reader_state(section) - 1);
+	return guess;
 }
 
 enum vmirq_verdict vmirq_irqfd_raise(struct vmirq_irqfd *irqfd)
 {
-	return raise(irqfd, true);
+	return raise(irqfd, READER_INNER, false, true);
 }
 
-enum vmirq_verdict vmirq_irqfd_signal(struct vmirq_irqfd *irqfd)
+/* In a section already, or without a record as yet. */
+static __attribute__((noinline)) enum vmirq_verdict signal_inside(struct vmirq_irqfd *irqfd)
 {
 	struct reader *section = reader_enter_unfenced();
-	enum vmirq_verdict verdict = raise(irqfd, false);
+	enum vmirq_verdict verdict = raise(irqfd, READER_INNER, false, false);
 
 	reader_exit(section);
 	return verdict;
 }
 
+/* No stack frame: what is not a post and nothing else goes on elsewhere. */
+enum vmirq_verdict vmirq_irqfd_signal(struct vmirq_irqfd *irqfd)
+{
+	struct reader *section = vmirq_reader_self;
+	uint64_t state;
+
+	if (unlikely(!section))
+		return signal_inside(irqfd);
+	state = reader_state(section);
+	if (unlikely(state & 1))
+		return signal_inside(irqfd);
+	reader_begin(section, state);
+	return raise(irqfd, section, true, false);
+}
+
 void vmirq_irqfd_read(struct vmirq_irqfd *irqfd, uint64_t n)
 {
 	if (n > 1)
-		counts_add(&irqfd->rest, VMIRQ_EVENTFD_MERGED, n - 1);
+		counts_add(&irqfd->counts, VMIRQ_EVENTFD_MERGED, n - 1);
 	vmirq_irqfd_raise(irqfd);
 }

@@ -16,22 +16,6 @@ struct irqfd_block {
 	struct irqfd_block *next;
 };
 
-static void link_into(struct vmirq_irqfd **list, struct vmirq_irqfd *irqfd)
-{
-	irqfd->next = *list;
-	irqfd->link = list;
-	if (*list)
-		(*list)->link = &irqfd->next;
-	*list = irqfd;
-}
-
-static void unlink_from(struct vmirq_irqfd *irqfd)
-{
-	*irqfd->link = irqfd->next;
-	if (irqfd->next)
-		irqfd->next->link = irqfd->link;
-}
-
 int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct vmirq_bypass *bypass,
 			     struct irqfd_table **out)
 {
@@ -52,6 +36,7 @@ int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct vmirq_bypass *bypass,
 	pthread_mutex_init(&table->mutex, NULL);
 	pthread_cond_init(&table->unbound, NULL);
 	pthread_mutex_init(&table->resample_mutex, NULL);
+	vm->routes->changed = vmirq_irqfd_route_changed;
 	vm->routes->coming = vmirq_irqfds_expect;
 	vm->routes->replacing = vmirq_irqfds_leave_kernel;
 	vm->routes->replaced = vmirq_irqfds_follow;
@@ -61,12 +46,26 @@ int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct vmirq_bypass *bypass,
 	return vmirq_irqfd_worker_create(vm, &table->worker);
 }
 
+void vmirq_irqfd_for_each(const struct irqfd_table *table,
+			  void (*fn)(struct vmirq_irqfd *irqfd, void *opaque), void *opaque)
+{
+	for (struct irqfd_block *block = table->blocks; block; block = block->next)
+		for (uint32_t i = 0; i < BLOCK_IRQFDS; i++)
+			if (block->irqfd[i].used)
+				fn(&block->irqfd[i], opaque);
+}
+
+static void deassign(struct vmirq_irqfd *irqfd, void *opaque)
+{
+	(void)opaque;
+	vmirq_irqfd_deassign(irqfd);
+}
+
 void vmirq_irqfd_table_destroy(struct irqfd_table *table)
 {
 	if (!table)
 		return;
-	while (table->used)
-		vmirq_irqfd_deassign(table->used);
+	vmirq_irqfd_for_each(table, deassign, NULL);
 	vmirq_irqfd_worker_destroy(table->worker);
 	if (table->own_bypass)
 		vmirq_bypass_destroy(table->bypass);
@@ -84,6 +83,14 @@ void vmirq_irqfd_table_destroy(struct irqfd_table *table)
 	free(table);
 }
 
+/* The table's mutex is held. */
+static void put(struct irqfd_table *table, struct vmirq_irqfd *irqfd)
+{
+	irqfd->used = false;
+	irqfd->next = table->unused;
+	table->unused = irqfd;
+}
+
 static bool add_block(struct irqfd_table *table)
 {
 	struct irqfd_block *block = aligned_alloc(CACHE_LINE, sizeof(*block));
@@ -93,19 +100,17 @@ static bool add_block(struct irqfd_table *table)
 	memset(block, 0, sizeof(*block));
 	block->next = table->blocks;
 	table->blocks = block;
-	for (uint32_t i = 0; i < BLOCK_IRQFDS; i++)
-		link_into(&table->unused, &block->irqfd[i]);
+	for (uint32_t i = BLOCK_IRQFDS; i-- > 0;)
+		put(table, &block->irqfd[i]);
 	return true;
 }
 
-/* All but its sequence counter, which goes on: a late reader of the old one must see that it changed. */
+/* All but its copy: the number in its head goes on, so that a late reader of the old one sees that it changed. */
 static void clear(struct vmirq_irqfd *irqfd)
 {
-	atomic_store_explicit(&irqfd->posted, NULL, memory_order_relaxed);
-	atomic_store_explicit(&irqfd->delivered, 0, memory_order_relaxed);
-	atomic_store_explicit(&irqfd->coalesced, 0, memory_order_relaxed);
+	atomic_store_explicit(&irqfd->guess, VMIRQ_DELIVERED, memory_order_relaxed);
 	for (int i = 0; i < VMIRQ_VERDICTS; i++)
-		atomic_store_explicit(&irqfd->rest.verdict[i], 0, memory_order_relaxed);
+		atomic_store_explicit(&irqfd->counts.verdict[i], 0, memory_order_relaxed);
 }
 
 struct vmirq_irqfd *vmirq_irqfd_take(struct irqfd_table *table)
@@ -115,9 +120,9 @@ struct vmirq_irqfd *vmirq_irqfd_take(struct irqfd_table *table)
 	pthread_mutex_lock(&table->mutex);
 	if (table->unused || add_block(table)) {
 		irqfd = table->unused;
-		unlink_from(irqfd);
+		table->unused = irqfd->next;
 		clear(irqfd);
-		link_into(&table->used, irqfd);
+		irqfd->used = true;
 	}
 	pthread_mutex_unlock(&table->mutex);
 	return irqfd;
@@ -128,7 +133,6 @@ void vmirq_irqfd_put(struct vmirq_irqfd *irqfd)
 	struct irqfd_table *table = irqfd->table;
 
 	pthread_mutex_lock(&table->mutex);
-	unlink_from(irqfd);
-	link_into(&table->unused, irqfd);
+	put(table, irqfd);
 	pthread_mutex_unlock(&table->mutex);
 }

@@ -119,12 +119,9 @@ int vmirq_trigger_destroy(struct vmirq_trigger *trigger)
 
 static enum vmirq_path path_to(const struct vmirq_irqfd *irqfd)
 {
-	uint32_t word;
-
 	if (!irqfd)
 		return VMIRQ_PATH_EVENTFD;
-	word = atomic_load_explicit(&irqfd->target, memory_order_relaxed);
-	return (word & 0xff) == TARGET_POST ? VMIRQ_PATH_BYPASS : VMIRQ_PATH_IRQFD;
+	return HEAD_KIND(irqfd_head(irqfd)) == TARGET_POST ? VMIRQ_PATH_BYPASS : VMIRQ_PATH_IRQFD;
 }
 
 static __attribute__((noinline)) void count_switch(struct vmirq_trigger *trigger,

@@ -61,11 +61,7 @@ static int take_gsi(struct vmirq_msix *msix, struct msix_vector *v)
 
 	if (error)
 		return error;
-	error = vmirq_irqfd_move(v->irqfd, slot);
-	if (error) {
-		vmirq_gsi_release(msix->vm->routes, slot);
-		return error;
-	}
+	vmirq_irqfd_move(v->irqfd, slot);
 	v->slot = slot;
 	v->route = (struct route){ .kind = ROUTE_NONE };
 	v->fresh = true;
@@ -77,7 +73,6 @@ static void give_gsi_back(struct vmirq_msix *msix, struct msix_vector *v)
 {
 	struct route_slot *slot = v->slot;
 
-	/* Cannot fail: that slot has had irqfds. */
 	vmirq_irqfd_move(v->irqfd, msix->vm->irqfds->unrouted);
 	v->slot = NULL;
 	vmirq_gsi_release(msix->vm->routes, slot);

@@ -19,12 +19,6 @@ static int start(void *out, size_t ours, size_t size)
 	return 0;
 }
 
-static void add(struct vmirq_route_counts *out, enum vmirq_verdict verdict, uint64_t n)
-{
-	out->verdict[verdict] += n;
-	out->raised += n;
-}
-
 /* The slot's lock keeps it from being deassigned, or the caller does. */
 static void add_irqfd(const struct vmirq_irqfd *irqfd, struct vmirq_route_counts *out)
 {
@@ -35,9 +29,7 @@ static void add_irqfd(const struct vmirq_irqfd *irqfd, struct vmirq_route_counts
 	held += irqfd_pending(irqfd);
 	out->held += held;
 	out->raised += held;
-	add(out, VMIRQ_DELIVERED, atomic_load_explicit(&irqfd->delivered, memory_order_relaxed));
-	add(out, VMIRQ_COALESCED, atomic_load_explicit(&irqfd->coalesced, memory_order_relaxed));
-	counts_read(&irqfd->rest, out);
+	counts_read(&irqfd->counts, out);
 	out->unobserved += irqfd->place == IRQFD_IN_KERNEL;
 }
 

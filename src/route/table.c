@@ -272,7 +272,7 @@ void vmirq_route_write(struct route_table *table, struct route_slot *slot,
 	if (route_sources(slot) && table->moved)
 		table->moved(table->moved_opaque, slot, route, true);
 	for (struct route_watcher *w = slot->watchers; w; w = w->next)
-		w->changed(w);
+		table->changed(w);
 }
 
 int vmirq_route_make_more(struct route_slot *slot)

@@ -51,10 +51,9 @@ struct route {
 	uint32_t devid;
 };
 
-/* Told when its slot's route has changed; holds the slot's lock, must not block. */
+/* Its table is told when its slot's route has changed. */
 struct route_watcher {
 	struct route_watcher *next;
-	void (*changed)(struct route_watcher *watcher);
 };
 
 /* One of a slot's two copies of its route: relaxed-atomic, under the latch. */
@@ -109,6 +108,8 @@ struct route_table {
 	void (*moved)(void *opaque, const struct route_slot *slot, const struct route *route,
 		      bool on);
 	void *moved_opaque;
+	/* A watcher's slot has another route; under the slot's lock, must not block. */
+	void (*changed)(struct route_watcher *watcher);
 	/* The slot's watchers are about to get this route, which no signal sees yet; under the slot's
 	 * lock. NULL: nobody watches. */
 	void (*coming)(struct route_slot *slot, const struct route *next);

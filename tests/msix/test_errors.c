@@ -217,7 +217,8 @@ static void test_no_memory_to_enable(void **state)
 		check_all_open(c);
 		scarce_free(c);
 	}
-	assert_true(n > (int)VECTORS);
+	/* A page of routes, at least. */
+	assert_true(n > 2);
 }
 
 static void test_no_memory_for_an_eventfd(void **state)

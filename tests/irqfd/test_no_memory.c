@@ -2,44 +2,13 @@
 /* Deassign cannot fail: without memory for an irqfd's counts on its GSI they stay where they are. */
 #include "../support.h"
 
-#include <stdlib.h>
-
-static bool allocations_fail;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-
-void *__wrap_malloc(size_t size)
-{
-	return allocations_fail ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return allocations_fail ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-	return allocations_fail ? NULL : __real_realloc(old, size);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size)
-{
-	return allocations_fail ? NULL : __real_aligned_alloc(alignment, size);
-}
+#include "../failing_malloc.h"
 
 static void deassign(struct vmirq_irqfd *irqfd)
 {
-	allocations_fail = true;
+	fail_after(0);
 	assert_int_equal(vmirq_irqfd_deassign(irqfd), 0);
-	allocations_fail = false;
+	fail_no_more();
 }
 
 static void counts_stay(void **state)

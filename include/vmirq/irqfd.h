@@ -115,7 +115,8 @@ VMIRQ_API int vmirq_irqfd(struct vmirq_vm *vm, const struct kvm_irqfd *args);
  */
 VMIRQ_API enum vmirq_verdict vmirq_irqfd_signal(struct vmirq_irqfd *irqfd);
 
-/** The GSI it is bound to. */
+/** The GSI it is bound to; UINT32_MAX for that of an MSI-X vector which has not been open yet. Any thread; may
+ *  block for a list's lock. */
 VMIRQ_API uint32_t vmirq_irqfd_gsi(const struct vmirq_irqfd *irqfd);
 
 /**

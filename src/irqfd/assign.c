@@ -35,7 +35,7 @@ static int attach_locked(struct vmirq_irqfd *irqfd)
 	}
 	if (error)
 		vmirq_irqfd_set_gone(irqfd);
-	else
+	else if (irqfd_routed(irqfd))
 		vmirq_route_watch(irqfd->slot, &irqfd->watcher);
 	return error;
 }

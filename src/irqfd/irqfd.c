@@ -29,5 +29,10 @@ int vmirq_irqfd(struct vmirq_vm *vm, const struct kvm_irqfd *args)
 
 uint32_t vmirq_irqfd_gsi(const struct vmirq_irqfd *irqfd)
 {
-	return irqfd->slot->gsi;
+	uint32_t gsi;
+
+	pthread_mutex_lock(&irqfd->table->mutex);
+	gsi = irqfd->slot->gsi;
+	pthread_mutex_unlock(&irqfd->table->mutex);
+	return gsi;
 }

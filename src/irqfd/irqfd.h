@@ -131,6 +131,12 @@ static inline struct vmirq_irqfd *irqfd_of(struct route_watcher *watcher)
 	return (struct vmirq_irqfd *)((char *)watcher - offsetof(struct vmirq_irqfd, watcher));
 }
 
+/* Has it a GSI? Else nobody watches its slot, which never has a route. */
+static inline bool irqfd_routed(const struct vmirq_irqfd *irqfd)
+{
+	return irqfd->slot != irqfd->table->unrouted;
+}
+
 /* `bypass` may be NULL: one of its own, when it is wanted. */
 int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct vmirq_bypass *bypass,
 			     struct irqfd_table **out);

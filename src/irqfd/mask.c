@@ -35,11 +35,16 @@ void vmirq_irqfd_move(struct vmirq_irqfd *irqfd, struct route_slot *slot)
 
 	vmirq_irqfd_hold_places(irqfd->table);
 	vmirq_route_lock(routes, irqfd->slot);
-	vmirq_route_unwatch(irqfd->slot, &irqfd->watcher);
+	if (irqfd_routed(irqfd))
+		vmirq_route_unwatch(irqfd->slot, &irqfd->watcher);
 	vmirq_route_unlock(routes, irqfd->slot);
+	/* For vmirq_irqfd_gsi(). */
+	pthread_mutex_lock(&irqfd->table->mutex);
 	irqfd->slot = slot;
+	pthread_mutex_unlock(&irqfd->table->mutex);
 	vmirq_route_lock(routes, slot);
-	vmirq_route_watch(slot, &irqfd->watcher);
+	if (irqfd_routed(irqfd))
+		vmirq_route_watch(slot, &irqfd->watcher);
 	vmirq_route_unlock(routes, slot);
 	vmirq_irqfd_release_places(irqfd->table);
 }
@@ -150,8 +155,11 @@ int vmirq_irqfd_unmask(struct vmirq_irqfd *irqfd)
 	if (open_gate(irqfd))
 		raise_pending(irqfd);
 	error = vmirq_irqfd_place(irqfd, &route);
-	if (error)
+	if (error) {
 		set_masked(irqfd);
+		/* Whoever saw it open is through. */
+		vmirq_reader_wait();
+	}
 	vmirq_irqfd_release_places(irqfd->table);
 	return error;
 }

@@ -176,16 +176,16 @@ struct holder {
 static void *hold_a_thing(void *argument)
 {
 	struct holder *h = argument;
-	struct reader *section = reader_enter();
+	struct reader *section = reader_enter(), *record = reader_record(section);
 
-	assert_non_null(section);
-	if (section)
-		reader_hold(section, h->what);
+	assert_non_null(record);
+	if (record)
+		reader_hold(record, h->what);
 	sem_post(&h->holds);
 	sem_wait(&h->go);
 	atomic_store(&h->let_go, true);
-	if (section)
-		reader_let_go(section);
+	if (record)
+		reader_let_go(record);
 	reader_exit(section);
 	return NULL;
 }

@@ -259,7 +259,7 @@ end:	if
 	:: w == 0 -> goto destroy
 #endif
 	fi;
-serve:	/* vmirq_worker_run() */
+serve:	/* vmirq_defer_worker_run() */
 	atomic { WORKER(w); !locked[w] -> locked[w] = true; servers[w]++; awake[w] = true };
 	do
 	:: true ->

@@ -34,7 +34,7 @@
  * A list has one lock, which only pops and removals take. Flush and cancel take an item off whichever
  * list it hangs in, so they never wait for a worker to be served. They find the list by the item:
  *
- *	raiser, canceller (read section)	vmirq_worker_destroy()
+ *	raiser, canceller (read section)	vmirq_defer_worker_destroy()
  *	A: enter, full fence			C: unpublish: home, then at = heir
  *	B: load home (append) or at (removal)	D: grace period
  *
@@ -114,22 +114,26 @@ int vmirq_defer_fini(struct defer_work *work);
  * wake(opaque): something was appended and nobody serves; called from raise, so async-signal-safe, and
  * it waits for no grace period. One call stands for all raises until the worker is run. -ENOMEM.
  */
-int vmirq_worker_create(void (*wake)(void *opaque), void *opaque, struct defer_worker **worker);
+int vmirq_defer_worker_create(void (*wake)(void *opaque), void *opaque,
+			      struct defer_worker **worker);
 
 /*
  * Serve: take at most max items off the list, oldest first, and run them; returns how many ran. *more:
  * there is more, call again, no wake-up comes for it. Several threads may serve one worker; an item
  * still runs on one at a time. Holds no lock while an item runs; blocks for the list's lock otherwise.
  */
-uint32_t vmirq_worker_run(struct defer_worker *worker, uint32_t max, bool *more);
+uint32_t vmirq_defer_worker_run(struct defer_worker *worker, uint32_t max, bool *more);
 
 /*
  * What has its home here goes to the heir, what is queued behind what is queued there. Once it has
  * returned wake() is not called any more. Items may be raised, flushed, cancelled and ended meanwhile;
  * items are not given to this worker, nor the heir destroyed. May block for a grace period.
- * -EBUSY: items have their home here and there is no heir, or a thread is in vmirq_worker_run();
+ * -EBUSY: items have their home here and there is no heir, or a thread is in vmirq_defer_worker_run();
  * -EDEADLK in a read section; -EINVAL: is its own heir. NULL is no worker, 0.
  */
-int vmirq_worker_destroy(struct defer_worker *worker, struct defer_worker *heir);
+int vmirq_defer_worker_destroy(struct defer_worker *worker, struct defer_worker *heir);
+
+/* Have items their home here? Blocks for the list's lock. */
+bool vmirq_defer_worker_used(struct defer_worker *worker);
 
 #endif

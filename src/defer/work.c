@@ -30,7 +30,7 @@ static void append(struct defer_work *work)
 
 	/* Release: pairs with the acquire in lock_unlinked(). */
 	atomic_store_explicit(&work->at, worker, memory_order_release);
-	/* A in defer.h; as a release it pairs with the exchange in vmirq_worker_gather(). */
+	/* A in defer.h; as a release it pairs with the exchange in vmirq_defer_worker_gather(). */
 	do
 		work->queue.next = head;
 	while (!atomic_compare_exchange_weak_explicit(&worker->pushed, &head, &work->queue,
@@ -128,7 +128,7 @@ static struct defer_worker *lock_unlinked(struct defer_work *work)
 	pthread_mutex_lock(&worker->mutex);
 	/* From this worker it goes elsewhere only under this lock. */
 	if (atomic_load_explicit(&work->at, memory_order_acquire) == worker) {
-		vmirq_worker_gather(worker);
+		vmirq_defer_worker_gather(worker);
 		if (work->queue.prev) {
 			work_unlink(work);
 			return worker;

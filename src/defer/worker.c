@@ -6,7 +6,7 @@
 #include "base/reader.h"
 #include "defer/worker.h"
 
-int vmirq_worker_create(void (*wake)(void *opaque), void *opaque, struct defer_worker **out)
+int vmirq_defer_worker_create(void (*wake)(void *opaque), void *opaque, struct defer_worker **out)
 {
 	struct defer_worker *worker = aligned_alloc(CACHE_LINE, sizeof(*worker));
 
@@ -22,7 +22,7 @@ int vmirq_worker_create(void (*wake)(void *opaque), void *opaque, struct defer_w
 	return 0;
 }
 
-void vmirq_worker_gather(struct defer_worker *worker)
+void vmirq_defer_worker_gather(struct defer_worker *worker)
 {
 	/* D in defer.h; as an acquire it pairs with the push in append(). */
 	struct defer_link *newest = atomic_exchange(&worker->pushed, NULL);
@@ -44,7 +44,7 @@ static struct defer_work *pop(struct defer_worker *worker)
 	struct defer_work *work;
 
 	if (worker->ready.next == &worker->ready)
-		vmirq_worker_gather(worker);
+		vmirq_defer_worker_gather(worker);
 	if (worker->ready.next == &worker->ready)
 		return NULL;
 	work = work_of(worker->ready.next);
@@ -66,7 +66,7 @@ static bool has_more(struct defer_worker *worker)
 	return true;
 }
 
-uint32_t vmirq_worker_run(struct defer_worker *worker, uint32_t max, bool *more)
+uint32_t vmirq_defer_worker_run(struct defer_worker *worker, uint32_t max, bool *more)
 {
 	struct defer_work *work;
 	uint32_t ran = 0;
@@ -121,8 +121,8 @@ static void splice(struct defer_worker *worker, struct defer_worker *heir)
 
 	pthread_mutex_lock(&worker->mutex);
 	pthread_mutex_lock(&heir->mutex);
-	vmirq_worker_gather(worker);
-	vmirq_worker_gather(heir);
+	vmirq_defer_worker_gather(worker);
+	vmirq_defer_worker_gather(heir);
 	while (worker->ready.next != &worker->ready) {
 		struct defer_link *link = worker->ready.next;
 
@@ -138,7 +138,17 @@ static void splice(struct defer_worker *worker, struct defer_worker *heir)
 		worker_ring(heir);
 }
 
-int vmirq_worker_destroy(struct defer_worker *worker, struct defer_worker *heir)
+bool vmirq_defer_worker_used(struct defer_worker *worker)
+{
+	bool used;
+
+	pthread_mutex_lock(&worker->mutex);
+	used = worker->items.next != &worker->items;
+	pthread_mutex_unlock(&worker->mutex);
+	return used;
+}
+
+int vmirq_defer_worker_destroy(struct defer_worker *worker, struct defer_worker *heir)
 {
 	int error;
 

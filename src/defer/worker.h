@@ -20,7 +20,7 @@ struct defer_worker {
 	void (*wake)(void *opaque);
 	void *opaque;
 	_Atomic uint32_t awake; /* has been woken and has not yet gone to sleep again */
-	uint32_t servers;	/* threads in vmirq_worker_run(); mutex */
+	uint32_t servers;	/* threads in vmirq_defer_worker_run(); mutex */
 	uint64_t unused_[4];
 
 	/* The list's lock: of what follows, and of taking what was pushed. Sleeps, because a VMM's signal
@@ -71,7 +71,7 @@ static inline void worker_ring(struct defer_worker *worker)
 }
 
 /* Put what was pushed behind what is ready; the mutex is held. */
-void vmirq_worker_gather(struct defer_worker *worker);
+void vmirq_defer_worker_gather(struct defer_worker *worker);
 
 /* Take an item off the list it hangs in; the mutex is held. It is no longer the list's, but its ON_LIST
  * bit says so only after vmirq_work_take() or a reset with DEFER_ON_LIST. */

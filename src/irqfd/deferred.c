@@ -31,7 +31,7 @@ static bool serve(void *opaque)
 	bool more;
 
 	vmirq_fd_drain(w->fd);
-	vmirq_worker_run(w->worker, RUN_AT_MOST, &more);
+	vmirq_defer_worker_run(w->worker, RUN_AT_MOST, &more);
 	if (more)
 		wake(w);
 	return true;
@@ -45,7 +45,7 @@ int vmirq_irqfd_worker_create(struct vmirq_vm *vm, struct irqfd_worker **out)
 	if (!w)
 		return -ENOMEM;
 	w->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	error = w->fd < 0 ? -errno : vmirq_worker_create(wake, w, &w->worker);
+	error = w->fd < 0 ? -errno : vmirq_defer_worker_create(wake, w, &w->worker);
 	if (!error)
 		error = vmirq_pump_add(vm->pump, w->fd, serve, w, &w->entry);
 	if (!error)
@@ -63,7 +63,7 @@ void vmirq_irqfd_worker_destroy(struct irqfd_worker *w)
 		return;
 	if (w->pump)
 		vmirq_pump_remove(w->pump, w->entry);
-	vmirq_worker_destroy(w->worker, NULL);
+	vmirq_defer_worker_destroy(w->worker, NULL);
 	if (w->fd >= 0)
 		close(w->fd);
 	free(w);

@@ -47,7 +47,7 @@
 #include <stdint.h>
 
 #include "base/arch.h"
-#include "mailbox/rate.h"
+#include "base/rate.h"
 #include "pump/timer.h"
 
 #include <vmirq/mailbox.h>

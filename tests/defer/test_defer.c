@@ -68,7 +68,7 @@ static int set_up(void **state)
 	ordered = 0;
 	atomic_store(&wakes, 0);
 	memset(items, 0, sizeof(items));
-	assert_int_equal(vmirq_worker_create(wake, NULL, &worker), 0);
+	assert_int_equal(vmirq_defer_worker_create(wake, NULL, &worker), 0);
 	for (int i = 0; i < ITEMS; i++)
 		vmirq_defer_init(&items[i].work, worker, run);
 	return 0;
@@ -79,7 +79,7 @@ static int tear_down(void **state)
 	(void)state;
 	for (int i = 0; i < ITEMS; i++)
 		assert_int_equal(vmirq_defer_fini(&items[i].work), 0);
-	assert_int_equal(vmirq_worker_destroy(worker, NULL), 0);
+	assert_int_equal(vmirq_defer_worker_destroy(worker, NULL), 0);
 	return 0;
 }
 
@@ -87,7 +87,7 @@ static void serve(uint32_t expected)
 {
 	bool more;
 
-	assert_int_equal(vmirq_worker_run(worker, 100, &more), expected);
+	assert_int_equal(vmirq_defer_worker_run(worker, 100, &more), expected);
 	assert_false(more);
 }
 
@@ -122,7 +122,7 @@ static void first_raised_runs_first(void **state)
 	/* Some are gathered before the others are raised. */
 	for (int i = 0; i < 3; i++)
 		vmirq_defer_raise(&items[by[i]].work);
-	assert_int_equal(vmirq_worker_run(worker, 1, &more), 1);
+	assert_int_equal(vmirq_defer_worker_run(worker, 1, &more), 1);
 	assert_true(more);
 	for (int i = 3; i < ITEMS; i++)
 		vmirq_defer_raise(&items[by[i]].work);
@@ -139,11 +139,11 @@ static void at_most_so_many_run(void **state)
 	(void)state;
 	for (int i = 0; i < ITEMS; i++)
 		vmirq_defer_raise(&items[i].work);
-	assert_int_equal(vmirq_worker_run(worker, 0, &more), 0);
+	assert_int_equal(vmirq_defer_worker_run(worker, 0, &more), 0);
 	assert_true(more);
-	assert_int_equal(vmirq_worker_run(worker, ITEMS - 1, &more), ITEMS - 1);
+	assert_int_equal(vmirq_defer_worker_run(worker, ITEMS - 1, &more), ITEMS - 1);
 	assert_true(more);
-	assert_int_equal(vmirq_worker_run(worker, 1, &more), 1);
+	assert_int_equal(vmirq_defer_worker_run(worker, 1, &more), 1);
 	assert_false(more);
 }
 
@@ -181,7 +181,7 @@ static void woken_once_until_it_looked(void **state)
 	for (int i = 0; i < ITEMS; i++)
 		vmirq_defer_raise(&items[i].work);
 	assert_int_equal(wakes, 1);
-	vmirq_worker_run(worker, 2, &more);
+	vmirq_defer_worker_run(worker, 2, &more);
 	assert_true(more);
 	vmirq_defer_raise(&items[0].work);
 	assert_int_equal(wakes, 1);
@@ -275,7 +275,7 @@ static void flush_and_cancel_in_a_read_section(void **state)
 	assert_int_equal(vmirq_defer_flush(&items[0].work), 0);
 	vmirq_defer_raise(&items[1].work);
 	assert_int_equal(vmirq_defer_cancel(&items[1].work), 1);
-	assert_int_equal(vmirq_worker_destroy(worker, NULL), -EDEADLK);
+	assert_int_equal(vmirq_defer_worker_destroy(worker, NULL), -EDEADLK);
 	reader_exit(section);
 	assert_int_equal(items[0].runs, 1);
 	serve(0);
@@ -307,7 +307,7 @@ static void *serve_once(void *unused)
 	bool more;
 
 	(void)unused;
-	vmirq_worker_run(worker, 1, &more);
+	vmirq_defer_worker_run(worker, 1, &more);
 	return NULL;
 }
 
@@ -332,12 +332,12 @@ static void meet_running(struct other *other, bool raise_again, bool served_too)
 	vmirq_defer_raise(&items[0].work);
 	assert_int_equal(pthread_create(&server, NULL, serve_once, NULL), 0);
 	sem_wait(&entered);
-	assert_int_equal(vmirq_worker_destroy(worker, NULL), -EBUSY);
+	assert_int_equal(vmirq_defer_worker_destroy(worker, NULL), -EBUSY);
 	if (raise_again)
 		assert_true(vmirq_defer_raise(&items[0].work));
 	/* A second server does not enter it, and leaves the raise to the end of the run. */
 	if (served_too) {
-		assert_int_equal(vmirq_worker_run(worker, 100, &more), 0);
+		assert_int_equal(vmirq_defer_worker_run(worker, 100, &more), 0);
 		assert_false(more);
 	}
 	assert_int_equal(items[0].runs, 1);
@@ -421,10 +421,10 @@ static void the_end_of_a_run_appends_what_was_raised(void **state)
 	assert_int_equal(pthread_create(&server, NULL, flush_once, &items[0].work), 0);
 	sem_wait(&entered);
 	assert_int_equal(wakes, 1);
-	assert_int_equal(vmirq_worker_run(worker, 100, &more), 0);
+	assert_int_equal(vmirq_defer_worker_run(worker, 100, &more), 0);
 	assert_true(vmirq_defer_raise(&items[0].work));
 	assert_int_equal(wakes, 2);
-	assert_int_equal(vmirq_worker_run(worker, 100, &more), 0);
+	assert_int_equal(vmirq_defer_worker_run(worker, 100, &more), 0);
 	assert_false(more);
 	assert_int_equal(wakes, 2);
 	sem_post(&go);
@@ -445,19 +445,19 @@ static void the_heir_gets_what_is_queued(void **state)
 	bool more;
 
 	(void)state;
-	assert_int_equal(vmirq_worker_create(wake, NULL, &heir), 0);
-	assert_int_equal(vmirq_worker_destroy(NULL, heir), 0);
-	assert_int_equal(vmirq_worker_destroy(worker, worker), -EINVAL);
+	assert_int_equal(vmirq_defer_worker_create(wake, NULL, &heir), 0);
+	assert_int_equal(vmirq_defer_worker_destroy(NULL, heir), 0);
+	assert_int_equal(vmirq_defer_worker_destroy(worker, worker), -EINVAL);
 	/* Also an idle item has its home here. */
-	assert_int_equal(vmirq_worker_destroy(worker, NULL), -EBUSY);
+	assert_int_equal(vmirq_defer_worker_destroy(worker, NULL), -EBUSY);
 	vmirq_defer_init(&own.work, heir, run);
 	vmirq_defer_raise(&items[2].work);
-	assert_int_equal(vmirq_worker_run(worker, 0, &more), 0);
+	assert_int_equal(vmirq_defer_worker_run(worker, 0, &more), 0);
 	vmirq_defer_raise(&items[0].work);
 	vmirq_defer_raise(&items[1].work);
-	assert_int_equal(vmirq_worker_destroy(worker, NULL), -EBUSY);
+	assert_int_equal(vmirq_defer_worker_destroy(worker, NULL), -EBUSY);
 	assert_int_equal(wakes, 1);
-	assert_int_equal(vmirq_worker_destroy(worker, heir), 0);
+	assert_int_equal(vmirq_defer_worker_destroy(worker, heir), 0);
 	/* The heir sleeps. */
 	assert_int_equal(wakes, 2);
 	worker = heir;
@@ -478,12 +478,12 @@ static void what_the_heir_has_comes_first(void **state)
 	struct defer_worker *old;
 
 	(void)state;
-	assert_int_equal(vmirq_worker_create(wake, NULL, &old), 0);
+	assert_int_equal(vmirq_defer_worker_create(wake, NULL, &old), 0);
 	assert_int_equal(vmirq_defer_fini(&items[0].work), 0);
 	vmirq_defer_init(&items[0].work, old, run);
 	vmirq_defer_raise(&items[0].work);
 	vmirq_defer_raise(&items[1].work);
-	assert_int_equal(vmirq_worker_destroy(old, worker), 0);
+	assert_int_equal(vmirq_defer_worker_destroy(old, worker), 0);
 	serve(2);
 	assert_ptr_equal(order[0], &items[1]);
 	assert_ptr_equal(order[1], &items[0]);
@@ -533,7 +533,7 @@ static void a_handler_interrupts_raise_and_run(void **state)
 	for (unsigned int i = 0; new_in_handler + old_in_handler < WANTED; i++) {
 		raised += vmirq_defer_raise(&items[i % 2].work);
 		if (i % 3 == 0)
-			ran += vmirq_worker_run(worker, 1, &more);
+			ran += vmirq_defer_worker_run(worker, 1, &more);
 		if (i % 7 == 0)
 			assert_int_equal(vmirq_defer_flush(&items[0].work), 0);
 		if (i % 11 == 0)
@@ -541,7 +541,7 @@ static void a_handler_interrupts_raise_and_run(void **state)
 	}
 	setitimer(ITIMER_REAL, &never, NULL);
 	sigaction(SIGALRM, &before, NULL);
-	ran += vmirq_worker_run(worker, 100, &more);
+	ran += vmirq_defer_worker_run(worker, 100, &more);
 	assert_false(more);
 	assert_true(ran > 0);
 	raised += atomic_load(&new_in_handler);

@@ -4,7 +4,7 @@
 
 #include <sys/eventfd.h>
 
-#include "mailbox/rate.h"
+#include "base/rate.h"
 
 #define MS UINT64_C(1000000)
 

@@ -94,7 +94,7 @@ static void exchange(struct slot *slot, uint32_t *seed)
 	struct defer_worker *old = slot->worker, *heir;
 	struct defer_worker *fresh;
 
-	if (vmirq_worker_create(wake, &slot->asked, &fresh) != 0) {
+	if (vmirq_defer_worker_create(wake, &slot->asked, &fresh) != 0) {
 		atomic_fetch_add(&wrong, 1);
 		return;
 	}
@@ -105,7 +105,7 @@ static void exchange(struct slot *slot, uint32_t *seed)
 		slot->merged++;
 	}
 	slot->worker = fresh;
-	if (vmirq_worker_destroy(old, heir) != 0)
+	if (vmirq_defer_worker_destroy(old, heir) != 0)
 		atomic_fetch_add(&wrong, 1);
 	pthread_mutex_unlock(&placement);
 	slot->exchanged++;
@@ -120,7 +120,7 @@ static void *serve(void *argument)
 	for (unsigned int turn = 1; !atomic_load(&over); turn++) {
 		sem_wait(&slot->asked);
 		do
-			vmirq_worker_run(slot->worker, next_random(&seed) % 4, &more);
+			vmirq_defer_worker_run(slot->worker, next_random(&seed) % 4, &more);
 		while (more);
 		if (turn % EXCHANGES == 0)
 			exchange(slot, &seed);
@@ -190,7 +190,7 @@ static void serve_beside(struct slot *slot)
 	bool more;
 
 	pthread_mutex_lock(&placement);
-	vmirq_worker_run(slot->worker, 1, &more);
+	vmirq_defer_worker_run(slot->worker, 1, &more);
 	pthread_mutex_unlock(&placement);
 	if (more)
 		sem_post(&slot->asked);
@@ -246,7 +246,8 @@ static void start(void)
 {
 	for (int i = 0; i < SLOTS; i++) {
 		sem_init(&slots[i].asked, 0, 0);
-		assert_int_equal(vmirq_worker_create(wake, &slots[i].asked, &slots[i].worker), 0);
+		assert_int_equal(vmirq_defer_worker_create(wake, &slots[i].asked, &slots[i].worker),
+				 0);
 	}
 	for (int i = 0; i < SHARED; i++) {
 		vmirq_defer_init(&shared[i].work, slots[i % SLOTS].worker, run);
@@ -297,9 +298,9 @@ static void the_books_balance(void **state)
 	for (int i = 0; i < SLOTS; i++) {
 		bool more;
 
-		assert_int_equal(vmirq_worker_run(slots[i].worker, 1000, &more), 0);
+		assert_int_equal(vmirq_defer_worker_run(slots[i].worker, 1000, &more), 0);
 		assert_false(more);
-		assert_int_equal(vmirq_worker_destroy(slots[i].worker, NULL), 0);
+		assert_int_equal(vmirq_defer_worker_destroy(slots[i].worker, NULL), 0);
 		sem_destroy(&slots[i].asked);
 	}
 	print_message(

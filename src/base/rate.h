@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A bucket of signals: `rate` a second flow in, `burst` is what it holds. In billionths of a signal, so that
  * nothing is rounded: a burst is below 2^32, and its billionths below 2^62. */
-#ifndef MAILBOX_RATE_H
-#define MAILBOX_RATE_H
+#ifndef BASE_RATE_H
+#define BASE_RATE_H
 
 #include <stdint.h>
 

@@ -54,6 +54,7 @@ struct irqchip {
 	const struct irqchip_ops *ops;
 	bool full;	     /* the IOAPIC, the 8259s and the PIT are the kernel's too */
 	bool takes_eventfds; /* KVM_CAP_IRQFD */
+	bool signals_msi;    /* KVM_CAP_SIGNAL_MSI: sending takes no lock */
 	bool resamples;	     /* KVM_CAP_IRQFD_RESAMPLE, and full */
 };
 

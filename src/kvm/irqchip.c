@@ -254,10 +254,9 @@ static int make(struct kernel_irqchip *k, const struct kernel_irqchip_config *co
 		return error;
 	k->vm_fd = fd;
 	k->limit = config->limit && config->limit < (uint32_t)gsis ? config->limit : (uint32_t)gsis;
-	k->irqchip.ops = has_cap(fd, KVM_CAP_SIGNAL_MSI) &&
-					 !(config->without & VMIRQ_CAP_SIGNAL_MSI)
-				 ? &ops
-				 : &ops_by_route;
+	k->irqchip.signals_msi = has_cap(fd, KVM_CAP_SIGNAL_MSI) &&
+				 !(config->without & VMIRQ_CAP_SIGNAL_MSI);
+	k->irqchip.ops = k->irqchip.signals_msi ? &ops : &ops_by_route;
 	k->irqchip.full = config->full;
 	k->irqchip.takes_eventfds = has_cap(fd, KVM_CAP_IRQFD) &&
 				    !(config->without & VMIRQ_CAP_IRQFD);

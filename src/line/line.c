@@ -148,7 +148,8 @@ static int find_slot(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, struct 
 	return vmirq_route_slot(vm->routes, gsi, slot);
 }
 
-int vmirq_line_set_any(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool level, int *error)
+static struct line_result set_line(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool level,
+				   int *error)
 {
 	struct line_result result = none(VMIRQ_NO_ROUTE);
 	struct route_slot *slot;
@@ -163,7 +164,17 @@ int vmirq_line_set_any(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool 
 	}
 	if (error)
 		*error = failed;
-	return result.status;
+	return result;
+}
+
+int vmirq_line_set_any(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool level, int *error)
+{
+	return set_line(vm, gsi, source, level, error).status;
+}
+
+enum vmirq_verdict vmirq_line_change(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool level)
+{
+	return set_line(vm, gsi, source, level, NULL).verdict;
 }
 
 /* The last few sources are the library's own. */

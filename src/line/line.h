@@ -33,6 +33,7 @@
 #define FIRST_OWN_SOURCE 61u
 #define SOURCE_RESAMPLE	 61u
 #define SOURCE_PIT	 62u
+#define SOURCE_PIRQ	 63u
 
 /* What a message came to; relaxed, under seq. */
 struct line_target {
@@ -114,6 +115,9 @@ bool vmirq_lines_pio(struct line_domain *lines, uint16_t port, void *data, uint3
 
 /* line.c. vmirq_line_set() for the library's own sources too. */
 int vmirq_line_set_any(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool level, int *error);
+/* line.c. The same, and what an assertion came to; the slot has been used with this before. */
+enum vmirq_verdict vmirq_line_change(struct vmirq_vm *vm, uint32_t gsi, uint32_t source,
+				     bool level);
 /* What the next two say where the route is a message's by now: resolve it again. */
 #define ROUTE_CHANGED VMIRQ_VERDICTS
 /* line.c. Raise an edge on a slot whose route goes to pins: assert and de-assert. */

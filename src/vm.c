@@ -17,6 +17,7 @@
 #include "irqfd/irqfd.h"
 #include "kvm/irqchip.h"
 #include "line/line.h"
+#include "passthrough/pirq.h"
 #include "route/table.h"
 #include "vcpu/vcpu.h"
 
@@ -98,6 +99,7 @@ static int create_chip(struct whole_vm *whole, uint32_t vcpus, uint32_t flags)
 /* Everything is calloc'ed, so what was not made is NULL. */
 static void free_vm(struct whole_vm *whole)
 {
+	vmirq_pirq_domain_destroy(whole->vm.pirqs);
 	vmirq_ioeventfd_table_destroy(whole->vm.ioeventfds);
 	vmirq_irqfd_table_destroy(whole->vm.irqfds);
 	vmirq_lines_destroy(whole->vm.lines);
@@ -240,6 +242,8 @@ int vmirq_vm_create(const struct vmirq_vm_config *caller, struct vmirq_vm **out)
 		error = vmirq_ioeventfd_table_create(
 			config.without & VMIRQ_CAP_IOEVENTFD ? -1 : whole->vm.kvm_fd,
 			&whole->vm.ioeventfds);
+	if (!error)
+		error = vmirq_pirq_domain_create(&whole->vm, &whole->vm.pirqs);
 	if (error)
 		free_vm(whole);
 	else
@@ -253,7 +257,7 @@ int vmirq_vm_destroy(struct vmirq_vm *vm)
 
 	if (!vm)
 		return 0;
-	if (reader_inside())
+	if (pirq_must_not_wait())
 		return -EDEADLK;
 	if (vmirq_irqfd_bypass_used(vm->irqfds))
 		return -EBUSY;
@@ -274,7 +278,11 @@ int vmirq_vm_reset(struct vmirq_vm *vm)
 	if (reader_inside())
 		return -EDEADLK;
 	error = vmirq_vcpu_table_reset_all(vm->vcpus);
-	return error ? error : vmirq_lines_reset(vm->lines);
+	if (!error)
+		error = vmirq_lines_reset(vm->lines);
+	if (!error)
+		vmirq_pirq_domain_reset(vm->pirqs);
+	return error;
 }
 
 int vmirq_vm_quiesce(struct vmirq_vm *vm)

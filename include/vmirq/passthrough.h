@@ -90,7 +90,7 @@ VMIRQ_API int vmirq_worker_run(struct vmirq_worker *worker, uint32_t max);
 struct vmirq_worker_counts {
 	/** Set by the caller. */
 	size_t size;
-	/** Pirqs delivered, each once for all that it was raised meanwhile. */
+	/** Times that a pirq was served, each for all that it was raised meanwhile. */
 	uint64_t runs;
 	/** System calls that raisers made to wake it: one where it sleeps, none while it is awake. */
 	uint64_t wakes;
@@ -120,8 +120,9 @@ struct vmirq_pirq_config {
 	/**
 	 * The host's EOI: the source may raise again. Called once when the guest has ended the interrupt on all GSIs
 	 * (INTx, identity), by the vCPU's thread that did it; or as soon as it is delivered where there
-	 * is no EOI to wait for (guest MSI, MSI translated to INTx, identity without EOI), by the worker. With no lock
-	 * held. It may raise this and other pirqs, write to an eventfd (VFIO_DEVICE_SET_IRQS with
+	 * is no EOI to wait for (guest MSI, MSI translated to INTx, identity without EOI), by the worker; or by who ends it
+	 * in the guest's stead (vmirq_pirq_eoi(), vmirq_vm_reset(), the watchdog). Under no lock of a chip's, a GSI's or
+	 * a worker's. It may raise this and other pirqs, write to an eventfd (VFIO_DEVICE_SET_IRQS with
 	 * VFIO_IRQ_SET_ACTION_UNMASK is fit too), and set lines; it must not wait for long, and bind, unbind,
 	 * retarget and destroy are -EDEADLK in it. Not called by unbind, nor once unbind has returned.
 	 * May be NULL: nobody masks; what is raised while the guest has not ended the last is delivered at its EOI.
@@ -198,7 +199,7 @@ VMIRQ_API int vmirq_pirq_destroy(struct vmirq_pirq *pirq);
  * vmirq_irqfd_signal() does, and its eventfd is read as an irqfd's is: by the kernel on KVM and SPLIT.
  * (Not where the kernel lacks KVM_SIGNAL_MSI.) VMIRQ_PIRQ_NO_FAST_PATH has it queued.
  *
- * A pirq that is bound to a guest MSI may be bound to another of the same VM, with the same worker and flags: that is
+ * A pirq that is bound to a guest MSI may be bound to another of the same VM, with the same flags: that is
  * vmirq_pirq_retarget().
  *
  * -EINVAL: size, flags, no VM, a GSI past the VM's limit or twice, n_gsis, a message with a vector below 16 or that

@@ -13,6 +13,7 @@ struct vcpu_table;
 struct route_table;
 struct irqfd_table;
 struct ioeventfd_table;
+struct pirq_domain;
 struct line_domain;
 struct counts;
 struct irqchip;
@@ -25,6 +26,7 @@ struct vmirq_vm {
 	struct line_domain *lines;
 	struct irqfd_table *irqfds;
 	struct ioeventfd_table *ioeventfds;
+	struct pirq_domain *pirqs;
 	struct vmirq_pump *pump;
 	struct counts *msi; /* messages sent directly */
 	struct vmirq_clock clock;

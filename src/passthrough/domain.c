@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/* A VM's pirqs, all of them: its end, its reset, and what is due when. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/vm.h"
+#include "passthrough/pirq.h"
+
+static void expire(struct pirq_domain *domain);
+
+static uint64_t now_of(const struct pirq_domain *domain)
+{
+	return domain->vm->clock.now(domain->vm->clock.opaque);
+}
+
+uint64_t vmirq_pirq_now(const struct vmirq_pirq *pirq)
+{
+	return pirq->vm->clock.now(pirq->vm->clock.opaque);
+}
+
+int vmirq_pirq_domain_create(struct vmirq_vm *vm, struct pirq_domain **out)
+{
+	struct pirq_domain *domain = calloc(1, sizeof(*domain));
+
+	if (!domain)
+		return -ENOMEM;
+	domain->vm = vm;
+	domain->armed = UINT64_MAX;
+	pthread_mutex_init(&domain->mutex, NULL);
+	pthread_mutex_init(&domain->list_mutex, NULL);
+	*out = domain;
+	return 0;
+}
+
+void vmirq_pirq_domain_destroy(struct pirq_domain *domain)
+{
+	if (!domain)
+		return;
+	/* Each takes itself off the list; nobody else uses this VM any more. */
+	while (domain->list)
+		vmirq_pirq_unbind(domain->list);
+	vmirq_timer_destroy(&domain->timer);
+	pthread_mutex_destroy(&domain->list_mutex);
+	pthread_mutex_destroy(&domain->mutex);
+	free(domain);
+}
+
+void vmirq_pirq_list(struct pirq_domain *domain, struct vmirq_pirq *pirq)
+{
+	pthread_mutex_lock(&domain->list_mutex);
+	pirq->reset_due = false;
+	pirq->next = domain->list;
+	pirq->at = &domain->list;
+	if (pirq->next)
+		pirq->next->at = &pirq->next;
+	domain->list = pirq;
+	pthread_mutex_unlock(&domain->list_mutex);
+}
+
+void vmirq_pirq_unlist(struct pirq_domain *domain, struct vmirq_pirq *pirq)
+{
+	pthread_mutex_lock(&domain->list_mutex);
+	*pirq->at = pirq->next;
+	if (pirq->next)
+		pirq->next->at = pirq->at;
+	pthread_mutex_unlock(&domain->list_mutex);
+}
+
+/* The list_mutex is held: the pirq stays until its `calls` are done. */
+static struct vmirq_pirq *next_reset(struct pirq_domain *domain)
+{
+	for (struct vmirq_pirq *pirq = domain->list; pirq; pirq = pirq->next) {
+		if (!pirq->reset_due)
+			continue;
+		pirq->reset_due = false;
+		atomic_fetch_add_explicit(&pirq->calls, 1, memory_order_relaxed);
+		return pirq;
+	}
+	return NULL;
+}
+
+void vmirq_pirq_domain_reset(struct pirq_domain *domain)
+{
+	struct vmirq_pirq *pirq;
+
+	pthread_mutex_lock(&domain->list_mutex);
+	for (pirq = domain->list; pirq; pirq = pirq->next)
+		pirq->reset_due = true;
+	while ((pirq = next_reset(domain))) {
+		pthread_mutex_unlock(&domain->list_mutex);
+		vmirq_pirq_end(pirq, true);
+		/* Release: pairs with the acquire in wait_for_calls(). */
+		atomic_fetch_sub_explicit(&pirq->calls, 1, memory_order_release);
+		pthread_mutex_lock(&domain->list_mutex);
+	}
+	pthread_mutex_unlock(&domain->list_mutex);
+}
+
+static void timer_expired(void *opaque)
+{
+	expire(opaque);
+}
+
+int vmirq_pirq_make_timer(struct pirq_domain *domain)
+{
+	int error = 0;
+
+	pthread_mutex_lock(&domain->list_mutex);
+	if (!domain->timer.pump && !domain->vm->own_clock)
+		error = vmirq_timer_create(&domain->timer, domain->vm->pump, timer_expired, domain);
+	pthread_mutex_unlock(&domain->list_mutex);
+	return error;
+}
+
+/* The list_mutex is held. */
+static void set_timer(struct pirq_domain *domain, uint64_t deadline)
+{
+	domain->armed = deadline;
+	if (domain->timer.pump)
+		vmirq_timer_set(&domain->timer, deadline);
+}
+
+void vmirq_pirq_arm(struct pirq_domain *domain, uint64_t deadline)
+{
+	pthread_mutex_lock(&domain->list_mutex);
+	if (deadline < domain->armed)
+		set_timer(domain, deadline);
+	pthread_mutex_unlock(&domain->list_mutex);
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The list_mutex is held. A watchdog of what is not pending is nobody's: who asserts arms it afterwards. */
+static uint64_t first_deadline(const struct pirq_domain *domain)
+{
+	uint64_t first = UINT64_MAX;
+
+	for (const struct vmirq_pirq *pirq = domain->list; pirq; pirq = pirq->next) {
+		uint64_t resume = atomic_load(&pirq->resume_at);
+		uint64_t watchdog = atomic_load(&pirq->watchdog_at);
+
+		if (resume)
+			first = sooner(first, resume);
+		if (watchdog && atomic_load_explicit(&pirq->pending, memory_order_relaxed))
+			first = sooner(first, watchdog);
+	}
+	return first;
+}
+
+/* The rate allows it again. The list_mutex is held, so that it is not unbound. */
+static void resume(struct vmirq_pirq *pirq, uint64_t now)
+{
+	uint64_t at = atomic_load(&pirq->resume_at);
+
+	if (!at || at > now || !atomic_compare_exchange_strong(&pirq->resume_at, &at, 0))
+		return;
+	/* See pirq.h. */
+	atomic_fetch_and(&pirq->word, ~PIRQ_THROTTLED);
+	vmirq_defer_raise(&pirq->work);
+}
+
+/* The list_mutex is held. One whose guest has taken too long: counted in `calls`. */
+static struct vmirq_pirq *next_overdue(struct pirq_domain *domain, uint64_t now)
+{
+	for (struct vmirq_pirq *pirq = domain->list; pirq; pirq = pirq->next) {
+		uint64_t at = atomic_load(&pirq->watchdog_at);
+
+		/* Set anew meanwhile: it is another interrupt. */
+		if (!at || at > now ||
+		    !atomic_load_explicit(&pirq->pending, memory_order_relaxed) ||
+		    !atomic_compare_exchange_strong(&pirq->watchdog_at, &at, 0))
+			continue;
+		atomic_fetch_add_explicit(&pirq->calls, 1, memory_order_relaxed);
+		return pirq;
+	}
+	return NULL;
+}
+
+/* On the pump it is in a read section. */
+static void expire(struct pirq_domain *domain)
+{
+	uint64_t now = now_of(domain);
+	struct vmirq_pirq *pirq;
+
+	pthread_mutex_lock(&domain->list_mutex);
+	for (pirq = domain->list; pirq; pirq = pirq->next)
+		resume(pirq, now);
+	while ((pirq = next_overdue(domain, now))) {
+		pthread_mutex_unlock(&domain->list_mutex);
+		if (vmirq_pirq_end(pirq, false))
+			atomic_fetch_add_explicit(&pirq->watchdogs, 1, memory_order_relaxed);
+		/* Release: pairs with the acquire in wait_for_calls(). */
+		atomic_fetch_sub_explicit(&pirq->calls, 1, memory_order_release);
+		pthread_mutex_lock(&domain->list_mutex);
+	}
+	set_timer(domain, first_deadline(domain));
+	pthread_mutex_unlock(&domain->list_mutex);
+}
+
+uint64_t vmirq_pirq_deadline(struct vmirq_vm *vm)
+{
+	uint64_t deadline;
+
+	pthread_mutex_lock(&vm->pirqs->list_mutex);
+	deadline = first_deadline(vm->pirqs);
+	pthread_mutex_unlock(&vm->pirqs->list_mutex);
+	return deadline;
+}
+
+void vmirq_pirq_expire(struct vmirq_vm *vm)
+{
+	expire(vm->pirqs);
+}

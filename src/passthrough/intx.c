@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/* Lines: asserted by a pirq, held until the guest has ended the interrupt on the GSI. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/vm.h"
+#include "line/line.h"
+#include "passthrough/pirq.h"
+#include "route/table.h"
+
+static enum vmirq_verdict set_line(const struct pirq_gsi *g, bool level)
+{
+	return vmirq_line_change(g->domain->vm, g->gsi, SOURCE_PIRQ, level);
+}
+
+static enum vmirq_verdict pulse_line(const struct pirq_gsi *g)
+{
+	enum vmirq_verdict verdict = set_line(g, true);
+
+	set_line(g, false);
+	return verdict;
+}
+
+static bool goes_to_message(const struct pirq_gsi *g)
+{
+	struct route_slot *slot = vmirq_route_find(g->domain->vm->routes, g->gsi);
+
+	return slot && vmirq_route_read(slot).kind == ROUTE_MSI;
+}
+
+static void arm_watchdog(struct pirq_domain *domain, uint64_t at)
+{
+	if (at)
+		vmirq_pirq_arm(domain, at);
+}
+
+/* Before it is pending, so that the watchdog does not take this time for the last. 0: it has none. */
+static uint64_t set_watchdog(struct vmirq_pirq *pirq)
+{
+	uint64_t at;
+
+	if (!pirq->watchdog_ns)
+		return 0;
+	at = vmirq_pirq_now(pirq) + pirq->watchdog_ns;
+	if (at < pirq->watchdog_ns)
+		at = UINT64_MAX;
+	atomic_store(&pirq->watchdog_at, at);
+	return at;
+}
+
+/* Its lock is held. */
+static enum vmirq_verdict assert_link(struct pirq_gsi *g, struct pirq_link *link)
+{
+	struct vmirq_pirq *pirq = link->pirq;
+
+	if (link->asserted) {
+		link->again = !pirq->remasks;
+		return VMIRQ_COALESCED;
+	}
+	if (goes_to_message(g))
+		return pulse_line(g);
+	link->asserted = true;
+	/* The guest may have asked this device already, and end the others. */
+	link->again = g->asserted && !pirq->remasks;
+	atomic_fetch_add_explicit(&pirq->pending, 1, memory_order_relaxed);
+	return g->asserted++ ? VMIRQ_COALESCED : set_line(g, true);
+}
+
+/* Of two GSIs' outcomes, the one that it is said to have come to. */
+static enum vmirq_verdict better(enum vmirq_verdict a, enum vmirq_verdict b)
+{
+	if (a == VMIRQ_DELIVERED || b == VMIRQ_DELIVERED)
+		return VMIRQ_DELIVERED;
+	return a == VMIRQ_COALESCED ? a : b;
+}
+
+enum vmirq_verdict vmirq_pirq_assert(struct vmirq_pirq *pirq)
+{
+	enum vmirq_verdict verdict = VMIRQ_NO_ROUTE;
+	uint64_t at = set_watchdog(pirq);
+
+	for (uint32_t i = 0; i < pirq->n_links; i++) {
+		struct pirq_gsi *g = pirq->link[i].gsi;
+
+		pthread_mutex_lock(&g->mutex);
+		verdict = better(verdict, assert_link(g, &pirq->link[i]));
+		pthread_mutex_unlock(&g->mutex);
+	}
+	arm_watchdog(pirq->link[0].gsi->domain, at);
+	return verdict;
+}
+
+enum vmirq_verdict vmirq_pirq_pulse(struct vmirq_pirq *pirq)
+{
+	struct pirq_gsi *g = pirq->link[0].gsi;
+	enum vmirq_verdict verdict = VMIRQ_COALESCED;
+
+	pthread_mutex_lock(&g->mutex);
+	/* Where another pirq holds it up there is no edge. */
+	if (!g->asserted)
+		verdict = pulse_line(g);
+	pthread_mutex_unlock(&g->mutex);
+	return verdict;
+}
+
+/* Its lock is held; the line is the caller's to move. */
+static void end_link(struct pirq_gsi *g, struct pirq_link *link)
+{
+	struct vmirq_pirq *pirq = link->pirq;
+
+	if (!link->asserted)
+		return;
+	link->asserted = false;
+	g->asserted--;
+	/* Release and acquire: who ends the last sees what the others did. */
+	if (atomic_fetch_sub_explicit(&pirq->pending, 1, memory_order_acq_rel) == 1)
+		link->owes = pirq->waits && pirq->unmask;
+}
+
+/* The lock is held. The next of its pirqs that is to be unmasked: counted in `calls`. */
+static struct vmirq_pirq *next_owing(struct pirq_gsi *g)
+{
+	for (struct pirq_link *link = g->links; link; link = link->next) {
+		if (!link->owes)
+			continue;
+		link->owes = false;
+		atomic_fetch_add_explicit(&link->pirq->calls, 1, memory_order_relaxed);
+		return link->pirq;
+	}
+	return NULL;
+}
+
+static void pay(struct pirq_gsi *g)
+{
+	struct vmirq_pirq *pirq;
+
+	for (;;) {
+		pthread_mutex_lock(&g->mutex);
+		pirq = next_owing(g);
+		pthread_mutex_unlock(&g->mutex);
+		if (!pirq)
+			return;
+		vmirq_pirq_unmask(pirq);
+		/* Release: pairs with the acquire in wait_for_calls(). */
+		atomic_fetch_sub_explicit(&pirq->calls, 1, memory_order_release);
+	}
+}
+
+/* At the guest's EOI, its lock held. False: it is ended. */
+static bool asserts_again(struct pirq_gsi *g, struct pirq_link *link)
+{
+	struct vmirq_pirq *pirq = link->pirq;
+
+	if (!link->asserted || !link->again)
+		return false;
+	link->again = false;
+	atomic_fetch_add_explicit(&pirq->reasserted, 1, memory_order_relaxed);
+	arm_watchdog(g->domain, set_watchdog(pirq));
+	return true;
+}
+
+/* The guest has ended the interrupt: all pirqs of this GSI. */
+static void acked(void *opaque, uint32_t gsi, uint32_t value)
+{
+	struct pirq_gsi *g = opaque;
+
+	(void)gsi;
+	(void)value;
+	pthread_mutex_lock(&g->mutex);
+	if (g->asserted) {
+		set_line(g, false);
+		for (struct pirq_link *link = g->links; link; link = link->next)
+			if (!asserts_again(g, link))
+				end_link(g, link);
+		if (g->asserted)
+			set_line(g, true);
+	}
+	pthread_mutex_unlock(&g->mutex);
+	pay(g);
+}
+
+/* Of one pirq only; others may hold the line up. */
+static void end_here(struct pirq_gsi *g, struct pirq_link *link, bool all)
+{
+	pthread_mutex_lock(&g->mutex);
+	if (link->asserted && (all || !asserts_again(g, link))) {
+		link->again = false;
+		end_link(g, link);
+		if (!g->asserted)
+			set_line(g, false);
+	}
+	pthread_mutex_unlock(&g->mutex);
+}
+
+bool vmirq_pirq_end(struct vmirq_pirq *pirq, bool all)
+{
+	bool pending = atomic_load_explicit(&pirq->pending, memory_order_relaxed);
+
+	for (uint32_t i = 0; i < pirq->n_links; i++)
+		end_here(pirq->link[i].gsi, &pirq->link[i], all);
+	for (uint32_t i = 0; i < pirq->n_links; i++)
+		pay(pirq->link[i].gsi);
+	return pending;
+}
+
+static void end_gsi(struct pirq_gsi *g)
+{
+	vmirq_notifier_remove(g->ack);
+	pthread_mutex_destroy(&g->mutex);
+	free(g);
+}
+
+static int make_gsi(struct pirq_domain *domain, uint32_t gsi, struct pirq_gsi **out)
+{
+	struct vmirq_notifier_config config = {
+		.size = sizeof(config), .gsi = gsi, .notice = VMIRQ_NOTICE_ACK, .fn = acked
+	};
+	struct pirq_gsi *g = calloc(1, sizeof(*g));
+	int error;
+
+	if (!g)
+		return -ENOMEM;
+	g->domain = domain;
+	g->gsi = gsi;
+	pthread_mutex_init(&g->mutex, NULL);
+	config.opaque = g;
+	/* Has the line its memory, so that it cannot fail later. */
+	vmirq_line_set_any(domain->vm, gsi, SOURCE_PIRQ, false, &error);
+	if (!error && !vmirq_line_in_kernel(domain->vm))
+		error = vmirq_notifier_add_any(domain->vm, &config, &g->ack);
+	if (error) {
+		end_gsi(g);
+		return error;
+	}
+	g->next = domain->gsis;
+	domain->gsis = g;
+	*out = g;
+	return 0;
+}
+
+/* domain.mutex is held. */
+static int find_gsi(struct pirq_domain *domain, uint32_t gsi, struct pirq_gsi **out)
+{
+	for (struct pirq_gsi *g = domain->gsis; g; g = g->next)
+		if (g->gsi == gsi) {
+			*out = g;
+			return 0;
+		}
+	return make_gsi(domain, gsi, out);
+}
+
+int vmirq_pirq_join(struct pirq_domain *domain, struct vmirq_pirq *pirq, uint32_t gsi)
+{
+	struct pirq_link *link = &pirq->link[pirq->n_links];
+	struct pirq_gsi *g = NULL;
+	int error;
+
+	pthread_mutex_lock(&domain->mutex);
+	error = find_gsi(domain, gsi, &g);
+	if (!error) {
+		pthread_mutex_lock(&g->mutex);
+		*link = (struct pirq_link){ .pirq = pirq, .gsi = g, .next = g->links };
+		g->links = link;
+		pthread_mutex_unlock(&g->mutex);
+		pirq->n_links++;
+	}
+	pthread_mutex_unlock(&domain->mutex);
+	return error;
+}
+
+/* domain.mutex is held. */
+static void unlink_gsi(struct pirq_domain *domain, struct pirq_gsi *g)
+{
+	struct pirq_gsi **at = &domain->gsis;
+
+	while (*at != g)
+		at = &(*at)->next;
+	*at = g->next;
+}
+
+static void leave(struct pirq_link *link)
+{
+	struct pirq_gsi *g = link->gsi;
+	struct pirq_link **at = &g->links;
+
+	pthread_mutex_lock(&g->mutex);
+	if (link->asserted) {
+		end_link(g, link);
+		if (!g->asserted)
+			set_line(g, false);
+	}
+	while (*at != link)
+		at = &(*at)->next;
+	*at = link->next;
+	pthread_mutex_unlock(&g->mutex);
+}
+
+void vmirq_pirq_leave(struct vmirq_pirq *pirq)
+{
+	for (uint32_t i = 0; i < pirq->n_links; i++) {
+		struct pirq_gsi *g = pirq->link[i].gsi;
+		struct pirq_domain *domain = g->domain;
+
+		pthread_mutex_lock(&domain->mutex);
+		leave(&pirq->link[i]);
+		if (!g->links) {
+			unlink_gsi(domain, g);
+			end_gsi(g);
+		}
+		pthread_mutex_unlock(&domain->mutex);
+	}
+	pirq->n_links = 0;
+}

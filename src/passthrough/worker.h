@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker that callers may have: a list (defer/), who wakes its server, and perhaps a thread. */
+#ifndef PASSTHROUGH_WORKER_H
+#define PASSTHROUGH_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "defer/defer.h"
+
+#include <vmirq/passthrough.h>
+
+struct vmirq_worker {
+	struct defer_worker *list;
+	int fd; /* eventfd: there may be work */
+	_Atomic bool ends;
+	pthread_mutex_t mutex; /* of the next three */
+	bool has_thread;
+	bool stopping;
+	pthread_t thread;
+	_Atomic uint64_t runs, wakes; /* relaxed */
+};
+
+#endif

@@ -312,6 +312,50 @@ static void one_of_many_in_flight(void **state)
 	}
 }
 
+static void *end_it(void *vcpu)
+{
+	end_service(vcpu);
+	return NULL;
+}
+
+/* The guest's EOI is telling the host: unbind and destroy wait for it. */
+static void an_eoi_under_way(void **state)
+{
+	struct soft *s = pc();
+	struct vmirq_worker *w = worker_new();
+	pthread_t guest, opener;
+	struct host h[3];
+
+	(void)state;
+	atomic_store(&entered, false);
+	atomic_store(&go_on, false);
+	for (unsigned int i = 0; i < 3; i++) {
+		host_open(&h[i], NULL);
+		assert_int_equal(bind_gsi(&h[i], s->vm, w, VMIRQ_PIRQ_INTX, GSI, 0), 0);
+		h[i].then = hold_on;
+	}
+	host_raise(&h[0]);
+	worker_serves(w, 1);
+	begin_service(s->vcpu[0], VECTOR);
+	assert_int_equal(pthread_create(&guest, NULL, end_it, s->vcpu[0]), 0);
+	while (!atomic_load(&entered))
+		sched_yield();
+	/* What is not told is not waited for; and the GSI has others still. */
+	assert_int_equal(vmirq_pirq_unbind(h[1].pirq), 0);
+	assert_false(atomic_load(&go_on));
+	assert_int_equal(pthread_create(&opener, NULL, let_go, NULL), 0);
+	assert_int_equal(vmirq_pirq_destroy(h[0].pirq), 0);
+	assert_true(atomic_load(&go_on));
+	pthread_join(opener, NULL);
+	pthread_join(guest, NULL);
+	assert_int_equal(h[0].unmasked, 1);
+	assert_int_equal(vmirq_line_level(s->vm, GSI), 0);
+	host_close(&h[1]);
+	host_close(&h[2]);
+	pc_free(s);
+	assert_int_equal(vmirq_worker_destroy(w, NULL), 0);
+}
+
 static void try_to_wait(struct host *h)
 {
 	struct soft *s = h->opaque;
@@ -414,6 +458,7 @@ int main(void)
 		cmocka_unit_test(rebound_to_another_vm),
 		cmocka_unit_test(destroyed_with_everything_pending),
 		cmocka_unit_test(one_of_many_in_flight),
+		cmocka_unit_test(an_eoi_under_way),
 		cmocka_unit_test(from_its_own_unmask),
 		cmocka_unit_test(ten_thousand_cycles),
 	};

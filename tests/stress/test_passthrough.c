@@ -51,6 +51,9 @@ static void unmasked(void *opaque)
 
 	busy_check(pc, atomic_load(&s->bound));
 	busy_check(pc, vmirq_pirq_unbind(s->pirq) == -EDEADLK);
+	/* Unbind waits for this one. */
+	sched_yield();
+	busy_check(pc, atomic_load(&s->bound));
 	atomic_fetch_add(&s->unmasked, 1);
 }
 

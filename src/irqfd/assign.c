@@ -141,7 +141,8 @@ int vmirq_irqfd_assign_to(struct vmirq_vm *vm, struct route_slot *slot,
 	irqfd->chip = vm->chip;
 	irqfd->slot = slot;
 	irqfd->leaving = false;
-	irqfd->owned = true;
+	/* Without an eventfd KVM_IRQFD's terms do not find it. */
+	irqfd->owned = masked || config->eventfd >= 0;
 	irqfd->place = IRQFD_NOWHERE;
 	irqfd->resample = NULL;
 	irqfd->source = NULL;
@@ -154,7 +155,7 @@ int vmirq_irqfd_assign_to(struct vmirq_vm *vm, struct route_slot *slot,
 	}
 	if (!(config->flags & VMIRQ_IRQFD_NO_BYPASS))
 		vmirq_irqfd_enter_bypass(irqfd);
-	if (!masked)
+	if (!masked && config->eventfd >= 0)
 		give_away(irqfd);
 	*out = irqfd;
 	return 0;

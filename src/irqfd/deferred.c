@@ -98,6 +98,13 @@ void vmirq_irqfd_make_deferred(struct vmirq_irqfd *irqfd)
 
 void vmirq_irqfds_expect(struct route_slot *slot, const struct route *next)
 {
+	struct route_watcher *first = slot->watchers;
+
+	/* Among many routes neither its end nor its copy is in a cache: both are fetched at once. */
+	if (first) {
+		__builtin_prefetch(first, 1);
+		__builtin_prefetch(irqfd_of(first), 1);
+	}
 	if (next->kind == ROUTE_PINS)
 		for (struct route_watcher *w = slot->watchers; w; w = w->next)
 			if (HEAD_KIND(irqfd_head(irqfd_of(w))) != TARGET_GONE)

@@ -87,12 +87,18 @@ int vmirq_route_set(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *ent
 
 int vmirq_route_set_msi(struct vmirq_vm *vm, uint32_t gsi, uint64_t address, uint32_t data)
 {
-	struct kvm_irq_routing_entry entry = { .gsi = gsi, .type = KVM_IRQ_ROUTING_MSI };
+	struct route_change change = {
+		.route = { .kind = ROUTE_MSI,
+			   .msi = { .address_lo = (uint32_t)address,
+				    .address_hi = (uint32_t)(address >> 32),
+				    .data = data } },
+	};
+	int error;
 
-	entry.u.msi.address_lo = (uint32_t)address;
-	entry.u.msi.address_hi = (uint32_t)(address >> 32);
-	entry.u.msi.data = data;
-	return vmirq_route_set(vm, &entry, 1);
+	if (!vm || !msi_message_valid(&change.route.msi, vm->chip->format))
+		return -EINVAL;
+	error = vmirq_route_slot(vm->routes, gsi, &change.slot);
+	return error ? error : vmirq_route_change(vm, &change);
 }
 
 int vmirq_route_clear(struct vmirq_vm *vm, uint32_t gsi)

@@ -5,17 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Directory 0 holds the first 64 pages, directory k the 64 << (k - 1) that follow. */
-static uint32_t directory_of(uint32_t page)
-{
-	return page < FIRST_PAGES ? 0 : 32 - (uint32_t)__builtin_clz(page / FIRST_PAGES);
-}
-
-static uint32_t first_page(uint32_t directory)
-{
-	return directory ? FIRST_PAGES << (directory - 1) : 0;
-}
-
 static uint32_t pages_in(uint32_t directory)
 {
 	return directory ? FIRST_PAGES << (directory - 1) : FIRST_PAGES;
@@ -69,29 +58,13 @@ void vmirq_route_table_destroy(struct route_table *table)
 	free(table);
 }
 
-struct route_slot *vmirq_route_find(struct route_table *table, uint32_t gsi)
-{
-	uint32_t page = gsi / PAGE_SLOTS, d = directory_of(page);
-	struct route_slot *slots;
-	route_page *directory;
-
-	if (gsi >= table->max_gsis)
-		return NULL;
-	/* Acquire, both: pairs with the releases that published them. */
-	directory = atomic_load_explicit(&table->directory[d], memory_order_acquire);
-	if (!directory)
-		return NULL;
-	slots = atomic_load_explicit(&directory[page - first_page(d)], memory_order_acquire);
-	return slots ? &slots[gsi % PAGE_SLOTS] : NULL;
-}
-
 uint64_t vmirq_route_skip(struct route_table *table, uint32_t gsi)
 {
-	uint32_t page = gsi / PAGE_SLOTS, d = directory_of(page);
+	uint32_t page = gsi / PAGE_SLOTS, d = route_directory_of(page);
 	uint64_t next = (uint64_t)page + 1;
 
 	if (!atomic_load_explicit(&table->directory[d], memory_order_relaxed))
-		next = (uint64_t)first_page(d) + pages_in(d);
+		next = (uint64_t)route_first_page(d) + pages_in(d);
 	return next * PAGE_SLOTS;
 }
 
@@ -107,7 +80,7 @@ static struct route_slot *new_page(uint32_t page)
 
 static int make_page(struct route_table *table, uint32_t page)
 {
-	uint32_t d = directory_of(page);
+	uint32_t d = route_directory_of(page);
 	route_page *directory, *at;
 	struct route_slot *slots;
 	int error = 0;
@@ -118,7 +91,7 @@ static int make_page(struct route_table *table, uint32_t page)
 		directory = calloc(pages_in(d), sizeof(*directory));
 		atomic_store_explicit(&table->directory[d], directory, memory_order_release);
 	}
-	at = directory ? &directory[page - first_page(d)] : NULL;
+	at = directory ? &directory[page - route_first_page(d)] : NULL;
 	if (at && !atomic_load_explicit(at, memory_order_relaxed)) {
 		slots = new_page(page);
 		atomic_store_explicit(at, slots, memory_order_release);
@@ -129,15 +102,12 @@ static int make_page(struct route_table *table, uint32_t page)
 	return error;
 }
 
-int vmirq_route_slot(struct route_table *table, uint32_t gsi, struct route_slot **out)
+int vmirq_route_make_slot(struct route_table *table, uint32_t gsi, struct route_slot **out)
 {
 	int error;
 
 	if (gsi >= table->max_gsis)
 		return -EINVAL;
-	*out = vmirq_route_find(table, gsi);
-	if (*out)
-		return 0;
 	error = make_page(table, gsi / PAGE_SLOTS);
 	if (!error)
 		*out = vmirq_route_find(table, gsi);
@@ -205,39 +175,21 @@ bool vmirq_route_unwatch(struct route_slot *slot, struct route_watcher *watcher)
 	return true;
 }
 
-struct route vmirq_route_read(const struct route_slot *slot)
-{
-	struct route route;
-	uint32_t latch;
-
-	do {
-		/* Acquire: that copy is whole; pairs with the release add in put_copies(). */
-		latch = atomic_load_explicit(&slot->latch, memory_order_acquire);
-		route = route_in_copy(&slot->copy[latch & 1]);
-		/* The loads before the look; pairs with the fence in put_copies(). */
-		atomic_thread_fence(memory_order_acquire);
-	} while (atomic_load_explicit(&slot->latch, memory_order_relaxed) != latch);
-	return route;
-}
-
 /* As vmirq_dest_map_set(): one copy while readers use the other. */
 static void put_copies(struct route_slot *slot, const struct route *route)
 {
-	bool pins = route->kind == ROUTE_PINS;
-	uint32_t word[3] = { pins ? route->pin[0] : route->msi.address_lo,
-			     pins ? route->pin[1] : route->msi.address_hi,
-			     pins ? route->pin[2] : route->msi.data };
+	const struct route_words words = route_words(route);
+	uint32_t latch = atomic_load_explicit(&slot->latch, memory_order_relaxed);
 
-	for (int c = 0; c < 2; c++) {
-		uint32_t latch = atomic_load_explicit(&slot->latch, memory_order_relaxed);
+	for (uint32_t c = 0; c < 2; c++) {
+		struct route_copy *copy = &slot->copy[c];
 
 		/* Release: readers are sent to a whole copy. One writer, so no locked add. */
-		atomic_store_explicit(&slot->latch, latch + 1, memory_order_release);
+		atomic_store_explicit(&slot->latch, latch + c + 1, memory_order_release);
 		atomic_thread_fence(memory_order_release);
-		atomic_store_explicit(&slot->copy[c].kind, route->kind, memory_order_relaxed);
+		atomic_store_explicit(&copy->kind, words.kind, memory_order_relaxed);
 		for (int i = 0; i < 3; i++)
-			atomic_store_explicit(&slot->copy[c].word[i], word[i],
-					      memory_order_relaxed);
+			atomic_store_explicit(&copy->word[i], words.word[i], memory_order_relaxed);
 	}
 	slot->devid_valid = route->devid_valid;
 	slot->devid = route->devid;
@@ -245,15 +197,20 @@ static void put_copies(struct route_slot *slot, const struct route *route)
 
 bool vmirq_route_differs(const struct route_slot *slot, const struct route *route)
 {
-	struct route present = vmirq_route_read(slot);
+	const struct route_words next = route_words(route);
+	/* Nobody writes them. */
+	const struct route_copy *copy = &slot->copy[0];
+	uint32_t differs = atomic_load_explicit(&copy->kind, memory_order_relaxed) ^ next.kind;
 
-	if (present.kind != route->kind)
+	if (differs)
 		return true;
-	if (route->kind == ROUTE_PINS)
-		return memcmp(present.pin, route->pin, sizeof(present.pin)) != 0;
-	return route->kind == ROUTE_MSI &&
-	       (memcmp(&present.msi, &route->msi, sizeof(present.msi)) ||
-		slot->devid_valid != route->devid_valid || slot->devid != route->devid);
+	if (next.kind == ROUTE_NONE)
+		return false;
+	for (int i = 0; i < 3; i++)
+		differs |= atomic_load_explicit(&copy->word[i], memory_order_relaxed) ^
+			   next.word[i];
+	return differs || (next.kind == ROUTE_MSI && (slot->devid_valid != route->devid_valid ||
+						      slot->devid != route->devid));
 }
 
 void vmirq_route_write(struct route_table *table, struct route_slot *slot,

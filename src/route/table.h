@@ -127,12 +127,42 @@ struct route_table {
 int vmirq_route_table_create(uint32_t max_gsis, struct route_table **out);
 void vmirq_route_table_destroy(struct route_table *table);
 
+/* Directory 0 holds the first 64 pages, directory k the 64 << (k - 1) that follow. */
+static inline uint32_t route_directory_of(uint32_t page)
+{
+	return page < FIRST_PAGES ? 0 : 32 - (uint32_t)__builtin_clz(page / FIRST_PAGES);
+}
+
+static inline uint32_t route_first_page(uint32_t directory)
+{
+	return directory ? FIRST_PAGES << (directory - 1) : 0;
+}
+
 /* NULL: this GSI was never used. Wait-free. */
-struct route_slot *vmirq_route_find(struct route_table *table, uint32_t gsi);
+static inline struct route_slot *vmirq_route_find(struct route_table *table, uint32_t gsi)
+{
+	uint32_t page = gsi / PAGE_SLOTS, d = route_directory_of(page);
+	struct route_slot *slots;
+	route_page *directory;
+
+	if (gsi >= table->max_gsis)
+		return NULL;
+	/* Acquire, both: pairs with the releases that published them. */
+	directory = atomic_load_explicit(&table->directory[d], memory_order_acquire);
+	if (!directory)
+		return NULL;
+	slots = atomic_load_explicit(&directory[page - route_first_page(d)], memory_order_acquire);
+	return slots ? &slots[gsi % PAGE_SLOTS] : NULL;
+}
 /* vmirq_route_find() says NULL for `gsi`: the next one that it may not. */
 uint64_t vmirq_route_skip(struct route_table *table, uint32_t gsi);
 /* Make it if need be: -EINVAL (past the limit), -ENOMEM. */
-int vmirq_route_slot(struct route_table *table, uint32_t gsi, struct route_slot **out);
+int vmirq_route_make_slot(struct route_table *table, uint32_t gsi, struct route_slot **out);
+static inline int vmirq_route_slot(struct route_table *table, uint32_t gsi, struct route_slot **out)
+{
+	*out = vmirq_route_find(table, gsi);
+	return likely(*out != NULL) ? 0 : vmirq_route_make_slot(table, gsi, out);
+}
 
 /* The slot after this one that was ever made, or the first (NULL); NULL at the end. */
 struct route_slot *vmirq_route_next(struct route_table *table, struct route_slot *slot);
@@ -161,8 +191,61 @@ void vmirq_route_watch(struct route_slot *slot, struct route_watcher *watcher);
 /* False: it was not watching. */
 bool vmirq_route_unwatch(struct route_slot *slot, struct route_watcher *watcher);
 
+/* A route as a slot's copies have it, but for the devid. */
+struct route_words {
+	uint32_t kind;
+	uint32_t word[3];
+};
+
+static inline struct route_words route_words(const struct route *route)
+{
+	bool pins = route->kind == ROUTE_PINS;
+
+	return (struct route_words){
+		.kind = route->kind,
+		.word = { pins ? route->pin[0] : route->msi.address_lo,
+			  pins ? route->pin[1] : route->msi.address_hi,
+			  pins ? route->pin[2] : route->msi.data },
+	};
+}
+
 /* All but the devid. Lock-free; async-signal-safe. */
-struct route vmirq_route_read(const struct route_slot *slot);
+static inline struct route_words vmirq_route_words(const struct route_slot *slot)
+{
+	struct route_words words;
+	uint32_t latch;
+
+	do {
+		/* Acquire: that copy is whole; pairs with the release add in put_copies(). */
+		latch = atomic_load_explicit(&slot->latch, memory_order_acquire);
+
+		const struct route_copy *copy = &slot->copy[latch & 1];
+
+		words.kind = atomic_load_explicit(&copy->kind, memory_order_relaxed);
+		for (int i = 0; i < 3; i++)
+			words.word[i] = atomic_load_explicit(&copy->word[i], memory_order_relaxed);
+		/* The loads before the look; pairs with the fence in put_copies(). */
+		atomic_thread_fence(memory_order_acquire);
+	} while (atomic_load_explicit(&slot->latch, memory_order_relaxed) != latch);
+	return words;
+}
+
+/* Taken apart. */
+static inline struct route vmirq_route_read(const struct route_slot *slot)
+{
+	const struct route_words words = vmirq_route_words(slot);
+	struct route route = { .kind = (enum route_kind)words.kind,
+			       .pin = { NO_PIN, NO_PIN, NO_PIN } };
+
+	if (words.kind == ROUTE_PINS)
+		for (int i = 0; i < PIN_CHIPS; i++)
+			route.pin[i] = words.word[i];
+	else
+		route.msi = (struct msi_message){ .address_lo = words.word[0],
+						  .address_hi = words.word[1],
+						  .data = words.word[2] };
+	return route;
+}
 
 static inline struct route route_in_copy(const struct route_copy *copy)
 {

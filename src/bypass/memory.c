@@ -9,7 +9,7 @@
 
 #include "bypass/end.h"
 
-#define FIRST_BLOCKS 4u
+#define FIRST_BLOCKS 2u
 /* Of a chunk: a page of those that the processor finds with one look. */
 #define LARGEST (UINT32_C(2) << 20)
 

@@ -3,11 +3,11 @@
 #include <vmirq/vm.h>
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/lock.h"
 #include "base/options.h"
 #include "base/reader.h"
 #include "base/vm.h"
@@ -39,7 +39,7 @@ struct whole_vm {
 	struct vmirq_vm vm;
 	struct chip chip;
 	struct counts msi;
-	pthread_mutex_t map_mutex;
+	struct lock map_mutex;
 };
 
 static uint64_t monotonic_now(void *opaque)
@@ -60,12 +60,12 @@ static uint64_t host_now(void *opaque)
 
 static void host_lock(void *mutex)
 {
-	pthread_mutex_lock(mutex);
+	lock_take(mutex);
 }
 
 static void host_unlock(void *mutex)
 {
-	pthread_mutex_unlock(mutex);
+	lock_give(mutex);
 }
 
 static int create_chip(struct whole_vm *whole, uint32_t vcpus, uint32_t flags)
@@ -110,7 +110,6 @@ static void free_vm(struct whole_vm *whole)
 		whole->vm.irqchip->ops->destroy(whole->vm.irqchip);
 	if (whole->vm.chip)
 		free(whole->chip.posted);
-	pthread_mutex_destroy(&whole->map_mutex);
 	free(whole);
 }
 
@@ -217,7 +216,6 @@ int vmirq_vm_create(const struct vmirq_vm_config *caller, struct vmirq_vm **out)
 	whole = calloc(1, sizeof(*whole));
 	if (!whole)
 		return -ENOMEM;
-	pthread_mutex_init(&whole->map_mutex, NULL);
 	lines = line_config(&config);
 	whole->vm.msi = &whole->msi;
 	whole->vm.kvm_fd = config.kvm_vm_fd ? config.kvm_vm_fd : -1;

@@ -182,7 +182,6 @@ static int add_ioapic(struct line_domain *lines, const struct vmirq_ioapic_confi
 		return -ENOMEM;
 	io->lines = lines;
 	io->number = lines->ioapics;
-	pthread_mutex_init(&io->mutex, NULL);
 	if (!vmirq_ioapic_init(
 		    &io->ioapic,
 		    &(struct ioapic_config){
@@ -208,7 +207,6 @@ static int add_ioapic(struct line_domain *lines, const struct vmirq_ioapic_confi
 			    .version = (uint8_t)config->version,
 			    .format = lines->vm->chip->format,
 		    })) {
-		pthread_mutex_destroy(&io->mutex);
 		free(io);
 		return -EINVAL;
 	}
@@ -295,10 +293,6 @@ int vmirq_lines_create(struct vmirq_vm *vm, const struct line_config *config,
 	if (!lines)
 		return -ENOMEM;
 	lines->vm = vm;
-	pthread_mutex_init(&lines->pic_mutex, NULL);
-	pthread_mutex_init(&lines->pit_mutex, NULL);
-	pthread_mutex_init(&lines->notifier_mutex, NULL);
-	pthread_cond_init(&lines->notifier_idle, NULL);
 	pthread_mutex_init(&lines->split_mutex, NULL);
 	pthread_mutex_init(&lines->source_mutex, NULL);
 	pthread_mutex_init(&lines->timer_mutex, NULL);
@@ -335,14 +329,8 @@ void vmirq_lines_destroy(struct line_domain *lines)
 	vmirq_timer_destroy(&lines->timer);
 	while (lines->notifiers)
 		vmirq_notifier_remove(lines->notifiers);
-	for (uint32_t i = 0; i < lines->ioapics; i++) {
-		pthread_mutex_destroy(&lines->ioapic[i]->mutex);
+	for (uint32_t i = 0; i < lines->ioapics; i++)
 		free(lines->ioapic[i]);
-	}
-	pthread_mutex_destroy(&lines->pic_mutex);
-	pthread_mutex_destroy(&lines->pit_mutex);
-	pthread_mutex_destroy(&lines->notifier_mutex);
-	pthread_cond_destroy(&lines->notifier_idle);
 	pthread_mutex_destroy(&lines->split_mutex);
 	pthread_mutex_destroy(&lines->source_mutex);
 	pthread_mutex_destroy(&lines->timer_mutex);

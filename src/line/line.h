@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/lock.h"
 #include "base/seqcount.h"
 #include "chip/chip.h"
 #include "chip/deliver.h"
@@ -47,7 +48,7 @@ struct line_ioapic {
 	struct ioapic ioapic;
 	struct line_domain *lines;
 	uint32_t number;
-	pthread_mutex_t mutex;
+	struct lock mutex;
 	struct ioapic_pin pin[IOAPIC_MAX_PINS];
 	/* When a throttled pin is tried again; 0: it is not throttled. */
 	_Atomic uint64_t retry_at[IOAPIC_MAX_PINS];
@@ -77,14 +78,14 @@ struct line_domain {
 	bool pit_reinjects;
 	struct i8259 pic;
 	struct pit pit;
-	pthread_mutex_t pic_mutex, pit_mutex;
+	struct lock pic_mutex, pit_mutex;
 
 	/* Who is told; taken with nothing else held, and nothing is taken under it. */
-	pthread_mutex_t notifier_mutex;
-	pthread_cond_t notifier_idle;
+	struct lock notifier_mutex;
 	struct vmirq_notifier *notifiers;
 	_Atomic uint32_t notifier_count;
-	_Atomic uint32_t leavers; /* who wait for notifier_idle */
+	_Atomic uint32_t leavers;     /* who wait for calls to end */
+	_Atomic uint32_t calls_ended; /* futex: of those, some */
 
 	/* The kernel's table is to follow the RTEs; a leaf but for chips' locks and that table's. */
 	pthread_mutex_t split_mutex;

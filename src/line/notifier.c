@@ -72,9 +72,8 @@ static void end_call(struct line_domain *lines, struct vmirq_notifier *n)
 	atomic_fetch_add(&n->ended, 1);
 	if (likely(!atomic_load(&lines->leavers)))
 		return;
-	pthread_mutex_lock(&lines->notifier_mutex);
-	pthread_cond_broadcast(&lines->notifier_idle);
-	pthread_mutex_unlock(&lines->notifier_mutex);
+	atomic_fetch_add(&lines->calls_ended, 1);
+	vmirq_futex_wake_all(&lines->calls_ended);
 }
 
 /* The calls are made without the lock: one at a time, and the list may change meanwhile. A notifier that
@@ -87,26 +86,24 @@ void vmirq_line_notify(struct line_domain *lines, enum vmirq_notice notice, enum
 
 	if (!atomic_load_explicit(&lines->notifier_count, memory_order_acquire))
 		return;
-	pthread_mutex_lock(&lines->notifier_mutex);
+	lock_take(&lines->notifier_mutex);
 	n = find_told(lines, lines->notifiers, &news);
 	while (n) {
 		n->begun++;
 		more = find_told(lines, n->next, &news);
-		pthread_mutex_unlock(&lines->notifier_mutex);
+		lock_give(&lines->notifier_mutex);
 		call(n, value);
 		if (!more) {
 			end_call(lines, n);
 			return;
 		}
-		pthread_mutex_lock(&lines->notifier_mutex);
+		lock_take(&lines->notifier_mutex);
 		/* Again: it may have been removed. */
 		more = find_told(lines, n->next, &news);
-		atomic_fetch_add(&n->ended, 1);
-		if (n->leaving)
-			pthread_cond_broadcast(&lines->notifier_idle);
+		end_call(lines, n);
 		n = more;
 	}
-	pthread_mutex_unlock(&lines->notifier_mutex);
+	lock_give(&lines->notifier_mutex);
 }
 
 int vmirq_notifier_add_any(struct vmirq_vm *vm, const struct vmirq_notifier_config *config,
@@ -118,12 +115,12 @@ int vmirq_notifier_add_any(struct vmirq_vm *vm, const struct vmirq_notifier_conf
 		return -ENOMEM;
 	n->lines = vm->lines;
 	n->config = *config;
-	pthread_mutex_lock(&vm->lines->notifier_mutex);
+	lock_take(&vm->lines->notifier_mutex);
 	n->next = vm->lines->notifiers;
 	vm->lines->notifiers = n;
 	/* Release: who sees the count finds the list. */
 	atomic_fetch_add_explicit(&vm->lines->notifier_count, 1, memory_order_release);
-	pthread_mutex_unlock(&vm->lines->notifier_mutex);
+	lock_give(&vm->lines->notifier_mutex);
 	vmirq_line_commit_ioapics(vm->lines);
 	*out = n;
 	return 0;
@@ -145,6 +142,18 @@ int vmirq_notifier_add(struct vmirq_vm *vm, const struct vmirq_notifier_config *
 	return vmirq_line_in_kernel(vm) ? -EOPNOTSUPP : vmirq_notifier_add_any(vm, &config, out);
 }
 
+/* The mutex is held, but not while it waits. */
+static void wait_for_calls(struct line_domain *lines, const struct vmirq_notifier *notifier)
+{
+	uint32_t seen = atomic_load(&lines->calls_ended);
+
+	if (notifier->begun == atomic_load(&notifier->ended))
+		return;
+	lock_give(&lines->notifier_mutex);
+	vmirq_futex_wait(&lines->calls_ended, seen);
+	lock_take(&lines->notifier_mutex);
+}
+
 int vmirq_notifier_remove(struct vmirq_notifier *notifier)
 {
 	struct vmirq_notifier **at;
@@ -155,19 +164,19 @@ int vmirq_notifier_remove(struct vmirq_notifier *notifier)
 	if (reader_inside() || is_called_here(notifier))
 		return -EDEADLK;
 	lines = notifier->lines;
-	pthread_mutex_lock(&lines->notifier_mutex);
+	lock_take(&lines->notifier_mutex);
 	notifier->leaving = true;
 	/* While it runs it must stay where it is: see vmirq_line_notify(). */
 	atomic_fetch_add(&lines->leavers, 1);
 	while (notifier->begun != atomic_load(&notifier->ended))
-		pthread_cond_wait(&lines->notifier_idle, &lines->notifier_mutex);
+		wait_for_calls(lines, notifier);
 	atomic_fetch_sub(&lines->leavers, 1);
 	for (at = &lines->notifiers; *at && *at != notifier; at = &(*at)->next)
 		;
 	if (*at)
 		*at = notifier->next;
 	atomic_fetch_sub_explicit(&lines->notifier_count, 1, memory_order_relaxed);
-	pthread_mutex_unlock(&lines->notifier_mutex);
+	lock_give(&lines->notifier_mutex);
 	if (notifier->config.release)
 		notifier->config.release(notifier->config.opaque);
 	free(notifier);

@@ -12,18 +12,15 @@ static uint32_t pages_in(uint32_t directory)
 
 int vmirq_route_table_create(uint32_t max_gsis, struct route_table **out)
 {
-	struct route_table *table = calloc(1, sizeof(*table));
+	struct route_table *table = aligned_alloc(CACHE_LINE, sizeof(*table));
 
 	if (!table)
 		return -ENOMEM;
+	memset(table, 0, sizeof(*table));
 	table->max_gsis = max_gsis;
 	pthread_mutex_init(&table->whole_mutex, NULL);
 	pthread_mutex_init(&table->alloc_mutex, NULL);
 	pthread_mutex_init(&table->transaction_mutex, NULL);
-	for (uint32_t i = 0; i < SLOT_LOCKS; i++) {
-		pthread_mutex_init(&table->slot_mutex[i], NULL);
-		pthread_cond_init(&table->settled[i], NULL);
-	}
 	*out = table;
 	return 0;
 }
@@ -46,10 +43,6 @@ void vmirq_route_table_destroy(struct route_table *table)
 		for (uint32_t i = 0; directory && i < pages_in(d); i++)
 			free_page(atomic_load_explicit(&directory[i], memory_order_relaxed));
 		free(directory);
-	}
-	for (uint32_t i = 0; i < SLOT_LOCKS; i++) {
-		pthread_cond_destroy(&table->settled[i]);
-		pthread_mutex_destroy(&table->slot_mutex[i]);
 	}
 	vmirq_route_drop_transaction(table);
 	pthread_mutex_destroy(&table->transaction_mutex);
@@ -128,32 +121,44 @@ struct route_slot *vmirq_route_next(struct route_table *table, struct route_slot
 	return NULL;
 }
 
-static pthread_mutex_t *mutex_of(struct route_table *table, const struct route_slot *slot)
+static struct slot_lock *lock_of(struct route_table *table, const struct route_slot *slot)
 {
-	return &table->slot_mutex[slot->gsi % SLOT_LOCKS];
+	return &table->slot_lock[slot->gsi % SLOT_LOCKS];
 }
 
 void vmirq_route_lock(struct route_table *table, const struct route_slot *slot)
 {
-	pthread_mutex_lock(mutex_of(table, slot));
+	lock_take(&lock_of(table, slot)->lock);
 }
 
 void vmirq_route_unlock(struct route_table *table, const struct route_slot *slot)
 {
-	pthread_mutex_unlock(mutex_of(table, slot));
+	lock_give(&lock_of(table, slot)->lock);
 }
 
 void vmirq_route_lock_line(struct route_table *table, const struct route_slot *slot)
 {
-	vmirq_route_lock(table, slot);
-	while (slot->moving)
-		pthread_cond_wait(&table->settled[slot->gsi % SLOT_LOCKS], mutex_of(table, slot));
+	struct slot_lock *l = lock_of(table, slot);
+
+	lock_take(&l->lock);
+	while (unlikely(slot->moving)) {
+		uint32_t seen = atomic_load_explicit(&l->settled, memory_order_relaxed);
+
+		lock_give(&l->lock);
+		vmirq_futex_wait(&l->settled, seen);
+		lock_take(&l->lock);
+	}
 }
 
 void vmirq_route_set_moving(struct route_table *table, struct route_slot *slot, bool moving)
 {
-	if (slot->moving && !moving)
-		pthread_cond_broadcast(&table->settled[slot->gsi % SLOT_LOCKS]);
+	struct slot_lock *l = lock_of(table, slot);
+
+	if (slot->moving && !moving) {
+		/* Under the lock, as the look in vmirq_route_lock_line(). */
+		atomic_fetch_add_explicit(&l->settled, 1, memory_order_relaxed);
+		vmirq_futex_wake_all(&l->settled);
+	}
 	slot->moving = moving;
 }
 

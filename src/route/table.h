@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/counts.h"
+#include "base/lock.h"
 #include "base/seqcount.h"
 #include "chip/deliver.h"
 #include "chip/irqchip.h"
@@ -87,6 +88,12 @@ struct route_slot {
 /* A page of slots, or NULL. */
 typedef struct route_slot *_Atomic route_page;
 
+/* Of the slots that share it. */
+struct slot_lock {
+	struct lock lock;
+	_Atomic uint32_t settled; /* futex: how often one has ceased to be `moving` */
+} __attribute__((aligned(CACHE_LINE)));
+
 struct vmirq_vm;
 struct route_transaction;
 
@@ -98,8 +105,7 @@ struct route_table {
 	route_page *_Atomic directory[DIRECTORIES];
 	pthread_mutex_t whole_mutex; /* replacing the whole table */
 	pthread_mutex_t alloc_mutex;
-	pthread_mutex_t slot_mutex[SLOT_LOCKS];
-	pthread_cond_t settled[SLOT_LOCKS]; /* a slot is no longer `moving` */
+	struct slot_lock slot_lock[SLOT_LOCKS];
 	/* Which pins there are to go to; constant once the VM is made. */
 	uint32_t pic_pins; /* 16 or 0 */
 	uint32_t ioapics;

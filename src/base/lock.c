@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/lock.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define SPINS 100
+
+static void futex(_Atomic uint32_t *word, int what, uint32_t value)
+{
+	int saved = errno;
+
+	syscall(SYS_futex, word, what, value, NULL, NULL, 0);
+	errno = saved;
+}
+
+void vmirq_futex_wait(_Atomic uint32_t *word, uint32_t seen)
+{
+	futex(word, FUTEX_WAIT_PRIVATE, seen);
+}
+
+void vmirq_futex_wake_all(_Atomic uint32_t *word)
+{
+	futex(word, FUTEX_WAKE_PRIVATE, INT_MAX);
+}
+
+/* The holder is soon through, if it has a processor. */
+static bool spin(struct lock *lock)
+{
+	for (int i = 0; i < SPINS; i++) {
+		uint32_t word = LOCK_FREE;
+
+		if (atomic_load_explicit(&lock->word, memory_order_relaxed) == LOCK_FREE &&
+		    atomic_compare_exchange_strong_explicit(&lock->word, &word, LOCK_HELD,
+							    memory_order_acquire,
+							    memory_order_relaxed))
+			return true;
+		cpu_relax();
+	}
+	return false;
+}
+
+/* Who has slept takes it as waited for: it cannot know whether others sleep, too. One wake-up too many. */
+void vmirq_lock_wait(struct lock *lock)
+{
+	if (spin(lock))
+		return;
+	/* Acquire: pairs with the release in lock_give(). */
+	while (atomic_exchange_explicit(&lock->word, LOCK_WAITED_FOR, memory_order_acquire) !=
+	       LOCK_FREE)
+		vmirq_futex_wait(&lock->word, LOCK_WAITED_FOR);
+}
+
+/* It may have been freed by now: the kernel only compares addresses. */
+void vmirq_lock_wake(struct lock *lock)
+{
+	futex(&lock->word, FUTEX_WAKE_PRIVATE, 1);
+}

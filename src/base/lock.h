@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A lock that sleeps, for what is held for a few dozen instructions: one word, one locked operation to
+ * take it and one to give it, inline. Not recursive, and nobody's in particular: who has it is not
+ * remembered. (A pthread_mutex_t is 40 bytes and some 60 instructions.)
+ *
+ * A signal handler must not take one. Zeroed it is free; there is nothing to destroy.
+ */
+#ifndef BASE_LOCK_H
+#define BASE_LOCK_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#endif
+
+#include "base/arch.h"
+
+enum { LOCK_FREE, LOCK_HELD, LOCK_WAITED_FOR };
+
+struct lock {
+	_Atomic uint32_t word;
+};
+
+void vmirq_lock_wait(struct lock *lock);
+void vmirq_lock_wake(struct lock *lock);
+
+/* Sleep while *word is `seen`, or for a shorter time. Wake all who do. */
+void vmirq_futex_wait(_Atomic uint32_t *word, uint32_t seen);
+void vmirq_futex_wake_all(_Atomic uint32_t *word);
+
+/* ThreadSanitizer knows the order that locks are taken in, if it is told of them. */
+#ifdef __SANITIZE_THREAD__
+#define LOCK_KIND	       __tsan_mutex_linker_init
+#define lock_is_wanted(lock)   __tsan_mutex_pre_lock(lock, LOCK_KIND)
+#define lock_is_taken(lock)    __tsan_mutex_post_lock(lock, LOCK_KIND, 0)
+#define lock_is_unwanted(lock) __tsan_mutex_pre_unlock(lock, LOCK_KIND)
+#define lock_is_given(lock)    __tsan_mutex_post_unlock(lock, LOCK_KIND)
+#else
+#define lock_is_wanted(lock)   ((void)(lock))
+#define lock_is_taken(lock)    ((void)(lock))
+#define lock_is_unwanted(lock) ((void)(lock))
+#define lock_is_given(lock)    ((void)(lock))
+#endif
+
+static inline void lock_take(struct lock *lock)
+{
+	uint32_t word = LOCK_FREE;
+
+	lock_is_wanted(lock);
+	/* Acquire: pairs with the release in lock_give(). */
+	if (unlikely(!atomic_compare_exchange_strong_explicit(
+		    &lock->word, &word, LOCK_HELD, memory_order_acquire, memory_order_relaxed)))
+		vmirq_lock_wait(lock);
+	lock_is_taken(lock);
+}
+
+static inline void lock_give(struct lock *lock)
+{
+	lock_is_unwanted(lock);
+	/* Release: pairs with the acquires in lock_take() and vmirq_lock_wait(). */
+	if (unlikely(atomic_exchange_explicit(&lock->word, LOCK_FREE, memory_order_release) ==
+		     LOCK_WAITED_FOR))
+		vmirq_lock_wake(lock);
+	lock_is_given(lock);
+}
+
+#endif

@@ -14,6 +14,8 @@
 /* vmirq_irqfd_config as it was in the first release. */
 #define CONFIG_LEAST sizeof(struct vmirq_irqfd_config)
 
+#define ALL_FLAGS    (VMIRQ_IRQFD_RESAMPLE | VMIRQ_IRQFD_NO_BYPASS | VMIRQ_IRQFD_RESAMPLE_AIO)
+
 void vmirq_irqfd_route_changed(struct route_watcher *watcher)
 {
 	vmirq_irqfd_resolve(irqfd_of(watcher));
@@ -106,7 +108,8 @@ static int check_config(const struct vmirq_vm *vm, const struct vmirq_irqfd_conf
 {
 	bool resample = config->flags & VMIRQ_IRQFD_RESAMPLE;
 
-	if ((config->flags & ~(VMIRQ_IRQFD_RESAMPLE | VMIRQ_IRQFD_NO_BYPASS)) ||
+	if ((config->flags & ~ALL_FLAGS) ||
+	    (!resample && (config->flags & VMIRQ_IRQFD_RESAMPLE_AIO)) ||
 	    (config->token & KERNELS_TOKEN) || config->unused || (config->resample && !resample) ||
 	    (resample && !can_resample(vm)))
 		return -EINVAL;

@@ -27,6 +27,8 @@ static void lower_and_signal(struct resampler *r)
 	for (struct resample *one = r->list; one; one = one->next) {
 		if (one->fn)
 			one->fn(one->opaque);
+		else if (one->bell)
+			vmirq_aio_bell_ring(one->bell);
 		else
 			vmirq_writer_ring(one->writer);
 	}
@@ -135,8 +137,19 @@ static int adopt(int fd, int *own)
 	return error == -ENOSYS ? 0 : error;
 }
 
+/* Whom the device is told by; or, where the kernel does that, what raises its irqfd. */
+static int start_writer(struct resample *one, bool by_kernel, bool aio)
+{
+	if (by_kernel)
+		return vmirq_writer_create(one->irqfd->source->fd, &one->writer);
+	if (aio && !vmirq_aio_bell_create(one->fd, &one->bell))
+		return 0;
+	return vmirq_writer_create(one->fd, &one->writer);
+}
+
 static void end(struct resample *one)
 {
+	vmirq_aio_bell_destroy(one->bell);
 	vmirq_writer_destroy(one->writer);
 	if (one->fd >= 0)
 		close(one->fd);
@@ -158,7 +171,7 @@ int vmirq_resample_join(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_conf
 	if (!one->fn)
 		error = adopt(config->resamplefd, &one->fd);
 	if (!error && !one->fn)
-		error = vmirq_writer_create(by_kernel ? irqfd->source->fd : one->fd, &one->writer);
+		error = start_writer(one, by_kernel, config->flags & VMIRQ_IRQFD_RESAMPLE_AIO);
 	if (!error && !by_kernel)
 		error = join_resampler(irqfd, one);
 	if (error)

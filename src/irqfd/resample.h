@@ -6,7 +6,8 @@
  * eventfd again. The last one that leaves a GSI lowers the line.
  *
  * A resamplefd's other holders may fill it and clear O_NONBLOCK, so it is written by a thread of its
- * own (pump/writer.h), never by the vCPU that ends the interrupt.
+ * own (pump/writer.h), or by the kernel where the caller wants that (pump/aio_bell.h), never by a write()
+ * of the vCPU that ends the interrupt.
  *
  * Locks: resample_mutex orders joining and leaving and may wait for a callback; the resampler's list has
  * a mutex of its own, under which nothing is taken.
@@ -15,6 +16,7 @@
 #define IRQFD_RESAMPLE_H
 
 #include "irqfd/irqfd.h"
+#include "pump/aio_bell.h"
 #include "pump/writer.h"
 
 /* One irqfd's part. */
@@ -24,6 +26,7 @@ struct resample {
 	struct resampler *resampler; /* its GSI's; NULL: the kernel does it */
 	/* To its resamplefd; where the kernel does that, to its eventfd, for vmirq_irqfd_signal(). */
 	struct fd_writer *writer;
+	struct aio_bell *bell;	  /* in its place, if it was asked for */
 	int fd;			  /* our own duplicate of the resamplefd, or -1 */
 	void (*fn)(void *opaque); /* in its place */
 	void *opaque;

@@ -3,8 +3,11 @@
 #include "../line/pc_world.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "pump/aio_bell.h"
 
 #define GSI	9
 #define OTHER	10
@@ -287,6 +290,79 @@ static void full_resamplefd(void **state)
 	pc_free(s);
 }
 
+static bool has_aio(int fd)
+{
+	struct aio_bell *bell = NULL;
+	bool has = !vmirq_aio_bell_create(fd, &bell);
+
+	vmirq_aio_bell_destroy(bell);
+	if (!has)
+		printf("no Linux AIO here\n");
+	return has;
+}
+
+/* By the thread that ends it: there when that has returned, and once each time. */
+static void told_at_once(void **state)
+{
+	struct soft *s = pc_new(1, 0);
+	struct vmirq_irqfd_config config = { .size = sizeof(config),
+					     .gsi = GSI,
+					     .flags = VMIRQ_IRQFD_RESAMPLE |
+						      VMIRQ_IRQFD_RESAMPLE_AIO,
+					     .eventfd = eventfd(0, EFD_NONBLOCK),
+					     .resamplefd = eventfd(0, EFD_NONBLOCK) };
+	struct device d = { .event = config.eventfd, .resample = config.resamplefd };
+	bool aio = has_aio(d.resample);
+	uint64_t value;
+
+	(void)state;
+	assert_int_equal(vmirq_irqfd_assign(s->vm, &config, &d.irqfd), 0);
+	rte_put(s, GSI, RTE_TO(0) | RTE_LEVEL | VECTOR);
+	/* More than there are requests. */
+	for (int i = 0; i < 1000; i++) {
+		raise(s, &d);
+		begin_service(s->vcpu[0], VECTOR);
+		end_service(s->vcpu[0]);
+		if (!aio) {
+			is_told(&d);
+			continue;
+		}
+		assert_int_equal(read(d.resample, &value, sizeof(value)), sizeof(value));
+		assert_int_equal(value, 1);
+	}
+	unplug(&d);
+	pc_free(s);
+}
+
+/* Full, and it blocks: nobody waits, and it is still readable. */
+static void full_and_told_at_once(void **state)
+{
+	const uint64_t full = UINT64_MAX - 1;
+	struct soft *s = pc_new(1, 0);
+	struct vmirq_irqfd_config config = { .size = sizeof(config),
+					     .gsi = GSI,
+					     .flags = VMIRQ_IRQFD_RESAMPLE |
+						      VMIRQ_IRQFD_RESAMPLE_AIO,
+					     .eventfd = eventfd(0, 0),
+					     .resamplefd = eventfd(0, 0) };
+	struct device d = { .event = config.eventfd, .resample = config.resamplefd };
+	uint64_t value;
+
+	(void)state;
+	assert_int_equal(write(d.resample, &full, sizeof(full)), sizeof(full));
+	assert_int_equal(vmirq_irqfd_assign(s->vm, &config, &d.irqfd), 0);
+	rte_put(s, GSI, RTE_TO(0) | RTE_LEVEL | VECTOR);
+	for (int i = 0; i < 100; i++) {
+		raise(s, &d);
+		begin_service(s->vcpu[0], VECTOR);
+		end_service(s->vcpu[0]);
+	}
+	assert_int_equal(read(d.resample, &value, sizeof(value)), sizeof(value));
+	assert_true(value >= full);
+	unplug(&d);
+	pc_free(s);
+}
+
 static void errors(void **state)
 {
 	struct soft *s = pc_new(1, 0), *bare = soft_new(1);
@@ -331,6 +407,8 @@ int main(void)
 		cmocka_unit_test(level_becomes_edge),
 		cmocka_unit_test(by_call_and_callback),
 		cmocka_unit_test(full_resamplefd),
+		cmocka_unit_test(told_at_once),
+		cmocka_unit_test(full_and_told_at_once),
 		cmocka_unit_test(errors),
 	};
 

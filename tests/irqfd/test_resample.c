@@ -381,6 +381,8 @@ static void errors(void **state)
 	assert_int_equal(vmirq_irqfd_assign(s->vm, &config, &irqfd), -EBADF);
 	config.resamplefd = pipes[0];
 	assert_int_equal(vmirq_irqfd_assign(s->vm, &config, &irqfd), -EINVAL);
+	config.flags = VMIRQ_IRQFD_RESAMPLE_AIO;
+	assert_int_equal(vmirq_irqfd_assign(s->vm, &config, &irqfd), -EINVAL);
 	config.flags = 0;
 	config.resample = count_calls;
 	assert_int_equal(vmirq_irqfd_assign(s->vm, &config, &irqfd), -EINVAL);

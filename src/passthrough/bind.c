@@ -25,7 +25,7 @@ static bool is_message(const struct vmirq_vm *vm, uint64_t address, uint32_t dat
 				   .data = data };
 	struct interrupt irq;
 
-	if (!vmirq_msi_valid(&msg, vm->chip->format))
+	if (!msi_message_valid(&msg, vm->chip->format))
 		return false;
 	vmirq_msi_decode(&msg, vm->chip->format, &irq);
 	if (!irq.interrupt || irq.mode == DELIVERY_RESERVED || irq.mode == DELIVERY_SIPI)

@@ -50,8 +50,8 @@ enum vmirq_verdict {
 	VMIRQ_BAD_MESSAGE,
 	/** A write to an eventfd that was joined with an earlier one before it was read. */
 	VMIRQ_EVENTFD_MERGED,
-	/** Read from an eventfd whose irqfd was being deassigned, or left unread there; or pending in an MSI-X
-	 *  vector that was reset or destroyed. */
+	/** Read from an eventfd whose irqfd was being deassigned, or left unread there; pending in an MSI-X
+	 *  vector that was reset or destroyed; or queued in a pirq that was unbound. */
 	VMIRQ_DEASSIGNED,
 	/** The IOAPIC's redirection entry is masked. */
 	VMIRQ_RTE_MASKED,

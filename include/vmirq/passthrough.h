@@ -79,7 +79,7 @@ VMIRQ_API int vmirq_worker_stop(struct vmirq_worker *worker);
 VMIRQ_API int vmirq_worker_fd(const struct vmirq_worker *worker);
 
 /**
- * Deliver what is queued, oldest first, at most `max` pirqs (0 = 64); how many were. Where there is more, the
+ * Serve what is queued, oldest first, at most `max` pirqs (0 = 64); how many were. Where there is more, the
  * descriptor stays readable. Several threads may serve one worker; a pirq is delivered by one at a time.
  * Never waits for work. System calls: preadv2 and write on its descriptor, futex, and what delivering makes.
  * -EINVAL: NULL.

@@ -117,7 +117,7 @@ struct vmirq_vm_config {
 VMIRQ_API int vmirq_vm_create(const struct vmirq_vm_config *config, struct vmirq_vm **out);
 
 /**
- * Tear the VM down: deassigns every irqfd and ioeventfd, destroys every vCPU, frees everything.
+ * Tear the VM down: deassigns every irqfd and ioeventfd, unbinds every pirq, destroys every vCPU, frees everything.
  * The caller's threads must be out of the library for this VM, and stay out: a vCPU that still has a
  * thread (vmirq_vcpu_unbind_thread()), or a trigger or producer of yours in the VM's own bypass manager,
  * makes it -EBUSY, and nothing is changed. NULL is 0.

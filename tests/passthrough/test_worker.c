@@ -199,7 +199,7 @@ static uint64_t jain(const uint64_t *share, unsigned int n)
 		sum += share[i];
 		squares += share[i] * share[i];
 	}
-	return sum * sum * 1000000 / (n * squares);
+	return squares ? sum * sum * 1000000 / (n * squares) : 0;
 }
 
 /* Each is raised again as soon as it was served: more than the worker is given time for. */

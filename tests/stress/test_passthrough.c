@@ -30,9 +30,9 @@
 
 struct source {
 	struct vmirq_pirq *pirq;
-	_Atomic bool bound; /* or about to be, or no longer quite */
 	_Atomic uint64_t raised[RAISERS], unmasked;
-	int eventfd; /* -1: by call only */
+	int eventfd;	    /* -1: by call only */
+	_Atomic bool bound; /* or about to be, or no longer quite */
 	bool unmasks;
 };
 

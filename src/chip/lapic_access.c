@@ -16,18 +16,10 @@
 
 uint32_t vmirq_lapic_lvt_bits(uint32_t reg)
 {
-	switch (reg) {
-	case LAPIC_LVT_TIMER:
-		return LVT_BITS_TIMER;
-	case LAPIC_LVT_THERMAL:
-	case LAPIC_LVT_PMC:
-		return LVT_BITS_DELIVERY;
-	case LAPIC_LVT_LINT0:
-	case LAPIC_LVT_LINT1:
-		return LVT_BITS_LINT;
-	default:
-		return LVT_BITS_ERROR;
-	}
+	static const uint32_t bits[] = { LVT_BITS_TIMER, LVT_BITS_DELIVERY, LVT_BITS_DELIVERY,
+					 LVT_BITS_LINT,	 LVT_BITS_LINT,	    LVT_BITS_ERROR };
+
+	return bits[(reg - LAPIC_LVT_TIMER) / 0x10];
 }
 
 /* ISR, TMR and IRR, eight registers each; ESR follows them. */

@@ -9,7 +9,7 @@
 #define REGISTER_STRIDE 0x10u
 
 /* A register in a saved page, which may stand at any address. */
-static uint32_t page_get(const void *page, uint32_t reg)
+static uint32_t page_get(const void *page, size_t reg)
 {
 	uint32_t value;
 
@@ -65,8 +65,9 @@ static void count_loaded(struct lapic *l)
 static void put_loaded(struct lapic *l, const void *page)
 {
 #pragma GCC unroll 16
-	for (uint32_t reg = 0; reg < LAPIC_REGS_SIZE; reg += REGISTER_STRIDE)
-		lapic_put(l, reg, page_get(page, reg));
+	for (size_t i = 0; i < LAPIC_REGS_SIZE / REGISTER_STRIDE; i++)
+		atomic_store_explicit(&l->regs[i * (REGISTER_STRIDE / 4)],
+				      page_get(page, i * REGISTER_STRIDE), memory_order_relaxed);
 	/* /dev/kvm latches vectors that are illegal, and never delivers them. */
 	lapic_put(l, LAPIC_IRR, page_get(page, LAPIC_IRR) & LEGAL_VECTORS);
 	lapic_put(l, LAPIC_ISR, page_get(page, LAPIC_ISR) & LEGAL_VECTORS);

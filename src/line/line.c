@@ -69,28 +69,28 @@ static struct line_result add(struct line_result sum, struct line_result one)
 	return sum;
 }
 
-/* By value: they fit into two registers. */
-struct pins {
-	uint32_t of[PIN_CHIPS];
-};
-
-static struct pins pins_of(const struct route *route)
-{
-	return (struct pins){ { route->pin[0], route->pin[1], route->pin[2] } };
-}
-
-static struct line_result set_pins(struct line_domain *lines, struct pins pins,
-				   enum pin_change change, bool status)
+/* The pins one by one, in registers: this is where a line's change spends its time. */
+static struct line_result set_pins(struct line_domain *lines, uint32_t master, uint32_t slave,
+				   uint32_t ioapic, enum pin_change change, bool status)
 {
 	struct line_result sum = none(VMIRQ_NO_ROUTE);
 
-	if (pins.of[PIN_MASTER] != NO_PIN)
-		sum = add(sum, set_pic(lines, pins.of[PIN_MASTER], change));
-	if (pins.of[PIN_SLAVE] != NO_PIN)
-		sum = add(sum, set_pic(lines, pins.of[PIN_SLAVE] + 8, change));
-	if (pins.of[PIN_IOAPIC] != NO_PIN)
-		sum = add(sum, set_ioapic(lines, pins.of[PIN_IOAPIC], change, status));
+	if (master != NO_PIN)
+		sum = add(sum, set_pic(lines, master, change));
+	if (slave != NO_PIN)
+		sum = add(sum, set_pic(lines, slave + 8, change));
+	if (ioapic != NO_PIN)
+		sum = add(sum, set_ioapic(lines, ioapic, change, status));
 	return sum;
+}
+
+/* Of the slot's route, under its lock. */
+static struct line_result set_slot(struct line_domain *lines, const struct route_slot *slot,
+				   enum pin_change change, bool status)
+{
+	return set_pins(lines, route_pin_locked(slot, PIN_MASTER),
+			route_pin_locked(slot, PIN_SLAVE), route_pin_locked(slot, PIN_IOAPIC),
+			change, status);
 }
 
 static struct line_result send_message(struct line_domain *lines, const struct route_slot *slot)
@@ -109,7 +109,6 @@ static struct line_result change_source(struct line_domain *lines, struct route_
 {
 	struct route_more *more = atomic_load_explicit(&slot->more, memory_order_relaxed);
 	uint64_t before = more->sources, bit = UINT64_C(1) << source;
-	struct route route;
 
 	more->sources = level ? before | bit : before & ~bit;
 	if (kind == ROUTE_MSI)
@@ -118,9 +117,8 @@ static struct line_result change_source(struct line_domain *lines, struct route_
 		return none(VMIRQ_NO_ROUTE);
 	if (vmirq_line_in_kernel(lines->vm))
 		return set_in_kernel(lines, slot->gsi, more->sources != 0);
-	route = route_read_locked(slot);
 	/* Where another source holds it high, or it was low, nothing changes at the pins. */
-	return set_pins(lines, pins_of(&route),
+	return set_slot(lines, slot,
 			!before == !more->sources ? PIN_SAME
 			: level			  ? PIN_HIGH
 						  : PIN_LOW,
@@ -226,8 +224,8 @@ enum vmirq_verdict vmirq_line_pulse_slot(struct line_domain *lines, struct route
 		verdict = set_in_kernel(lines, slot->gsi, true).verdict;
 		set_in_kernel(lines, slot->gsi, false);
 	} else {
-		verdict = set_pins(lines, pins_of(&route), PIN_HIGH, false).verdict;
-		set_pins(lines, pins_of(&route), PIN_LOW, false);
+		verdict = set_slot(lines, slot, PIN_HIGH, false).verdict;
+		set_slot(lines, slot, PIN_LOW, false);
 	}
 	vmirq_route_unlock(lines->vm->routes, slot);
 	return verdict;
@@ -277,7 +275,8 @@ void vmirq_line_moved(void *opaque, const struct route_slot *slot, const struct 
 	if (vmirq_line_in_kernel(lines->vm))
 		set_in_kernel(lines, slot->gsi, on);
 	else
-		set_pins(lines, pins_of(route), on ? PIN_HIGH : PIN_LOW, false);
+		set_pins(lines, route->pin[PIN_MASTER], route->pin[PIN_SLAVE],
+			 route->pin[PIN_IOAPIC], on ? PIN_HIGH : PIN_LOW, false);
 }
 
 int vmirq_line_level(struct vmirq_vm *vm, uint32_t gsi)

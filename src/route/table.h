@@ -289,6 +289,14 @@ static inline enum route_kind route_kind_locked(const struct route_slot *slot)
 						     memory_order_relaxed);
 }
 
+/* A pin's number, where it has pins. */
+static inline uint32_t route_pin_locked(const struct route_slot *slot, enum pin_of chip)
+{
+	uint32_t latch = atomic_load_explicit(&slot->latch, memory_order_relaxed);
+
+	return atomic_load_explicit(&slot->copy[latch & 1].word[chip], memory_order_relaxed);
+}
+
 /* Does it go to this pin of this chip? Lock-free. */
 static inline bool route_has_pin(const struct route_slot *slot, enum pin_of chip, uint32_t pin)
 {

@@ -4,10 +4,10 @@
 
 #define BASE_MODE (APIC_BASE_ENABLED | APIC_BASE_X2APIC)
 
-/* The highest vector of IRR or ISR that is not above this word's, or -1. */
-static int highest_from(const struct lapic *l, uint32_t set, int word)
+/* The highest vector of IRR or ISR, or -1. */
+static int highest(const struct lapic *l, uint32_t set)
 {
-	for (; word >= 0; word--) {
+	for (int word = set == LAPIC_IRR ? l->irr_top : l->isr_top; word >= 0; word--) {
 		uint32_t bits = lapic_get(l, set + (uint32_t)word * 0x10);
 
 		if (bits)
@@ -16,9 +16,11 @@ static int highest_from(const struct lapic *l, uint32_t set, int word)
 	return -1;
 }
 
-static int highest(const struct lapic *l, uint32_t set)
+static void raise_irr(struct lapic *l, uint8_t vector)
 {
-	return highest_from(l, set, 7);
+	lapic_assign(l, LAPIC_IRR, vector, true);
+	if (vector / 32 > l->irr_top)
+		l->irr_top = vector / 32;
 }
 
 /* PPR: the higher class of TPR and the highest vector in service (11.8.3.1). */
@@ -66,7 +68,7 @@ void vmirq_lapic_fold(struct lapic *l)
 			if (lapic_test(l, LAPIC_IRR, vector))
 				lapic_count(&l->count[vector].merged, 1);
 			else
-				lapic_assign(l, LAPIC_IRR, vector, true);
+				raise_irr(l, vector);
 		}
 	}
 }
@@ -99,7 +101,8 @@ void vmirq_lapic_ack(struct lapic *l, uint8_t vector)
 	lapic_assign(l, LAPIC_IRR, vector, false);
 	lapic_assign(l, LAPIC_ISR, vector, true);
 	lapic_count(&l->count[vector].taken, 1);
-	/* It was the next one, so its class is above all that are in service. */
+	/* It was the next one, so it is above all in IRR and its class above all that are in service. */
+	l->irr_top = l->isr_top = vector / 32;
 	put_ppr(l, vector);
 }
 
@@ -112,7 +115,7 @@ bool vmirq_lapic_unack(struct lapic *l, uint8_t vector)
 	if (lapic_test(l, LAPIC_IRR, vector))
 		lapic_count(&l->count[vector].merged, 1);
 	lapic_assign(l, LAPIC_ISR, vector, false);
-	lapic_assign(l, LAPIC_IRR, vector, true);
+	raise_irr(l, vector);
 	update_ppr(l);
 	return true;
 }
@@ -124,7 +127,8 @@ void vmirq_lapic_eoi(struct lapic *l)
 	if (isr < 0)
 		return;
 	lapic_assign(l, LAPIC_ISR, (uint8_t)isr, false);
-	put_ppr(l, highest_from(l, LAPIC_ISR, isr / 32));
+	l->isr_top = (uint8_t)(isr / 32);
+	update_ppr(l);
 	l->ended = (int16_t)isr;
 }
 
@@ -251,6 +255,7 @@ static void put_registers(struct lapic *l)
 
 	for (uint32_t i = 0; i < LAPIC_REGS_SIZE / 4; i++)
 		atomic_store_explicit(&l->regs[i], 0, memory_order_relaxed);
+	l->irr_top = l->isr_top = 0;
 	lapic_put(l, LAPIC_ID, id);
 	lapic_put(l, LAPIC_VERSION, vmirq_lapic_version(l));
 	lapic_put(l, LAPIC_DFR, 0xffffffffu);
@@ -359,6 +364,10 @@ bool vmirq_lapic_validate(const struct lapic *l)
 	int isr = highest(l, LAPIC_ISR);
 	uint32_t tpr = lapic_get(l, LAPIC_TPR);
 
+	for (uint32_t word = 0; word <= LAPIC_TOP_WORD; word++)
+		if ((word > l->irr_top && lapic_get(l, LAPIC_IRR + word * 0x10)) ||
+		    (word > l->isr_top && lapic_get(l, LAPIC_ISR + word * 0x10)))
+			return false;
 	/* No vector below 16 anywhere, and PPR follows from TPR and ISR. */
 	return !(lapic_get(l, LAPIC_IRR) & 0xffff) && !(lapic_get(l, LAPIC_ISR) & 0xffff) &&
 	       (tpr & ~0xffu) == 0 && lapic_get(l, LAPIC_PPR) == ppr_of(tpr, isr);

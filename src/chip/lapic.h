@@ -31,7 +31,9 @@ struct lapic {
 	uint32_t index;
 	uint32_t initial_id;
 	bool bsp;
-	int16_t ended;	 /* a vector whose EOI is still to be told, or -1 */
+	int16_t ended; /* a vector whose EOI is still to be told, or -1 */
+	/* No word of IRR or ISR above these has a bit: where a look for the highest begins. */
+	uint8_t irr_top, isr_top;
 	uint32_t errors; /* since the last write of ESR, which shows them */
 	struct lapic_timer timer;
 	struct vector_count count[256];

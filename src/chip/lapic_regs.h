@@ -32,6 +32,9 @@ enum lapic_reg {
 	LAPIC_SELF_IPI = 0x3f0, /* x2APIC only */
 };
 
+/* Of IRR, ISR and TMR. */
+#define LAPIC_TOP_WORD	 7u
+
 #define LAPIC_PAGE_SIZE	 0x1000u
 #define LAPIC_REGS_SIZE	 0x400u
 

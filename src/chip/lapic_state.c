@@ -68,6 +68,7 @@ static void put_loaded(struct lapic *l, const void *page)
 	for (size_t i = 0; i < LAPIC_REGS_SIZE / REGISTER_STRIDE; i++)
 		atomic_store_explicit(&l->regs[i * (REGISTER_STRIDE / 4)],
 				      page_get(page, i * REGISTER_STRIDE), memory_order_relaxed);
+	l->irr_top = l->isr_top = LAPIC_TOP_WORD;
 	/* /dev/kvm latches vectors that are illegal, and never delivers them. */
 	lapic_put(l, LAPIC_IRR, page_get(page, LAPIC_IRR) & LEGAL_VECTORS);
 	lapic_put(l, LAPIC_ISR, page_get(page, LAPIC_ISR) & LEGAL_VECTORS);

@@ -14,7 +14,7 @@ struct call {
 	const struct call *outer;
 };
 
-static __thread const struct call *calls_here;
+static __thread const struct call *calls_here __attribute__((tls_model("initial-exec")));
 
 static bool is_called_here(const struct vmirq_notifier *notifier)
 {

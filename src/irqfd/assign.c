@@ -42,15 +42,58 @@ static int attach_locked(struct vmirq_irqfd *irqfd)
 	return error;
 }
 
+/* The places are held. */
 static int attach(struct vmirq_irqfd *irqfd)
 {
 	struct route_table *routes = irqfd->table->vm->routes;
 	int error;
 
-	vmirq_irqfd_hold_places(irqfd->table);
 	vmirq_route_lock(routes, irqfd->slot);
 	error = attach_locked(irqfd);
 	vmirq_route_unlock(routes, irqfd->slot);
+	return error;
+}
+
+static int adopt(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_config *config)
+{
+	struct irqfd_table *table = irqfd->table;
+	struct route route = vmirq_route_read(irqfd->slot);
+	/* While the places are held that stays so. */
+	bool for_kernel = vmirq_irqfd_for_kernel(irqfd, &route) && !irqfd_masked(irqfd);
+
+	return vmirq_irqfd_adopt(config->eventfd, config->token,
+				 config->pump ? config->pump : table->vm->pump,
+				 for_kernel ? &table->kernel : NULL, &irqfd->source);
+}
+
+static int adopt_and_attach(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_config *config)
+{
+	int error = 0;
+
+	vmirq_irqfd_hold_places(irqfd->table);
+	if (config->eventfd >= 0)
+		error = adopt(irqfd, config);
+	if (!error)
+		error = attach(irqfd);
+	vmirq_irqfd_release_places(irqfd->table);
+	return error;
+}
+
+/* Its resampler is joined in between, under other locks. */
+static int set_up_resample(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_config *config)
+{
+	int error = 0;
+
+	if (config->eventfd >= 0)
+		error = vmirq_irqfd_adopt(config->eventfd, config->token,
+					  config->pump ? config->pump : irqfd->table->vm->pump,
+					  NULL, &irqfd->source);
+	if (!error)
+		error = vmirq_resample_join(irqfd, config);
+	if (error)
+		return error;
+	vmirq_irqfd_hold_places(irqfd->table);
+	error = attach(irqfd);
 	vmirq_irqfd_release_places(irqfd->table);
 	return error;
 }
@@ -81,14 +124,9 @@ static int set_up(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_config *co
 {
 	int error = check_eventfds(config);
 
-	if (!error && config->eventfd >= 0)
-		error = vmirq_irqfd_adopt(config->eventfd, config->token,
-					  config->pump ? config->pump : irqfd->table->vm->pump,
-					  &irqfd->source);
-	if (!error && (config->flags & VMIRQ_IRQFD_RESAMPLE))
-		error = vmirq_resample_join(irqfd, config);
 	if (!error)
-		error = attach(irqfd);
+		error = config->flags & VMIRQ_IRQFD_RESAMPLE ? set_up_resample(irqfd, config)
+							     : adopt_and_attach(irqfd, config);
 	if (error) {
 		vmirq_irqfd_end_deferred(irqfd);
 		vmirq_resample_leave(irqfd);

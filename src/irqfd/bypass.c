@@ -30,7 +30,7 @@ static void del_producer(void *opaque, struct vmirq_producer *producer)
 	vmirq_producer_set_target(producer, NULL);
 }
 
-void vmirq_irqfd_enter_bypass(struct vmirq_irqfd *irqfd)
+static void enter(struct vmirq_irqfd *irqfd)
 {
 	struct irqfd_source *source = irqfd->source;
 	struct vmirq_consumer_config config = {
@@ -39,22 +39,82 @@ void vmirq_irqfd_enter_bypass(struct vmirq_irqfd *irqfd)
 		.add_producer = add_producer,
 		.del_producer = del_producer,
 	};
-	struct vmirq_bypass *bypass;
 
-	if (!source)
-		return;
-	bypass = vmirq_irqfd_bypass(irqfd->table);
-	config.token = source->token;
 	/* Whatever it fails with, the eventfd goes on. */
-	if (!bypass || vmirq_consumer_register(bypass, &config, &source->consumer))
+	if (vmirq_eventfd_name(&source->binding, &config.token) ||
+	    vmirq_consumer_register(irqfd->table->bypass, &config, &source->consumer))
 		source->consumer = NULL;
+}
+
+/* These hold the table's mutex. */
+
+static void put_apart(struct irqfd_table *table, struct vmirq_irqfd *irqfd)
+{
+	struct irqfd_source *source = irqfd->source;
+
+	source->irqfd = irqfd;
+	source->next = table->apart;
+	source->link = &table->apart;
+	if (table->apart)
+		table->apart->link = &source->next;
+	table->apart = source;
+}
+
+static void take_from_apart(struct irqfd_source *source)
+{
+	*source->link = source->next;
+	if (source->next)
+		source->next->link = source->link;
+	source->link = NULL;
+}
+
+/* Those that were bound before there was a manager. Callbacks run: the mutex is not held meanwhile, and
+ * who deassigns one of them waits. */
+static void enter_all(struct irqfd_table *table)
+{
+	while (table->apart) {
+		struct irqfd_source *source = table->apart;
+
+		take_from_apart(source);
+		source->entering = true;
+		pthread_mutex_unlock(&table->mutex);
+		enter(source->irqfd);
+		pthread_mutex_lock(&table->mutex);
+		source->entering = false;
+		pthread_cond_broadcast(&table->unbound);
+	}
+}
+
+/* Without a manager there are no producers either, and its token is not wanted yet. */
+void vmirq_irqfd_enter_bypass(struct vmirq_irqfd *irqfd)
+{
+	struct irqfd_table *table = irqfd->table;
+	bool now;
+
+	if (!irqfd->source)
+		return;
+	pthread_mutex_lock(&table->mutex);
+	now = table->bypass != NULL;
+	if (!now)
+		put_apart(table, irqfd);
+	pthread_mutex_unlock(&table->mutex);
+	if (now)
+		enter(irqfd);
 }
 
 void vmirq_irqfd_leave_bypass(struct vmirq_irqfd *irqfd)
 {
 	struct irqfd_source *source = irqfd->source;
 
-	if (!source || !source->consumer)
+	if (!source)
+		return;
+	pthread_mutex_lock(&irqfd->table->mutex);
+	if (source->link)
+		take_from_apart(source);
+	while (source->entering)
+		pthread_cond_wait(&irqfd->table->unbound, &irqfd->table->mutex);
+	pthread_mutex_unlock(&irqfd->table->mutex);
+	if (!source->consumer)
 		return;
 	vmirq_consumer_unregister(source->consumer);
 	source->consumer = NULL;
@@ -71,6 +131,8 @@ struct vmirq_bypass *vmirq_irqfd_bypass(struct irqfd_table *table)
 	pthread_mutex_lock(&table->mutex);
 	if (!table->bypass && !vmirq_bypass_create(&table->bypass))
 		table->own_bypass = true;
+	if (table->bypass)
+		enter_all(table);
 	bypass = table->bypass;
 	pthread_mutex_unlock(&table->mutex);
 	return bypass;

@@ -140,13 +140,13 @@ int vmirq_irqfd_deassign(struct vmirq_irqfd *irqfd)
 /* Is it bound to the eventfd that the kernel knows by `token`? */
 static bool is_bound_to(const struct vmirq_irqfd *irqfd, uint64_t token)
 {
-	const struct irqfd_source *source = irqfd->source;
+	struct irqfd_source *source = irqfd->source;
 	uint64_t own;
 
 	if (irqfd->leaving || irqfd->owned || !source)
 		return false;
-	own = source->token;
-	if (source->callers_token && vmirq_eventfd_token(source->fd, &own))
+	if (source->binding.callers_token ? vmirq_eventfd_token(source->fd, &own)
+					  : vmirq_eventfd_name(&source->binding, &own))
 		return false;
 	return own == token;
 }

@@ -40,48 +40,126 @@ int vmirq_eventfd_token(int fd, uint64_t *token)
 	return 0;
 }
 
-/* A tree of tokens, by libc. Never held while anything else is taken. */
+/* Never held while anything else is taken. */
 static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
-static void *registry;
+static void *registry; /* of the named: a tree of their tokens, by libc */
+static struct eventfd_binding unnamed = { .next = &unnamed, .prev = &unnamed };
+static size_t bound;
 
 static int by_token(const void *a, const void *b)
 {
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	uint64_t x = ((const struct eventfd_binding *)a)->token;
+	uint64_t y = ((const struct eventfd_binding *)b)->token;
 
 	return x < y ? -1 : x > y;
 }
 
-int vmirq_eventfd_bind(uint64_t token)
+/* These hold the mutex. */
+
+static int enter(struct eventfd_binding *binding, uint64_t token)
 {
-	uint64_t *mine = malloc(sizeof(*mine));
-	uint64_t **found;
+	struct eventfd_binding **found;
+
+	binding->token = token;
+	found = tsearch(binding, &registry, by_token);
+	if (!found)
+		return -ENOMEM;
+	if (*found != binding)
+		return -EBUSY;
+	binding->named = true;
+	return 0;
+}
+
+static void append_unnamed(struct eventfd_binding *binding)
+{
+	binding->next = &unnamed;
+	binding->prev = unnamed.prev;
+	binding->prev->next = binding;
+	unnamed.prev = binding;
+}
+
+static void remove_unnamed(struct eventfd_binding *binding)
+{
+	binding->prev->next = binding->next;
+	binding->next->prev = binding->prev;
+}
+
+/* One that a kernel is about to refuse stays without a name: the older one has it. */
+static int name_all(void)
+{
+	struct eventfd_binding *next;
+	uint64_t token;
 	int error = 0;
 
-	if (!mine)
-		return -ENOMEM;
-	*mine = token;
-	pthread_mutex_lock(&registry_mutex);
-	found = tsearch(mine, &registry, by_token);
-	if (!found)
-		error = -ENOMEM;
-	else if (*found != mine)
-		error = -EBUSY;
-	pthread_mutex_unlock(&registry_mutex);
-	if (error)
-		free(mine);
+	for (struct eventfd_binding *b = unnamed.next; b != &unnamed && !error; b = next) {
+		next = b->next;
+		error = vmirq_eventfd_token(b->fd, &token);
+		if (!error)
+			error = enter(b, token);
+		if (!error)
+			remove_unnamed(b);
+		else if (error == -EBUSY)
+			error = 0;
+	}
 	return error;
 }
 
-void vmirq_eventfd_unbind(uint64_t token)
+static int bind_named(struct eventfd_binding *binding, uint64_t token)
 {
-	uint64_t **found, *mine = NULL;
+	int error = token ? 0 : vmirq_eventfd_token(binding->fd, &token);
+
+	if (!error)
+		error = name_all();
+	return error ? error : enter(binding, token);
+}
+
+int vmirq_eventfd_bind(struct eventfd_binding *binding, int fd, uint64_t token,
+		       const struct eventfd_kernel *kernel)
+{
+	int error = 0;
+
+	*binding = (struct eventfd_binding){ .fd = fd };
+	binding->callers_token = token && !(token & KERNELS_TOKEN);
+	pthread_mutex_lock(&registry_mutex);
+	if (binding->callers_token)
+		error = enter(binding, token);
+	else if (kernel && kernel->n == bound)
+		append_unnamed(binding);
+	else
+		error = bind_named(binding, token);
+	bound += !error;
+	pthread_mutex_unlock(&registry_mutex);
+	return error;
+}
+
+void vmirq_eventfd_unbind(struct eventfd_binding *binding)
+{
+	pthread_mutex_lock(&registry_mutex);
+	if (binding->named)
+		tdelete(binding, &registry, by_token);
+	else
+		remove_unnamed(binding);
+	bound--;
+	pthread_mutex_unlock(&registry_mutex);
+}
+
+int vmirq_eventfd_name(struct eventfd_binding *binding, uint64_t *token)
+{
+	int error = 0;
 
 	pthread_mutex_lock(&registry_mutex);
-	found = tfind(&token, &registry, by_token);
-	if (found) {
-		mine = *found;
-		tdelete(&token, &registry, by_token);
-	}
+	if (!binding->named)
+		error = name_all();
+	if (!error && !binding->named)
+		error = -EBUSY;
+	*token = binding->token;
 	pthread_mutex_unlock(&registry_mutex);
-	free(mine);
+	return error;
+}
+
+void vmirq_eventfd_moved(struct eventfd_kernel *kernel, bool in)
+{
+	pthread_mutex_lock(&registry_mutex);
+	kernel->n += in ? 1 : (size_t)-1;
+	pthread_mutex_unlock(&registry_mutex);
 }

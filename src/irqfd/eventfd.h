@@ -3,6 +3,8 @@
 #ifndef IRQFD_EVENTFD_H
 #define IRQFD_EVENTFD_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <vmirq/irqfd.h>
@@ -10,8 +12,34 @@
 /* Set in the kernel's identities, clear in those that callers choose. */
 #define KERNELS_TOKEN (UINT64_C(1) << 63)
 
-/* The process's registry of bound eventfds: -EBUSY if this one is, -ENOMEM. */
-int vmirq_eventfd_bind(uint64_t token);
-void vmirq_eventfd_unbind(uint64_t token);
+/*
+ * The process's registry of bound eventfds. Each is known by a token: its caller's, or the kernel's. To ask
+ * the kernel for one costs more than all else about a binding, and where all that are bound are in one VM's
+ * kernel, which refuses a second irqfd for one eventfd itself, nobody needs it: such a binding has no name
+ * until another wants to be held against it.
+ */
+struct eventfd_binding {
+	int fd; /* whose it is; open until it is unbound */
+	bool callers_token;
+	bool named;			     /* the rest under the registry's mutex */
+	uint64_t token;			     /* once it is named */
+	struct eventfd_binding *next, *prev; /* of those without a name; oldest first */
+};
+
+/* How many of the registry's are in this VM's kernel. Under the registry's mutex. */
+struct eventfd_kernel {
+	size_t n;
+};
+
+/* `fd` and its token, the caller's or the kernel's, or 0. With `kernel`, its VM's kernel is asked for it next, and until then that
+ * kernel is given no other eventfd, nor gives one back. -EBUSY: it is bound. -ENOMEM; as
+ * vmirq_eventfd_token(), also for one of the others. */
+int vmirq_eventfd_bind(struct eventfd_binding *binding, int fd, uint64_t token,
+		       const struct eventfd_kernel *kernel);
+void vmirq_eventfd_unbind(struct eventfd_binding *binding);
+/* Its token. -EBUSY: it has none, and is bound elsewhere; errors as above. */
+int vmirq_eventfd_name(struct eventfd_binding *binding, uint64_t *token);
+/* It is in the kernel now, or no more. */
+void vmirq_eventfd_moved(struct eventfd_kernel *kernel, bool in);
 
 #endif

@@ -26,6 +26,7 @@
 
 #include "base/counts.h"
 #include "chip/deliver.h"
+#include "irqfd/eventfd.h"
 #include "route/table.h"
 
 #include <vmirq/irqfd.h>
@@ -44,10 +45,12 @@ struct irqfd_source {
 	int fd; /* our own duplicate */
 	uint32_t pump_entry;
 	struct vmirq_pump *pump; /* that reads it, if the kernel does not */
-	uint64_t token;
-	bool callers_token;		 /* not the kernel's number for it */
+	struct eventfd_binding binding;
 	bool joined;			 /* has been a producer's target; its pair's callbacks' */
+	bool entering;			 /* see bypass.c; as the list, under the table's mutex */
 	struct vmirq_consumer *consumer; /* in the VM's bypass manager, if it is there */
+	struct vmirq_irqfd *irqfd;	 /* in the table's list of those that wait for a manager */
+	struct irqfd_source *next, **link;
 };
 
 /* Beside enum target_kind, in an irqfd's copy. */
@@ -110,6 +113,8 @@ struct irqfd_table {
 	struct resampler *resamplers;
 	struct irqfd_worker *worker; /* see deferred.h */
 	struct vmirq_bypass *bypass; /* see bypass.h; made under the mutex */
+	struct irqfd_source *apart;  /* irqfds that it has to be told of, when it is made */
+	struct eventfd_kernel kernel;
 	bool own_bypass;
 };
 
@@ -157,7 +162,8 @@ void vmirq_irqfd_for_each(const struct irqfd_table *table,
 
 /* source.c: our own duplicate of an eventfd, known to be one and bound by nobody else. Errors as in
  * vmirq_irqfd_assign(). NULL is dropped, too. */
-int vmirq_irqfd_adopt(int fd, uint64_t token, struct vmirq_pump *pump, struct irqfd_source **out);
+int vmirq_irqfd_adopt(int fd, uint64_t token, struct vmirq_pump *pump,
+		      const struct eventfd_kernel *kernel, struct irqfd_source **out);
 void vmirq_irqfd_drop(struct irqfd_source *source);
 /* place.c: have the eventfd read by whom this route wants; or by nobody. Between hold and release. */
 int vmirq_irqfd_start_source(struct vmirq_irqfd *irqfd, const struct route *route);

@@ -65,6 +65,7 @@ static int start_kernel(struct vmirq_irqfd *irqfd, const struct route *route)
 	if (error)
 		return error;
 	irqfd->place = IRQFD_IN_KERNEL;
+	vmirq_eventfd_moved(&irqfd->table->kernel, true);
 	/* What stood in it the kernel has injected, once, and left there: see SEMANTICS 2. It drains
 	 * what is written from now on, so nothing later is taken away here. */
 	vmirq_fd_drain(irqfd->source->fd);
@@ -97,6 +98,7 @@ void vmirq_irqfd_stop_source(struct vmirq_irqfd *irqfd)
 		struct kvm_irqfd args = kernel_args(irqfd);
 
 		irqchip->ops->unbind(irqchip, &args);
+		vmirq_eventfd_moved(&irqfd->table->kernel, false);
 	}
 	irqfd->place = IRQFD_NOWHERE;
 }
@@ -104,6 +106,7 @@ void vmirq_irqfd_stop_source(struct vmirq_irqfd *irqfd)
 int vmirq_irqfd_start_source(struct vmirq_irqfd *irqfd, const struct route *route)
 {
 	enum irqfd_place wanted = wanted_place(irqfd, route);
+	uint64_t unused;
 
 	if (wanted == irqfd->place)
 		return 0;
@@ -111,7 +114,12 @@ int vmirq_irqfd_start_source(struct vmirq_irqfd *irqfd, const struct route *rout
 	if (wanted == IRQFD_IN_KERNEL) {
 		int error = start_kernel(irqfd, route);
 
-		if (error != -ENOSPC)
+		/* Not refused, so nobody has held it against the others yet. */
+		if (error == -ENOSPC)
+			error = vmirq_eventfd_name(&irqfd->source->binding, &unused);
+		else
+			return error;
+		if (error)
 			return error;
 	}
 	return wanted == IRQFD_NOWHERE ? 0 : start_pump(irqfd);

@@ -8,36 +8,24 @@
 #include "irqfd/eventfd.h"
 #include "irqfd/irqfd.h"
 
-static int bind(struct irqfd_source *source)
+int vmirq_irqfd_adopt(int fd, uint64_t token, struct vmirq_pump *pump,
+		      const struct eventfd_kernel *kernel, struct irqfd_source **out)
 {
-	int error = 0;
-
-	/* The duplicate is asked, not the caller's number, which may be closed and used again at any
-	 * moment. */
-	if (!source->callers_token)
-		error = vmirq_eventfd_token(source->fd, &source->token);
-	return error ? error : vmirq_eventfd_bind(source->token);
-}
-
-int vmirq_irqfd_adopt(int fd, uint64_t token, struct vmirq_pump *pump, struct irqfd_source **out)
-{
-	struct irqfd_source *source = malloc(sizeof(*source));
+	struct irqfd_source *source = calloc(1, sizeof(*source));
 	int error;
 
 	if (!source)
 		return -ENOMEM;
-	*source = (struct irqfd_source){
-		.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0),
-		.pump = pump,
-		.token = token,
-		.callers_token = token != 0,
-	};
+	source->pump = pump;
+	source->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (source->fd < 0) {
 		error = -errno;
 		free(source);
 		return error;
 	}
-	error = bind(source);
+	/* The duplicate is asked, not the caller's number, which may be closed and used again at any
+	 * moment. */
+	error = vmirq_eventfd_bind(&source->binding, source->fd, token, kernel);
 	if (error) {
 		close(source->fd);
 		free(source);
@@ -51,7 +39,7 @@ void vmirq_irqfd_drop(struct irqfd_source *source)
 {
 	if (!source)
 		return;
-	vmirq_eventfd_unbind(source->token);
+	vmirq_eventfd_unbind(&source->binding);
 	close(source->fd);
 	free(source);
 }

@@ -162,7 +162,7 @@ static int claim_eventfd(struct vmirq_pirq *pirq)
 
 	if (pirq->eventfd < 0 || pirq->fast)
 		return 0;
-	error = vmirq_eventfd_bind(pirq->token);
+	error = vmirq_eventfd_bind(&pirq->binding, pirq->eventfd, pirq->token, NULL);
 	pirq->bound_eventfd = !error;
 	return error;
 }
@@ -170,7 +170,7 @@ static int claim_eventfd(struct vmirq_pirq *pirq)
 static void release_eventfd(struct vmirq_pirq *pirq)
 {
 	if (pirq->bound_eventfd)
-		vmirq_eventfd_unbind(pirq->token);
+		vmirq_eventfd_unbind(&pirq->binding);
 	pirq->bound_eventfd = false;
 }
 

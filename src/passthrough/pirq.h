@@ -41,6 +41,7 @@
 #include "base/rate.h"
 #include "base/reader.h"
 #include "defer/defer.h"
+#include "irqfd/eventfd.h"
 #include "pump/timer.h"
 
 #include <vmirq/irqfd.h>
@@ -105,6 +106,7 @@ struct vmirq_pirq {
 	struct vmirq_route_counts msi_before; /* that GSI's, when it was bound */
 	struct vmirq_pump *pump;
 	bool reads, bound_eventfd;
+	struct eventfd_binding binding;
 	uint32_t pump_entry;
 	uint32_t n_links;
 	struct pirq_link link[VMIRQ_PIRQ_GSIS];

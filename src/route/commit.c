@@ -253,6 +253,14 @@ static int by_slot(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
+static bool is_ascending(const struct route_transaction *t)
+{
+	for (size_t i = 1; i < t->n; i++)
+		if (t->change[i - 1].slot->gsi >= t->change[i].slot->gsi)
+			return false;
+	return true;
+}
+
 /* Of several changes of a slot the last one stays. */
 static int make_last_changes(struct vmirq_vm *vm, const struct route_transaction *t)
 {
@@ -285,7 +293,10 @@ int vmirq_route_commit(struct vmirq_vm *vm)
 	t = end_transaction(vm->routes);
 	if (!t)
 		return -EINVAL;
-	error = t->n ? make_last_changes(vm, t) : 0;
+	if (t->n && is_ascending(t))
+		error = vmirq_route_make_changes(vm, t->change, t->n);
+	else
+		error = t->n ? make_last_changes(vm, t) : 0;
 	settle_frees(vm->routes, t, !error);
 	free_transaction(t);
 	return error;

@@ -66,9 +66,6 @@ static int start_kernel(struct vmirq_irqfd *irqfd, const struct route *route)
 		return error;
 	irqfd->place = IRQFD_IN_KERNEL;
 	vmirq_eventfd_moved(&irqfd->table->kernel, true);
-	/* What stood in it the kernel has injected, once, and left there: see SEMANTICS 2. It drains
-	 * what is written from now on, so nothing later is taken away here. */
-	vmirq_fd_drain(irqfd->source->fd);
 	return 0;
 }
 
@@ -97,6 +94,9 @@ void vmirq_irqfd_stop_source(struct vmirq_irqfd *irqfd)
 		struct irqchip *irqchip = irqfd->table->vm->irqchip;
 		struct kvm_irqfd args = kernel_args(irqfd);
 
+		/* What stood in it when the kernel got it was injected then, once, and may still be there.
+		 * Nothing else is: what is written now the kernel takes at once. */
+		vmirq_fd_drain(irqfd->source->fd);
 		irqchip->ops->unbind(irqchip, &args);
 		vmirq_eventfd_moved(&irqfd->table->kernel, false);
 	}

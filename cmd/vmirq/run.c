@@ -109,6 +109,8 @@ static int start_threads(struct run *run)
 		ret = -pthread_create(&source->thread, NULL, source_main, source);
 		source->has_thread = !ret;
 	}
+	if (!ret)
+		ret = run_churn_start(run);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (ret) {
 		snprintf(run->error, sizeof(run->error), "a source's thread cannot be started: %s",
@@ -140,7 +142,7 @@ static enum run_stop why_stop(struct run *run, uint64_t elapsed_ns)
 		snprintf(run->error, sizeof(run->error), "%.390s", why);
 		return RUN_VCPU_FAILED;
 	}
-	if (elapsed_ns > (uint64_t)run->options->timeout_s * 1000000000u)
+	if (elapsed_ns > ((uint64_t)run->options->timeout_s + run->options->seconds) * 1000000000u)
 		return RUN_TIMED_OUT;
 	return RUN_GOES_ON;
 }
@@ -171,12 +173,14 @@ static int watch(struct run *run)
 			if (now - stopped > STOP_NS)
 				return -ETIMEDOUT;
 		}
+		run_rates_look(run, now);
 		if (now - shown > PROGRESS_NS) {
 			run_progress(run, (double)(now - start) / 1e9);
 			shown = now;
 		}
 		nanosleep(&pause, NULL);
 	}
+	run_rates_end(run, now_ns());
 	run_progress_clear();
 	run->seconds = (double)(now_ns() - start) / 1e9;
 	return 0;
@@ -216,6 +220,7 @@ static void carry_out(struct run *run)
 			_exit(EXIT_FAILED);
 		}
 		join_threads(run);
+		run_churn_stop(run);
 		run_account(run);
 	}
 	/* First, since a handler may use what a source frees. */
@@ -282,7 +287,6 @@ enum exit_code command_run(int argc, char **argv)
 	struct run_options options = {
 		.irqchip = VMIRQ_IRQCHIP_SOFT,
 		.vcpus = 2,
-		.count = 20000,
 		.timeout_s = 120,
 	};
 	enum exit_code ret = run_options_parse(&options, argc, argv);

@@ -58,6 +58,25 @@ struct run {
 	/* How many sources have had theirs. */
 	_Atomic uint32_t turns_done;
 
+	/* --seconds: these have passed since the last source began its storm. */
+	_Atomic bool time_is_up;
+	struct run_rates {
+		uint64_t began_ns; /* 0: not yet */
+		/* Mean of the whole, over `seconds`. */
+		double mean[RUN_UNITS];
+		double seconds;
+		/* Of the last second, and what there was at its end. */
+		double last[RUN_UNITS];
+		uint64_t seen[RUN_UNITS];
+		uint64_t looked_ns;
+	} rates;
+
+	/* --churn. */
+	pthread_t churn_thread;
+	bool has_churn_thread;
+	_Atomic bool churn_stop;
+	char churn_error[300]; /* the thread's, "" = nothing */
+
 	double seconds;
 	/* Sums over the sources, and what came on vectors that are nobody's. */
 	uint64_t lost;
@@ -70,6 +89,11 @@ struct run {
 static inline bool run_stops(const struct run *run)
 {
 	return atomic_load_explicit(&run->stop, memory_order_relaxed) != RUN_GOES_ON;
+}
+
+static inline bool run_goes_on(const struct run *run)
+{
+	return !atomic_load_explicit(&run->time_is_up, memory_order_relaxed);
 }
 
 /* The local APICs are the kernel's, which counts nothing by vector. */
@@ -115,6 +139,23 @@ bool lane_where(const struct source *source, const struct lane *lane, char *buf,
 uint64_t source_marks(const struct source *source);
 /* The body of a source's thread. */
 void *source_main(void *opaque);
+
+/* run_churn.c */
+int run_churn_start(struct run *run);
+void run_churn_stop(struct run *run);
+/* The source's storm: its routes may be changed, with --churn. */
+void churn_begin(struct source *source);
+/* No more, and they are its own again. */
+void churn_end(struct source *source);
+
+/* run_rates.c: main's. */
+extern const char *const run_unit_names[RUN_UNITS];
+/* At times: what there is in each second, and whether the time is up. */
+void run_rates_look(struct run *run, uint64_t now);
+/* All sources are done, perhaps before it is. */
+void run_rates_end(struct run *run, uint64_t now);
+/* In words, without an end of line. */
+void run_rates_print(const double a_second[RUN_UNITS], FILE *out);
 
 /* run_sources.c */
 enum exit_code run_choose_sources(struct run *run);

@@ -94,7 +94,7 @@ static int paced(struct source *source, uint64_t raises, uint64_t limit_ns)
 
 	enter(source, SOURCE_PACED);
 	rest(source, false);
-	for (uint64_t i = 0; i < raises && !ret; i++) {
+	for (uint64_t i = 0; i < raises && !ret && run_goes_on(source->run); i++) {
 		if (run_stops(source->run))
 			return -ECANCELED;
 		if (limit_ns && now_ns() - start > limit_ns)
@@ -108,29 +108,53 @@ static int paced(struct source *source, uint64_t raises, uint64_t limit_ns)
  * last raise of a lane, alone, must bring its handler. */
 uint64_t source_marks(const struct source *source)
 {
-	bool marks = run_hides_vectors(source->run) && source->kind->counts_itself;
+	bool marks = run_hides_vectors(source->run) && source->kind->counts_itself &&
+		     !source->drives_itself;
 
 	return marks ? source->lanes : 0;
 }
 
-static int storm(struct source *source)
+static int raise_freely(struct source *source, uint64_t count)
 {
-	uint64_t marks = source_marks(source), freely;
 	int ret = 0;
 
-	freely = source->count > marks ? source->count - marks : 0;
-	enter(source, SOURCE_STORM);
-	rest(source, false);
-	while (raised_so_far(source) < freely && !ret) {
+	while (raised_so_far(source) < count && !ret && run_goes_on(source->run)) {
 		if (run_stops(source->run))
 			return -ECANCELED;
 		ret = raise_next(source);
 	}
+	return ret;
+}
+
+static int storm(struct source *source)
+{
+	uint64_t marks = source_marks(source), end;
+	int ret;
+
+	enter(source, SOURCE_STORM);
+	rest(source, false);
+	churn_begin(source);
+	ret = raise_freely(source, source->count > marks ? source->count - marks : 0);
+	churn_end(source);
 	if (!ret && marks)
 		ret = wait_settled(source);
-	while (raised_so_far(source) < source->count && !ret)
+	end = raised_so_far(source) + marks;
+	while (raised_so_far(source) < (end < source->count ? end : source->count) && !ret)
 		ret = raise_paced(source);
 	return ret;
+}
+
+/* For --seconds, too, which begin when all have. */
+static void wait_for_others(struct source *source)
+{
+	struct run *run = source->run;
+	struct backoff b = { 0 };
+
+	enter(source, SOURCE_WAITING);
+	atomic_fetch_add_explicit(&run->turns_done, 1, memory_order_relaxed);
+	while (atomic_load_explicit(&run->turns_done, memory_order_relaxed) < run->sources &&
+	       !run_stops(run))
+		backoff(&b);
 }
 
 /* A part of the raises, one source at a time, so that a latency is the path's and not the crowd's;
@@ -139,7 +163,6 @@ static int sample_and_storm(struct source *source)
 {
 	struct run *run = source->run;
 	uint64_t raises = source->drives_itself ? 0 : (source->count + 1) / 2;
-	struct backoff b = { 0 };
 	int ret;
 
 	enter(source, SOURCE_WAITING);
@@ -148,12 +171,17 @@ static int sample_and_storm(struct source *source)
 	rest(source, true);
 	pthread_mutex_unlock(&run->turn);
 
-	enter(source, SOURCE_WAITING);
-	atomic_fetch_add_explicit(&run->turns_done, 1, memory_order_relaxed);
-	while (atomic_load_explicit(&run->turns_done, memory_order_relaxed) < run->sources &&
-	       !run_stops(run))
-		backoff(&b);
+	wait_for_others(source);
 	return ret ? ret : storm(source);
+}
+
+/* All at once, from the first raise to the last: with --paced, and with --seconds. */
+static int all_at_once(struct source *source)
+{
+	bool waits = source->run->options->paced && !source->drives_itself;
+
+	wait_for_others(source);
+	return waits ? paced(source, source->count, 0) : storm(source);
 }
 
 static void settle(struct source *source)
@@ -178,10 +206,10 @@ void *source_main(void *opaque)
 	prctl(PR_SET_TIMERSLACK, 1ul);
 	/* A device may signal once when it is set up; that must not pass for the first handler. */
 	settle(source);
-	if (!source->run->options->paced)
-		ret = sample_and_storm(source);
+	if (source->run->options->paced || source->run->options->seconds)
+		ret = all_at_once(source);
 	else
-		ret = source->drives_itself ? storm(source) : paced(source, source->count, 0);
+		ret = sample_and_storm(source);
 	rest(source, false);
 	if (source->kind->finish) {
 		int error = source->kind->finish(source);

@@ -82,7 +82,7 @@ static json_t *source_object(const struct source *source)
 	json_object_set_new(object, "name", json_string(source->name));
 	json_object_set_new(object, "kind", json_string(source->kind->name));
 	json_object_set_new(object, "path", json_string(source_path(source, path, sizeof(path))));
-	json_object_set_new(object, "count", number(source->count));
+	json_object_set_new(object, "count", seen(!source->run->options->seconds, source->count));
 	json_object_set_new(object, "raised", seen(!a->hides_raises, a->raised));
 	json_object_set_new(object, "delivered", seen(!a->hides_raises, a->delivered));
 	json_object_set_new(object, "verdicts", a->hides_raises ? json_null() : verdicts(a));
@@ -103,6 +103,7 @@ static json_t *source_object(const struct source *source)
 		json_object_set_new(object, "requests", number(atomic_load(&source->requests)));
 	}
 	json_object_set_new(object, "paced", number(source->paced));
+	json_object_set_new(object, "churned", number(atomic_load(&source->churned)));
 	json_object_set_new(object, "facts", facts(source));
 	json_object_set_new(object, "note", text_or_null(source->note));
 	json_object_set_new(object, "error", text_or_null(source->error));
@@ -118,6 +119,20 @@ static json_t *without(uint32_t bits)
 			json_array_append_new(names, json_string(run_capability_name(i)));
 	}
 	return names;
+}
+
+/* By the second. */
+static json_t *rates(const struct run *run)
+{
+	json_t *object;
+
+	if (!run->rates.seconds)
+		return json_null();
+	object = json_object();
+	json_object_set_new(object, "seconds", json_real(run->rates.seconds));
+	for (int u = 0; u < RUN_UNITS; u++)
+		json_object_set_new(object, run_unit_names[u], json_real(run->rates.mean[u]));
+	return object;
 }
 
 static json_t *run_object(const struct run *run)
@@ -144,7 +159,9 @@ static json_t *run_object(const struct run *run)
 	json_object_set_new(object, "paced", json_boolean(options->paced));
 	json_object_set_new(object, "x2apic", json_boolean(options->x2apic));
 	json_object_set_new(object, "busy", json_boolean(options->busy));
+	json_object_set_new(object, "churn", json_boolean(options->churn));
 	json_object_set_new(object, "seconds", json_real(run->seconds));
+	json_object_set_new(object, "rates", rates(run));
 	json_object_set_new(object, "lost", number(run->lost));
 	json_object_set_new(object, "extra", number(run->extra));
 	json_object_set_new(object, "stray", number(run->stray));

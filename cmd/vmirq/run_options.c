@@ -10,7 +10,12 @@
 #include "source.h"
 
 /* More would not end in a lifetime, and JSON readers keep integers exact to 2^53. */
-#define COUNT_MAX   UINT64_C(1000000000000)
+#define COUNT_MAX UINT64_C(1000000000000)
+/* With --seconds, which end it. */
+#define COUNT_ANY UINT64_C(1000000000000000)
+#define COUNT	  20000
+/* A year. */
+#define SECONDS_MAX 31536000
 #define TIMEOUT_MAX 86400
 
 static enum exit_code wrong(const char *option, const char *value, const char *why)
@@ -120,6 +125,11 @@ static enum exit_code set_count(struct run_options *options, const char *name, c
 	return parse_number(name, value, 0, COUNT_MAX, &options->count);
 }
 
+static enum exit_code set_seconds(struct run_options *options, const char *name, const char *value)
+{
+	return parse_u32(name, value, SECONDS_MAX, &options->seconds);
+}
+
 static enum exit_code set_timeout(struct run_options *options, const char *name, const char *value)
 {
 	return parse_u32(name, value, TIMEOUT_MAX, &options->timeout_s);
@@ -175,12 +185,14 @@ static const struct option {
 	{ "--without", set_without, 0 },
 	{ "--vcpus", set_vcpus, 0 },
 	{ "--count", set_count, 0 },
+	{ "--seconds", set_seconds, 0 },
 	{ "--timeout", set_timeout, 0 },
 	{ "--source", add_source, 0 },
 	{ "--json", set_json, 0 },
 	{ "--paced", NULL, offsetof(struct run_options, paced) },
 	{ "--x2apic", NULL, offsetof(struct run_options, x2apic) },
 	{ "--busy", NULL, offsetof(struct run_options, busy) },
+	{ "--churn", NULL, offsetof(struct run_options, churn) },
 	{ "--help", NULL, offsetof(struct run_options, help) },
 };
 
@@ -201,6 +213,7 @@ static enum exit_code complain(const char *what, const char *argument)
 
 enum exit_code run_options_parse(struct run_options *options, int argc, char **argv)
 {
+	options->count = UINT64_MAX;
 	for (int i = 1; i < argc; i++) {
 		const char *equals = strchr(argv[i], '=');
 		size_t len = equals ? (size_t)(equals - argv[i]) : strlen(argv[i]);
@@ -229,5 +242,9 @@ enum exit_code run_options_parse(struct run_options *options, int argc, char **a
 	if (options->cpu == RUN_CPU_THREADS && options->irqchip != VMIRQ_IRQCHIP_SOFT)
 		return wrong("--irqchip", irqchips[options->irqchip],
 			     "with --cpu threads it must be soft");
+	if (options->churn && options->paced)
+		return complain("a paced source waits for one vCPU, so it goes without", "--churn");
+	if (options->count == UINT64_MAX)
+		options->count = options->seconds ? COUNT_ANY : COUNT;
 	return EXIT_OK;
 }

@@ -25,10 +25,13 @@ struct run_options {
 	uint32_t vcpus;
 	/* Raises of each source. */
 	uint64_t count;
+	/* 0: until all are raised. */
+	uint32_t seconds;
 	uint32_t timeout_s;
 	bool paced;
 	bool x2apic;
 	bool busy;
+	bool churn;
 	/* NULL, a file's name, or "-". */
 	const char *json;
 	bool help;

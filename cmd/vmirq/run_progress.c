@@ -44,6 +44,13 @@ void run_progress(const struct run *run, double seconds)
 	if (!isatty(STDERR_FILENO))
 		return;
 	fprintf(stderr, "\r\033[K%4.1f s ", seconds);
+	if (run->options->seconds) {
+		run_rates_print(run->rates.last, stderr);
+		fputs(" a second", stderr);
+		fflush(stderr);
+		shown = true;
+		return;
+	}
 	for (uint32_t i = 0; i < run->sources; i++) {
 		const struct source *source = &run->source[i];
 		uint64_t raised = atomic_load_explicit(&source->raised, memory_order_relaxed);

@@ -31,7 +31,8 @@ static void add_source(struct run *run, const struct source_kind *kind, const ch
 	source->arg = arg;
 	source->count = options->count;
 	name_source(run, source);
-	if (kind->count_max && source->count > kind->count_max) {
+	pthread_mutex_init(&source->churn_lock, NULL);
+	if (kind->count_max && source->count > kind->count_max && !options->seconds) {
 		source->count = kind->count_max;
 		snprintf(source->note, sizeof(source->note), "count capped at %llu",
 			 (unsigned long long)kind->count_max);

@@ -104,6 +104,15 @@ static void print_meaning(const struct run *run, FILE *out)
 	      out);
 }
 
+static void print_rates(const struct run *run, FILE *out)
+{
+	if (!run->rates.seconds)
+		return;
+	fprintf(out, "A second, of %.1f s: ", run->rates.seconds);
+	run_rates_print(run->rates.mean, out);
+	fputs(".\n", out);
+}
+
 static void print_verdict(const struct run *run, FILE *out)
 {
 	enum run_stop stop = (enum run_stop)atomic_load(&run->stop);
@@ -151,7 +160,8 @@ void run_print_table(const struct run *run, FILE *out)
 		run->cpu_note[0] ? " (" : "", run->cpu_note, run->cpu_note[0] ? ")" : "",
 		run_irqchip_name(options->irqchip), options->vcpus, options->vcpus == 1 ? "" : "s",
 		options->x2apic ? ", x2APIC" : "", options->busy ? ", busy" : "",
-		options->paced ? ", paced" : "", run->seconds);
+		options->paced ? ", paced" : (options->churn ? ", routes churned" : ""),
+		run->seconds);
 	fprintf(out, "%-16s %-26s %9s %9s %9s %8s %4s %9s %4s %5s %7s %7s %7s\n", "source", "path",
 		"raised", "delivered", "coalesced", "other", "held", "handled", "lost", "extra",
 		"p50 us", "p99 us", "max us");
@@ -162,9 +172,13 @@ void run_print_table(const struct run *run, FILE *out)
 	for (uint32_t i = 0; i < run->skipped; i++)
 		fprintf(out, "  %s: skipped, %s\n", run->skip[i].kind, run->skip[i].why);
 	print_meaning(run, out);
-	fputs(options->paced
-		      ? ", all sources at once.\n"
-		      : ", of at most 10000 raises\nmade before the rest, one source at a time.\n",
-	      out);
+	if (options->paced)
+		fputs(", all sources at once.\n", out);
+	else if (options->seconds)
+		fputs(" (with --paced only).\n", out);
+	else
+		fputs(", of at most 10000 raises\nmade before the rest, one source at a time.\n",
+		      out);
+	print_rates(run, out);
 	print_verdict(run, out);
 }

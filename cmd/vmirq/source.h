@@ -58,6 +58,15 @@ enum source_phase {
 	SOURCE_DONE,
 };
 
+/* What is counted by the second: each kind of source raises one of these. */
+enum run_unit {
+	RUN_SIGNALS,
+	RUN_IPIS,
+	RUN_REQUESTS, /* of a disk */
+	RUN_CHANGES,  /* of routes, --churn */
+	RUN_UNITS,
+};
+
 struct source_kind {
 	const char *name;
 	/* The way its signals go. */
@@ -66,7 +75,8 @@ struct source_kind {
 	const char *arg;
 	/* A line for the help. */
 	const char *what;
-	/* Raises are capped at this, 0 = not. */
+	enum run_unit unit;
+	/* Raises are capped at this, but for --seconds; 0 = not. */
 	uint64_t count_max;
 	uint32_t lanes_max;
 	/* It knows itself how often it has raised. */
@@ -101,6 +111,10 @@ struct source_kind {
 	uint64_t (*missing)(struct source *source);
 	/* Optional, at times while waiting. -errno after source_fail(): it cannot raise any more. */
 	int (*alive)(struct source *source);
+	/* Optional. By another thread while it raises: change the routes of its lanes. Turn n of lane
+	 * n % lanes; those of the first round, and again after so many rounds as there are lanes, give it its
+	 * own. -errno. */
+	int (*churn)(struct source *source, uint64_t turn);
 	/* Main, after the thread has ended and the vCPUs have stopped. */
 	void (*close)(struct source *source);
 };
@@ -169,7 +183,11 @@ struct source {
 	bool has_thread;
 	_Atomic uint64_t raised; /* so far; read by main */
 	_Atomic int phase;	 /* enum source_phase; read by main */
-	struct account account;	 /* main's, at the end */
+	/* May kind->churn() be called: by whoever holds the lock, if so. */
+	pthread_mutex_t churn_lock;
+	_Atomic bool churns;
+	_Atomic uint64_t churned; /* turns so far; read by main */
+	struct account account;	  /* main's, at the end */
 };
 
 extern const struct source_kind *const source_kinds[];
@@ -200,6 +218,8 @@ int lane_bind_again(struct source *source, struct lane *lane);
 void lane_counts(const struct source *source, const struct lane *lane,
 		 struct vmirq_route_counts *counts);
 void lane_unbind(struct source *source, struct lane *lane);
+/* kind->churn() of sources whose lanes are bound by lane_bind(): each lane takes the others' routes in turn. */
+int lanes_churn(struct source *source, uint64_t turn);
 uint64_t lane_msi_address(const struct lane *lane);
 
 /* How many the library was given, by the source's own count. */

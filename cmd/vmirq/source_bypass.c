@@ -62,7 +62,7 @@ static int bypass_open(struct source *source)
 
 	if (!bypass)
 		return source_fail(source, -ENOMEM, "no memory");
-	bypass->flips = source->arg != NULL;
+	bypass->flips = source->arg || source->run->options->churn;
 	source->private = bypass;
 	for (uint32_t i = 0; i < source->lanes && !ret; i++)
 		ret = open_lane(source, i);
@@ -133,6 +133,7 @@ const struct source_kind source_bypass = {
 	.check = bypass_check,
 	.open = bypass_open,
 	.raise = bypass_raise,
+	.churn = lanes_churn,
 	.finish = bypass_finish,
 	.close = bypass_close,
 };

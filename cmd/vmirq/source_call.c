@@ -40,6 +40,7 @@ const struct source_kind source_call = {
 	.counts_itself = true,
 	.open = call_open,
 	.raise = call_raise,
+	.churn = lanes_churn,
 	.close = call_close,
 };
 

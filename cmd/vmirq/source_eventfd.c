@@ -58,5 +58,6 @@ const struct source_kind source_eventfd = {
 	.counts_itself = true,
 	.open = eventfd_open,
 	.raise = eventfd_raise,
+	.churn = lanes_churn,
 	.close = eventfd_close,
 };

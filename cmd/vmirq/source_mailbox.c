@@ -96,6 +96,9 @@ static int mailbox_open(struct source *source)
 	return ret ? source_fail(source, ret, "looking: %s", strerror(-ret)) : 0;
 }
 
+/* With --seconds so many at a time, so that none is left when the time is up. */
+#define ORDER_MAX 16384
+
 /* One when it is paced; in the storm all there are to come, at the device's own speed. */
 static uint64_t next_order(const struct source *source, uint64_t raised)
 {
@@ -103,7 +106,8 @@ static uint64_t next_order(const struct source *source, uint64_t raised)
 
 	if (atomic_load_explicit(&source->phase, memory_order_relaxed) != SOURCE_STORM)
 		return 1;
-	return left > marks ? left - marks : 1;
+	left = left > marks ? left - marks : 1;
+	return source->run->options->seconds && left > ORDER_MAX ? ORDER_MAX : left;
 }
 
 static int mailbox_raise(struct source *source, struct lane *lane)
@@ -116,7 +120,7 @@ static int mailbox_raise(struct source *source, struct lane *lane)
 	(void)lane;
 	if (seen == m->ordered)
 		mailbox_device_order(m, next_order(source, seen));
-	ret = mailbox_device_wait(source, seen);
+	ret = mailbox_device_wait(source, source->run->options->seconds ? m->ordered - 1 : seen);
 	source->began_at = atomic_load_explicit(&m->orders->began_at, memory_order_relaxed);
 	return ret;
 }
@@ -195,6 +199,7 @@ const struct source_kind source_mailbox = {
 	.check = mailbox_check,
 	.open = mailbox_open,
 	.raise = mailbox_raise,
+	.churn = lanes_churn,
 	.raised = mailbox_raised,
 	.finish = mailbox_finish,
 	.alive = mailbox_device_alive,

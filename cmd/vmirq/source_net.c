@@ -283,6 +283,7 @@ const struct source_kind source_vhost_user_net = {
 	.check = net_check,
 	.open = net_open,
 	.raise = net_raise,
+	.churn = lanes_churn,
 	.handled = net_handled,
 	.raised = net_raised,
 	.rest = net_rest,

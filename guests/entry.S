@@ -52,16 +52,16 @@ vector_stubs:
 	.set	vector, vector + 1
 	.endr
 
-/* Those of level-triggered sources, from the first vector that is not an exception. */
+/* Those whose handlers have a part in C, from the first vector that is not an exception. */
 	.balign	16
-	.globl	level_stubs
-level_stubs:
+	.globl	device_stubs
+device_stubs:
 	.set	vector, GUEST_FIRST_VECTOR
 	.rept	256 - GUEST_FIRST_VECTOR
 	.balign	16
 	pushq	%rax
 	movl	$vector, %eax
-	jmp	level
+	jmp	device
 	.set	vector, vector + 1
 	.endr
 
@@ -73,7 +73,7 @@ exception:
 
 /* What C may change is saved, and the stack aligned: the CPU has done so before it pushed five words
  * (SDM vol. 3A 6.14.2). */
-level:
+device:
 	pushq	%rcx
 	pushq	%rdx
 	pushq	%rsi
@@ -86,7 +86,7 @@ level:
 	subq	$8, %rsp
 	movl	%eax, %edi
 	cld
-	call	level_handle
+	call	device_handle
 	addq	$8, %rsp
 	popq	%rax
 	popq	%r11

@@ -32,10 +32,14 @@ void idt_load(void);
 /* lapic.c: select by CPU 0, before the others enable theirs. */
 void lapic_select(bool x2apic);
 void lapic_enable(void);
+void lapic_send_ipi(uint32_t apic_id, uint32_t vector);
 
 /* level.c: by CPU 0. */
 void level_open_pins(const struct guest_page *page);
-void level_handle(uint64_t vector);
+
+/* device.c: the part of a handler that not every vector has. */
+bool device_has_part(const struct guest_page *page, uint32_t vector);
+void device_handle(uint64_t vector);
 
 /* disk.c. False: no disk of this CPU had an interrupt since the last look. Else one was driven, and
  * interrupts are on. */

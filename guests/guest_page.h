@@ -145,6 +145,16 @@ struct guest_level {
 	_Atomic uint64_t idle;
 };
 
+/* A vector of a ring of IPIs: before it counts and ends the interrupt, its handler sends the next one. */
+struct guest_ipi {
+	/* Written by the VMM before the first CPU starts. */
+	uint32_t vector;	/* of the next, 0 = not such a vector */
+	uint32_t cpu;		/* its APIC id */
+	_Atomic uint64_t limit; /* to be sent at most; less ends it early */
+	/* Written by the one CPU that has the vector. */
+	_Atomic uint64_t sent;
+};
+
 struct guest_page {
 	/* Written by the VMM before the first CPU starts. */
 	uint32_t magic;
@@ -158,6 +168,7 @@ struct guest_page {
 	 * VMM before the first CPU starts. */
 	uint64_t rte[GUEST_IOAPIC_PINS];
 	struct guest_level level[256];
+	struct guest_ipi ipi[256];
 	/* How many disks there are, and for each CPU whether it has one; written by the VMM. */
 	_Atomic uint32_t disks;
 	_Atomic uint32_t has_disk[GUEST_MAX_CPUS];

@@ -22,7 +22,7 @@ struct table_register {
 	uint64_t base;
 } __attribute__((packed));
 
-extern const char vector_stubs[], level_stubs[];
+extern const char vector_stubs[], device_stubs[];
 
 static _Alignas(16) struct gate idt[256];
 
@@ -42,9 +42,9 @@ void idt_build(const struct guest_page *page)
 	for (uint32_t vector = 0; vector < 256; vector++)
 		set_gate(vector, (uint64_t)vector_stubs + (uint64_t)vector * STUB_SIZE);
 	for (uint32_t vector = GUEST_FIRST_VECTOR; vector < GUEST_SPURIOUS_VECTOR; vector++) {
-		if (page->level[vector].cause)
+		if (device_has_part(page, vector))
 			set_gate(vector,
-				 (uint64_t)level_stubs +
+				 (uint64_t)device_stubs +
 					 (uint64_t)(vector - GUEST_FIRST_VECTOR) * STUB_SIZE);
 	}
 }

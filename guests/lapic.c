@@ -9,6 +9,9 @@
 #define APIC_TPR	0x080u
 #define APIC_SVR	0x0f0u
 #define APIC_SVR_ENABLE (1u << 8)
+#define APIC_ICR	0x300u
+#define APIC_ICR_HIGH	0x310u
+#define APIC_ICR_ASSERT (1u << 14)
 
 bool lapic_x2apic; /* entry.S reads it */
 
@@ -32,4 +35,16 @@ void lapic_enable(void)
 		wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_EXTD);
 	lapic_write(APIC_TPR, 0);
 	lapic_write(APIC_SVR, APIC_SVR_ENABLE | GUEST_SPURIOUS_VECTOR);
+}
+
+/* Fixed, to one of them (SDM vol. 3A 11.6.1). Interrupts are off: in xAPIC mode it is two writes. */
+void lapic_send_ipi(uint32_t apic_id, uint32_t vector)
+{
+	if (lapic_x2apic) {
+		wrmsr(X2APIC_MSRS + (APIC_ICR >> 4),
+		      (uint64_t)apic_id << 32 | APIC_ICR_ASSERT | vector);
+		return;
+	}
+	lapic_write(APIC_ICR_HIGH, apic_id << 24);
+	lapic_write(APIC_ICR, APIC_ICR_ASSERT | vector);
 }

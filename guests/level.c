@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Level-triggered sources: the IOAPIC's entries for them, and their part of a handler. */
+/* Level-triggered sources: the IOAPIC's entries for them. */
 #include "guest.h"
 
 /* 82093AA, 3.1 and 3.2.4. */
@@ -21,16 +21,4 @@ void level_open_pins(const struct guest_page *page)
 		ioapic_write(IOAPIC_RTE + 2 * pin + 1, (uint32_t)(page->rte[pin] >> 32));
 		ioapic_write(IOAPIC_RTE + 2 * pin, (uint32_t)page->rte[pin]);
 	}
-}
-
-/* entry.S calls it. */
-void level_handle(uint64_t vector)
-{
-	struct guest_level *level = &GUEST_PAGE->level[vector];
-	uint64_t causes = *(volatile uint32_t *)level->cause;
-	_Atomic uint64_t *count = causes & level->mask ? &level->found : &level->idle;
-
-	/* One writer. */
-	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1,
-			      memory_order_relaxed);
 }

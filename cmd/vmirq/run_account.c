@@ -141,6 +141,18 @@ static void match_handlers(const struct source *source, struct account *a)
 		a->lost += above(given, a->handled);
 }
 
+/* IPIs, too, and one source at most sends some. A kernel's local APICs do not tell. */
+static void add_ipis(struct source *source)
+{
+	struct vmirq_route_counts ipis = { .size = sizeof(ipis) };
+
+	if (source->kind != &source_ipi)
+		return;
+	vmirq_ipi_counts(source->run->vm, &ipis);
+	add_route(&source->account, &ipis);
+	source->account.hides_raises = run_hides_vectors(source->run);
+}
+
 static void check_laws(struct source *source, const struct account *a)
 {
 	uint64_t sum = 0;
@@ -164,6 +176,7 @@ static void add_source(struct source *source)
 	uint64_t posted = 0;
 
 	a->hides_vectors = run_hides_vectors(source->run);
+	add_ipis(source);
 	for (uint32_t i = 0; i < source->lanes; i++) {
 		const struct lane *lane = &source->lane[i];
 		struct vmirq_route_counts route = { .size = sizeof(route) };

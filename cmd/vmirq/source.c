@@ -11,9 +11,9 @@
 
 /* A new kind is a new line here. */
 const struct source_kind *const source_kinds[] = {
-	&source_call,	   &source_bypass,	   &source_eventfd,
-	&source_msi,	   &source_vhost_user_blk, &source_vhost_user_net,
-	&source_guest_blk, &source_e1000,	   &source_mailbox,
+	&source_call,		&source_bypass,		&source_eventfd,   &source_msi,
+	&source_vhost_user_blk, &source_vhost_user_net, &source_guest_blk, &source_e1000,
+	&source_mailbox,	&source_msix,		&source_ipi,
 };
 const uint32_t source_kind_count = sizeof(source_kinds) / sizeof(source_kinds[0]);
 
@@ -33,7 +33,7 @@ const char *source_path(const struct source *source, char *buf, size_t size)
 	const char *path = source->path ? source->path : source->kind->path;
 	size_t len = strlen(path);
 
-	if (a->hides_raises)
+	if (a->hides_raises && source->lane[0].eventfd >= 0)
 		snprintf(buf, size, "the kernel's irqfd");
 	else if (a->hides_vectors)
 		snprintf(buf, size, "%.*skernel", (int)(len - strlen("post")), path);

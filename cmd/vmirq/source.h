@@ -195,7 +195,7 @@ extern const uint32_t source_kind_count;
 extern const struct source_kind source_call, source_eventfd, source_msi, source_vhost_user_blk;
 extern const struct source_kind source_bypass;
 extern const struct source_kind source_vhost_user_net, source_guest_blk, source_e1000;
-extern const struct source_kind source_mailbox;
+extern const struct source_kind source_mailbox, source_ipi, source_msix;
 
 const struct source_kind *source_kind_find(const char *name, size_t len);
 

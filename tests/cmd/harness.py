@@ -19,7 +19,7 @@ class Skip(Exception):
 
 # Of `vmirq run`.
 KINDS = {'call', 'bypass', 'eventfd', 'msi', 'vhost-user-blk', 'vhost-user-net', 'guest-blk', 'e1000',
-         'mailbox'}
+         'mailbox', 'msix', 'ipi'}
 
 
 def vmirq(*args, seconds=30, **how):

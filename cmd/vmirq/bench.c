@@ -104,10 +104,13 @@ enum exit_code command_bench(int argc, char **argv)
 {
 	struct bench_options options = { 0 };
 	struct bench b = { .options = &options };
-	enum exit_code ret = bench_options_parse(&options, argc, argv);
+	enum exit_code ret;
 	struct bench_machine machine;
 	FILE *json = NULL;
 
+	if (argc > 1 && strcmp(argv[1], "--mixed") == 0)
+		return bench_mixed(argc - 1, argv + 1);
+	ret = bench_options_parse(&options, argc, argv);
 	if (ret != EXIT_OK)
 		return ret;
 	if (options.help) {

@@ -6,6 +6,7 @@
 void bench_help(void)
 {
 	fputs("usage: vmirq bench [OPTION...]\n"
+	      "       vmirq bench --mixed [OPTION of vmirq run...]\n"
 	      "\n"
 	      "How fast libvmirq is, held against what else there is. Each row measures three kinds of\n"
 	      "side in turns, in short slices, in this one process, so that whatever else the machine\n"
@@ -24,6 +25,9 @@ void bench_help(void)
 	      "  --quick       all rows within a minute: coarser, the same fields. Without it a run takes\n"
 	      "                up to ten minutes\n"
 	      "  --json FILE   for programs; - = stdout, with nothing else on it\n"
+	      "  --mixed       no rows, but a load: short for `vmirq run --churn --seconds 10`, all that\n"
+	      "                raises interrupts here at once, while their routes change. What follows\n"
+	      "                are options of vmirq run (--seconds 3600, --cpu threads, --json -, ...)\n"
 	      "  --plot DIR    a file ROW.svg for each row, by gnuplot: how the samples are distributed\n"
 	      "\n"
 	      "rows:\n",
@@ -51,6 +55,7 @@ void bench_help(void)
 	      "  vmirq bench --quick\n"
 	      "  vmirq bench --rows msi_post,wake_parked\n"
 	      "  vmirq bench --json bench.json --plot plots\n"
+	      "  vmirq bench --mixed --seconds 60 --cpu threads\n"
 	      "\n"
 	      "exit codes: 0 = measured, whether targets are met or not; 1 = a row failed, or an interrupt\n"
 	      "was lost, torn or unaccounted for in it; 2 = usage. Without /dev/kvm its peers and its rows\n"

@@ -67,6 +67,8 @@ enum exit_code bench_options_parse(struct bench_options *options, int argc, char
 		const char *name = find_with_value(argv[i], len);
 		enum exit_code ret;
 
+		if (strcmp(argv[i], "--mixed") == 0)
+			return wrong("it must come first:", argv[i]);
 		if (strcmp(argv[i], "--quick") == 0) {
 			options->quick = true;
 		} else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {

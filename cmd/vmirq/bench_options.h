@@ -22,4 +22,7 @@ struct bench_options {
 enum exit_code bench_options_parse(struct bench_options *options, int argc, char **argv);
 void bench_help(void);
 
+/* bench_mixed.c; argv[0] is "--mixed". */
+enum exit_code bench_mixed(int argc, char **argv);
+
 #endif

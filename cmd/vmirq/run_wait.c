@@ -93,12 +93,15 @@ static void vector_counts(const struct source *source, const struct lane *lane,
 	vmirq_vector_counts(vmirq_vm_vcpu(source->run->vm, lane->vcpu), lane->vector, counts);
 }
 
-/* Written, and not yet read by the pump. */
-static bool eventfd_unread(const struct lane *lane)
+/* Written, and not yet read by the pump. Where the kernel reads it, what stands there it has injected. */
+static bool eventfd_unread(const struct source *source, const struct lane *lane)
 {
+	struct vmirq_route_counts route = { .size = sizeof(route) };
 	struct pollfd pfd = { .fd = lane->eventfd, .events = POLLIN };
 
-	return lane->eventfd >= 0 && poll(&pfd, 1, 0) > 0;
+	if (lane->irqfd)
+		lane_counts(source, lane, &route);
+	return lane->eventfd >= 0 && !route.unobserved && poll(&pfd, 1, 0) > 0;
 }
 
 static bool lane_settled(const struct source *source, const struct lane *lane)
@@ -106,7 +109,7 @@ static bool lane_settled(const struct source *source, const struct lane *lane)
 	struct vmirq_route_counts route = { .size = sizeof(route) };
 	struct vmirq_vector_counts vector;
 
-	if (eventfd_unread(lane))
+	if (eventfd_unread(source, lane))
 		return false;
 	if (lane->irqfd) {
 		lane_counts(source, lane, &route);
@@ -174,15 +177,15 @@ bool lane_where(const struct source *source, const struct lane *lane, char *buf,
 		snprintf(buf, size,
 			 "%s (vCPU %u, vector 0x%x: handled %llu; what is pending is the "
 			 "kernel's to know)",
-			 eventfd_unread(lane) ? "written to the eventfd, not read"
-					      : "not seen from here",
+			 eventfd_unread(source, lane) ? "written to the eventfd, not read"
+						      : "not seen from here",
 			 lane->vcpu, lane->vector, (unsigned long long)handled);
-		return eventfd_unread(lane);
+		return eventfd_unread(source, lane);
 	}
 	vector_counts(source, lane, &vector);
 	if (lane->irqfd)
 		lane_counts(source, lane, &route);
-	if (eventfd_unread(lane))
+	if (eventfd_unread(source, lane))
 		where = "written to the eventfd, not read by the pump";
 	else if (lane->irqfd && source->kind->counts_itself && route.raised != lane_given(lane))
 		where = "raised by the source, not known to the library";

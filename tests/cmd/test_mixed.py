@@ -66,6 +66,14 @@ def on_each_irqchip():
         check_load(account, 2)
 
 
+def one_that_ends_as_its_irqfd_comes_again():
+    """What the kernel finds in an eventfd it injects, and leaves there."""
+    needs_kvm()
+    for irqchip in ('split', 'kvm'):
+        for count in ('64', '65'):
+            run_json('--cpu', 'kvm', '--irqchip', irqchip, '--source', 'bypass:flip', '--count', count)
+
+
 def four_vcpus_x2apic():
     check_load(mixed(*THREADS, *OURS, '--vcpus', '4', '--x2apic', '--seconds', '2'), 2)
 
@@ -153,7 +161,8 @@ def what_cannot_be():
 
 
 if __name__ == '__main__':
-    sys.exit(main(all_kinds_at_once_lose_nothing, on_each_irqchip, four_vcpus_x2apic,
+    sys.exit(main(all_kinds_at_once_lose_nothing, on_each_irqchip,
+                  one_that_ends_as_its_irqfd_comes_again, four_vcpus_x2apic,
                   a_time_without_churn, a_time_one_by_one, a_count_bounds_it,
                   one_that_is_interrupted_is_accounted_for, a_terminal_sees_each_second,
                   ipis_are_as_many_as_asked_for, ipis_of_a_real_guest,

@@ -309,6 +309,8 @@ enum exit_code command_run(int argc, char **argv)
 	catch_signals();
 	ret = run_with(run);
 	pthread_mutex_destroy(&run->turn);
+	for (uint32_t i = 0; i < run->sources; i++)
+		services_free(&run->source[i].services);
 	free(run);
 	return ret;
 }

@@ -19,6 +19,8 @@ struct vmm;
 
 /* 0x20-0x2f are left to what a PC has there. */
 #define RUN_FIRST_VECTOR 0x30u
+/* Up to the spurious one, 0xff. */
+#define RUN_VECTORS (0xffu - RUN_FIRST_VECTOR)
 
 /* Why the sources are to stop before they are done. */
 enum run_stop {

@@ -170,6 +170,15 @@ static void check_laws(struct source *source, const struct account *a)
 			    (unsigned long long)a->own, (unsigned long long)a->raised);
 }
 
+/* Several pirqs have one vector: none may be delivered by another's. */
+static void misdelivered(struct source *source, const struct lane *lane, uint64_t delivered,
+			 uint64_t arrived)
+{
+	source_fail(source, -1,
+		    "vector 0x%x: %llu were delivered by its pirqs' counts, %llu posted",
+		    lane->vector, (unsigned long long)delivered, (unsigned long long)arrived);
+}
+
 static void add_source(struct source *source)
 {
 	struct account *a = &source->account;
@@ -180,18 +189,23 @@ static void add_source(struct source *source)
 	for (uint32_t i = 0; i < source->lanes; i++) {
 		const struct lane *lane = &source->lane[i];
 		struct vmirq_route_counts route = { .size = sizeof(route) };
+		uint64_t arrived;
 		uint64_t merged = atomic_load_explicit(&lane->merged, memory_order_relaxed);
 
 		/* The library knows of one only; the source's other count says of how many. */
 		a->raised += merged;
 		a->verdict[VMIRQ_COALESCED] += merged;
-		if (lane->irqfd) {
+		if (lane_is_counted(source, lane)) {
 			lane_counts(source, lane, &route);
 			add_route(a, &route);
 			a->hides_raises |= route.unobserved != 0;
 		}
-		a->own += atomic_load_explicit(&lane->own, memory_order_relaxed);
-		posted += add_lane(source, lane, a);
+		a->own += lane_own(source, lane);
+		arrived = add_lane(source, lane, a);
+		posted += arrived;
+		if (source->kind->counts && !lane->pin && !a->hides_vectors &&
+		    arrived != route.verdict[VMIRQ_DELIVERED])
+			misdelivered(source, lane, route.verdict[VMIRQ_DELIVERED], arrived);
 	}
 	if (a->hides_vectors)
 		match_handlers(source, a);

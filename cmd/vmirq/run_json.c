@@ -73,6 +73,33 @@ static json_t *facts(const struct source *source)
 	return object;
 }
 
+/* How fairly the source's pirqs were served. */
+static json_t *pirqs(const struct services *s)
+{
+	json_t *object, *each;
+	struct services_sum sum;
+
+	if (!s->n)
+		return json_null();
+	object = json_object();
+	each = json_array();
+	services_sum(s, &sum);
+	for (uint32_t i = 0; i < s->n; i++)
+		json_array_append_new(each, number(s->of[i]));
+	json_object_set_new(object, "n", number(s->n));
+	json_object_set_new(object, "saturated", json_boolean(s->saturated));
+	json_object_set_new(object, "fairness", json_real(sum.fairness));
+	json_object_set_new(object, "min", number(sum.min));
+	json_object_set_new(object, "mean", json_real(sum.mean));
+	json_object_set_new(object, "max", number(sum.max));
+	json_object_set_new(object, "first", number(s->of[0]));
+	json_object_set_new(object, "last", number(s->of[s->n - 1]));
+	json_object_set_new(object, "worst_wait_runs", seen(s->waits, s->worst_wait_runs));
+	json_object_set_new(object, "worst_wait_ns", seen(s->waits, s->worst_wait_ns));
+	json_object_set_new(object, "services", each);
+	return object;
+}
+
 static json_t *source_object(const struct source *source)
 {
 	const struct account *a = &source->account;
@@ -105,6 +132,7 @@ static json_t *source_object(const struct source *source)
 	json_object_set_new(object, "paced", number(source->paced));
 	json_object_set_new(object, "churned", number(atomic_load(&source->churned)));
 	json_object_set_new(object, "facts", facts(source));
+	json_object_set_new(object, "pirqs", pirqs(&source->services));
 	json_object_set_new(object, "note", text_or_null(source->note));
 	json_object_set_new(object, "error", text_or_null(source->error));
 	return object;

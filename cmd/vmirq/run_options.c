@@ -135,6 +135,16 @@ static enum exit_code set_timeout(struct run_options *options, const char *name,
 	return parse_u32(name, value, TIMEOUT_MAX, &options->timeout_s);
 }
 
+static enum exit_code set_pirqs(struct run_options *options, const char *name, const char *value)
+{
+	return parse_u32(name, value, RUN_PIRQS_MAX, &options->pirqs);
+}
+
+static enum exit_code set_rate(struct run_options *options, const char *name, const char *value)
+{
+	return parse_u32(name, value, RUN_RATE_MAX, &options->rate);
+}
+
 static enum exit_code set_json(struct run_options *options, const char *name, const char *value)
 {
 	if (!*value)
@@ -187,6 +197,8 @@ static const struct option {
 	{ "--count", set_count, 0 },
 	{ "--seconds", set_seconds, 0 },
 	{ "--timeout", set_timeout, 0 },
+	{ "--pirqs", set_pirqs, 0 },
+	{ "--rate", set_rate, 0 },
 	{ "--source", add_source, 0 },
 	{ "--json", set_json, 0 },
 	{ "--paced", NULL, offsetof(struct run_options, paced) },
@@ -209,6 +221,44 @@ static enum exit_code complain(const char *what, const char *argument)
 {
 	fprintf(stderr, "vmirq run: %s '%s' (see vmirq run --help)\n", what, argument);
 	return EXIT_USAGE;
+}
+
+static bool has_source(const struct run_options *options, const struct source_kind *kind)
+{
+	for (uint32_t i = 0; i < options->sources; i++)
+		if (options->source[i].kind == kind)
+			return true;
+	return false;
+}
+
+static enum exit_code wrong_number(const char *option, uint32_t value, const char *why)
+{
+	char text[12];
+
+	snprintf(text, sizeof(text), "%u", value);
+	return wrong(option, text, why);
+}
+
+/* Options that do not go together. */
+static enum exit_code check_together(const struct run_options *options)
+{
+	if (options->sources && !has_source(options, &source_pirq_timer)) {
+		if (options->pirqs)
+			return wrong_number("--pirqs", options->pirqs,
+					    "there is no source pirq-timer");
+		if (options->rate)
+			return wrong_number("--rate", options->rate,
+					    "there is no source pirq-timer");
+	}
+	if (options->rate && options->paced)
+		return wrong_number("--rate", options->rate,
+				    "with --paced each raise waits for the handler of the last");
+	if (options->cpu == RUN_CPU_THREADS && options->irqchip != VMIRQ_IRQCHIP_SOFT)
+		return wrong("--irqchip", irqchips[options->irqchip],
+			     "with --cpu threads it must be soft");
+	if (options->churn && options->paced)
+		return complain("a paced source waits for one vCPU, so it goes without", "--churn");
+	return EXIT_OK;
 }
 
 enum exit_code run_options_parse(struct run_options *options, int argc, char **argv)
@@ -239,12 +289,7 @@ enum exit_code run_options_parse(struct run_options *options, int argc, char **a
 		if (ret != EXIT_OK)
 			return ret;
 	}
-	if (options->cpu == RUN_CPU_THREADS && options->irqchip != VMIRQ_IRQCHIP_SOFT)
-		return wrong("--irqchip", irqchips[options->irqchip],
-			     "with --cpu threads it must be soft");
-	if (options->churn && options->paced)
-		return complain("a paced source waits for one vCPU, so it goes without", "--churn");
 	if (options->count == UINT64_MAX)
 		options->count = options->seconds ? COUNT_ANY : COUNT;
-	return EXIT_OK;
+	return check_together(options);
 }

@@ -13,6 +13,8 @@
 /* Four vectors each fit between the first and the spurious one. */
 #define RUN_SOURCES_MAX 32
 #define RUN_VCPUS_MAX	64
+#define RUN_PIRQS_MAX	65536
+#define RUN_RATE_MAX	1000000
 
 struct source_kind;
 
@@ -28,6 +30,9 @@ struct run_options {
 	/* 0: until all are raised. */
 	uint32_t seconds;
 	uint32_t timeout_s;
+	/* pirq-timer: how many, and how often a second each expires; 0 = as asked for by the kind. */
+	uint32_t pirqs;
+	uint32_t rate;
 	bool paced;
 	bool x2apic;
 	bool busy;

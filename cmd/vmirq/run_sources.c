@@ -21,6 +21,23 @@ static void name_source(struct run *run, struct source *source)
 		snprintf(source->name, sizeof(source->name), "%s#%u", source->kind->name, same);
 }
 
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Each has a vector, and those that are still to come get theirs. */
+static uint32_t lanes(const struct run *run, const struct source_kind *kind)
+{
+	const struct run_options *options = run->options;
+	uint32_t all = options->sources ? options->sources : source_kind_count;
+	uint32_t later = (all - run->sources - 1) * LANES_MAX;
+
+	if (!kind->lanes)
+		return least(options->vcpus, kind->lanes_max);
+	return least(kind->lanes(options), RUN_VECTORS - run->next_vector - later);
+}
+
 static void add_source(struct run *run, const struct source_kind *kind, const char *arg)
 {
 	const struct run_options *options = run->options;
@@ -37,7 +54,7 @@ static void add_source(struct run *run, const struct source_kind *kind, const ch
 		snprintf(source->note, sizeof(source->note), "count capped at %llu",
 			 (unsigned long long)kind->count_max);
 	}
-	source->lanes = options->vcpus < kind->lanes_max ? options->vcpus : kind->lanes_max;
+	source->lanes = lanes(run, kind);
 	for (uint32_t i = 0; i < source->lanes; i++) {
 		source->lane[i].eventfd = -1;
 		source->lane[i].vector = RUN_FIRST_VECTOR + run->next_vector++;

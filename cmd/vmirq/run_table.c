@@ -54,6 +54,25 @@ static void print_row(const struct source *source, FILE *out)
 	fputc('\n', out);
 }
 
+static void print_services(const struct source *source, FILE *out)
+{
+	const struct services *s = &source->services;
+	struct services_sum sum;
+
+	if (!s->n)
+		return;
+	services_sum(s, &sum);
+	fprintf(out,
+		"  %s: %u pirqs%s, each served %" PRIu64 " to %" PRIu64
+		" times, mean %.1f; fairness %.6f;\n    the first %" PRIu64 ", the last %" PRIu64,
+		source->name, s->n, s->saturated ? ", saturated" : "", sum.min, sum.max, sum.mean,
+		sum.fairness, s->of[0], s->of[s->n - 1]);
+	if (s->waits)
+		fprintf(out, "; longest wait: %" PRIu64 " other deliveries, %.1f us",
+			s->worst_wait_runs, (double)s->worst_wait_ns / 1000);
+	fputc('\n', out);
+}
+
 /* Names what is behind the column "other", and what else is to be said of a source. */
 static void print_remarks(const struct source *source, FILE *out)
 {
@@ -82,6 +101,7 @@ static void print_remarks(const struct source *source, FILE *out)
 			fprintf(out, " %s %" PRIu64 "%s", source->fact[i].name, source->fact[i].n,
 				i + 1 < source->facts ? "," : "\n");
 	}
+	print_services(source, out);
 	if (source->note[0])
 		fprintf(out, "  %s: %s\n", source->name, source->note);
 	if (source->error[0])

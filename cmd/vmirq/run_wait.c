@@ -111,12 +111,12 @@ static bool lane_settled(const struct source *source, const struct lane *lane)
 
 	if (eventfd_unread(source, lane))
 		return false;
-	if (lane->irqfd) {
+	if (lane_is_counted(source, lane)) {
 		lane_counts(source, lane, &route);
 		if (route.held)
 			return false;
 		if (source->kind->counts_itself && !route.unobserved &&
-		    route.raised != lane_given(lane))
+		    route.raised != lane_given(source, lane))
 			return false;
 	}
 	if (run_hides_vectors(source->run))
@@ -183,11 +183,12 @@ bool lane_where(const struct source *source, const struct lane *lane, char *buf,
 		return eventfd_unread(source, lane);
 	}
 	vector_counts(source, lane, &vector);
-	if (lane->irqfd)
+	if (lane_is_counted(source, lane))
 		lane_counts(source, lane, &route);
 	if (eventfd_unread(source, lane))
 		where = "written to the eventfd, not read by the pump";
-	else if (lane->irqfd && source->kind->counts_itself && route.raised != lane_given(lane))
+	else if (lane_is_counted(source, lane) && source->kind->counts_itself &&
+		 route.raised != lane_given(source, lane))
 		where = "raised by the source, not known to the library";
 	else if (route.held)
 		where = "held by the library";

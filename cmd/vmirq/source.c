@@ -13,7 +13,8 @@
 const struct source_kind *const source_kinds[] = {
 	&source_call,		&source_bypass,		&source_eventfd,   &source_msi,
 	&source_vhost_user_blk, &source_vhost_user_net, &source_guest_blk, &source_e1000,
-	&source_mailbox,	&source_msix,		&source_ipi,
+	&source_mailbox,	&source_msix,		&source_ipi,	   &source_pirq_msi,
+	&source_pirq_intx,	&source_pirq_timer,
 };
 const uint32_t source_kind_count = sizeof(source_kinds) / sizeof(source_kinds[0]);
 
@@ -130,10 +131,17 @@ int lane_bind_level(struct source *source, struct lane *lane, uint32_t gsi, int 
 void lane_counts(const struct source *source, const struct lane *lane,
 		 struct vmirq_route_counts *counts)
 {
-	if (lane->pin)
+	if (source->kind->counts)
+		source->kind->counts(source, lane, counts);
+	else if (lane->pin)
 		vmirq_irqfd_counts(lane->irqfd, counts);
 	else
 		vmirq_gsi_counts(source->run->vm, lane->gsi, counts);
+}
+
+bool lane_is_counted(const struct source *source, const struct lane *lane)
+{
+	return source->kind->counts || lane->irqfd;
 }
 
 void lane_unbind(struct source *source, struct lane *lane)

@@ -22,8 +22,11 @@
 
 #include "command.h"
 #include "latency.h"
+#include "services.h"
 
-#define LANES_MAX 4
+/* Of most kinds, and of any. */
+#define LANES_MAX	 4
+#define SOURCE_LANES_MAX 64
 
 struct run;
 struct run_options;
@@ -33,7 +36,7 @@ struct lane {
 	uint32_t gsi;
 	uint32_t vector;
 	uint32_t vcpu;
-	/* NULL with msi, which needs no GSI. */
+	/* NULL with msi, which needs no GSI, and where kind->counts() knows. */
 	struct vmirq_irqfd *irqfd;
 	/* The GSI is the PC's and not ours to give back. */
 	bool pin;
@@ -79,6 +82,8 @@ struct source_kind {
 	/* Raises are capped at this, but for --seconds; 0 = not. */
 	uint64_t count_max;
 	uint32_t lanes_max;
+	/* Optional. How many lanes it wants, up to SOURCE_LANES_MAX; else one for each vCPU, up to lanes_max. */
+	uint32_t (*lanes)(const struct run_options *options);
 	/* It knows itself how often it has raised. */
 	bool counts_itself;
 	/* Else: what its requests are, for the remark behind their number. */
@@ -99,6 +104,11 @@ struct source_kind {
 	/* Optional. The handler has run: 1 if that ends the last raise, 0 to wait for it to run
 	 * again, -errno after source_fail(). */
 	int (*handled)(struct source *source);
+	/* Optional, any thread. What the library has counted of a lane, and the source itself, where
+	 * there is no one irqfd, and where lane->own does not say. */
+	void (*counts)(const struct source *source, const struct lane *lane,
+		       struct vmirq_route_counts *counts);
+	uint64_t (*own)(const struct source *source, const struct lane *lane);
 	/* Optional. How many were raised so far, where raise() does not make it one more. */
 	uint64_t (*raised)(struct source *source);
 	/* Optional. It is not its turn, or it is again; it begins with `rest`. What is raised already
@@ -157,7 +167,7 @@ struct source {
 	/* The guest decides when the next one is: nothing is paced from here. Set by kind->open(). */
 	bool drives_itself;
 	uint32_t lanes;
-	struct lane lane[LANES_MAX];
+	struct lane lane[SOURCE_LANES_MAX];
 	/* How many raises were paced; behind it, their latency. */
 	uint64_t paced;
 	struct latency latency;
@@ -174,6 +184,8 @@ struct source {
 	/* Filled by kind->finish(), or by kind->close() where somebody still counts until then. */
 	struct source_fact fact[FACTS_MAX];
 	uint32_t facts;
+	/* How often each of its pirqs was served, n = 0: it has none. Filled like the facts. */
+	struct services services;
 	/* A remark for the output, "" = none. */
 	char note[160];
 	/* Why it ended early, "" = it did not. Main reads it after the thread has ended. */
@@ -196,6 +208,7 @@ extern const struct source_kind source_call, source_eventfd, source_msi, source_
 extern const struct source_kind source_bypass;
 extern const struct source_kind source_vhost_user_net, source_guest_blk, source_e1000;
 extern const struct source_kind source_mailbox, source_ipi, source_msix;
+extern const struct source_kind source_pirq_msi, source_pirq_intx, source_pirq_timer;
 
 const struct source_kind *source_kind_find(const char *name, size_t len);
 
@@ -217,16 +230,24 @@ int lane_bind_again(struct source *source, struct lane *lane);
 /* What the library has counted of it, set `size` before; also of irqfds that are gone, on a GSI of its own. */
 void lane_counts(const struct source *source, const struct lane *lane,
 		 struct vmirq_route_counts *counts);
+/* False: it cannot be asked. */
+bool lane_is_counted(const struct source *source, const struct lane *lane);
 void lane_unbind(struct source *source, struct lane *lane);
 /* kind->churn() of sources whose lanes are bound by lane_bind(): each lane takes the others' routes in turn. */
 int lanes_churn(struct source *source, uint64_t turn);
 uint64_t lane_msi_address(const struct lane *lane);
 
-/* How many the library was given, by the source's own count. */
-static inline uint64_t lane_given(const struct lane *lane)
+/* What the source itself has counted. */
+static inline uint64_t lane_own(const struct source *source, const struct lane *lane)
 {
-	return atomic_load_explicit(&lane->own, memory_order_relaxed) -
-	       atomic_load_explicit(&lane->merged, memory_order_relaxed);
+	return source->kind->own ? source->kind->own(source, lane)
+				 : atomic_load_explicit(&lane->own, memory_order_relaxed);
+}
+
+/* How many the library was given, by the source's own count. */
+static inline uint64_t lane_given(const struct source *source, const struct lane *lane)
+{
+	return lane_own(source, lane) - atomic_load_explicit(&lane->merged, memory_order_relaxed);
 }
 
 /* Note a count for the output. */

@@ -4,6 +4,8 @@
  * handler reads the card's ICR, which is a question to that process, and then ends the interrupt, whereby
  * the card is asked (resamplefd) whether it still wants service.
  */
+#include "source_e1000.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +19,6 @@
 #include "source.h"
 #include "vmm.h"
 
-/* The card holds interrupts back so that there are some thousand a second. */
-#define COUNT_MAX  5000
 #define START_MS   20000
 #define MESSAGE_MS 5000
 
@@ -30,15 +30,15 @@
 #define RTE_LEVEL	(UINT64_C(1) << 15)
 #define RTE_DESTINATION 56
 
-struct card {
-	struct e1000 *device;
-	uint32_t gsi;
-	struct guest_level *level;
-	/* How many causes had been found before the last raise. */
-	uint64_t found;
-	/* A cause stands, and no interrupt comes. */
-	bool stands;
-};
+enum exit_code card_available(char *why, size_t size)
+{
+	if (!e1000_available())
+		return EXIT_OK;
+	snprintf(why, size,
+		 "qemu-system-x86_64 is not installed (Debian: package "
+		 "qemu-system-x86)");
+	return EXIT_LACKING;
+}
 
 static enum exit_code card_check(const struct run_options *options, const char *arg, char *why,
 				 size_t size)
@@ -49,12 +49,7 @@ static enum exit_code card_check(const struct run_options *options, const char *
 		snprintf(why, size, "on irqchip kvm an e1000 needs the kernel's resample irqfds");
 		return EXIT_LACKING;
 	}
-	if (!e1000_available())
-		return EXIT_OK;
-	snprintf(why, size,
-		 "qemu-system-x86_64 is not installed (Debian: package "
-		 "qemu-system-x86)");
-	return EXIT_LACKING;
+	return card_available(why, size);
 }
 
 /* The guest's access to the card's registers, on the vCPU's thread. */
@@ -90,7 +85,7 @@ static void card_handler(void *opaque, uint32_t vcpu)
 			      memory_order_relaxed);
 }
 
-static int card_prepare(struct source *source)
+int card_prepare(struct source *source)
 {
 	struct run *run = source->run;
 	struct guest_page *page = vmm_guest_page(run->vmm);
@@ -128,7 +123,7 @@ static int card_fail(struct source *source, int error, const char *what)
 	return source_fail(source, error, "%s: %s", what, strerror(-error));
 }
 
-static int card_open(struct source *source)
+int card_start(struct source *source)
 {
 	struct card *card = source->private;
 	char why[300];
@@ -137,19 +132,33 @@ static int card_open(struct source *source)
 	if (ret)
 		return source_fail(source, ret, "qemu-system-x86_64: %s",
 				   why[0] ? why : strerror(-ret));
-	return lane_bind_level(source, &source->lane[0], card->gsi, e1000_intr_fd(card->device),
-			       e1000_resample_fd(card->device));
+	return 0;
 }
 
-static void card_close(struct source *source)
+static int card_open(struct source *source)
+{
+	const struct card *card = source->private;
+	int ret = card_start(source);
+
+	return ret ? ret
+		   : lane_bind_level(source, &source->lane[0], card->gsi,
+				     e1000_intr_fd(card->device), e1000_resample_fd(card->device));
+}
+
+void card_stop(struct source *source)
 {
 	struct card *card = source->private;
 
-	lane_unbind(source, &source->lane[0]);
 	if (!card)
 		return;
 	e1000_stop(card->device);
 	free(card);
+}
+
+static void card_close(struct source *source)
+{
+	lane_unbind(source, &source->lane[0]);
+	card_stop(source);
 }
 
 static uint64_t found(const struct card *card)
@@ -157,7 +166,7 @@ static uint64_t found(const struct card *card)
 	return atomic_load_explicit(&card->level->found, memory_order_relaxed);
 }
 
-static int card_raise(struct source *source, struct lane *lane)
+int card_raise(struct source *source, struct lane *lane)
 {
 	struct card *card = source->private;
 	int ret;
@@ -169,14 +178,14 @@ static int card_raise(struct source *source, struct lane *lane)
 }
 
 /* One that found no cause was signalled twice, and the first has had it. */
-static int card_handled(struct source *source)
+int card_handled(struct source *source)
 {
 	struct card *card = source->private;
 
 	return found(card) != card->found;
 }
 
-static int card_alive(struct source *source)
+int card_alive(struct source *source)
 {
 	struct card *card = source->private;
 	int ret = e1000_alive(card->device);
@@ -209,7 +218,7 @@ static int wait_quiet(struct source *source)
 			   "a cause stands, but no handler has read it for 5 s: %s", where);
 }
 
-static int card_finish(struct source *source)
+int card_finish(struct source *source)
 {
 	struct card *card = source->private;
 	uint64_t idle = atomic_load_explicit(&card->level->idle, memory_order_relaxed);
@@ -231,7 +240,7 @@ static int card_finish(struct source *source)
 	return ret;
 }
 
-static uint64_t card_missing(struct source *source)
+uint64_t card_missing(struct source *source)
 {
 	struct card *card = source->private;
 
@@ -242,7 +251,7 @@ const struct source_kind source_e1000 = {
 	.name = "e1000",
 	.path = "pump -> IOAPIC -> post",
 	.what = "INTx, a level, of an e1000 in a real QEMU; the handler reads its ICR",
-	.count_max = COUNT_MAX,
+	.count_max = CARD_COUNT_MAX,
 	.lanes_max = 1,
 	.requests = "causes, found and cleared by the handler",
 	.check = card_check,

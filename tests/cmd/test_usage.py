@@ -35,6 +35,18 @@ WRONG = [
     (('run', '--without', 'kvm'), "'kvm'"),
     (('run', '--source', 'guest-blk:doorbell'), 'guest-blk'),
     (('run', '--source', 'e1000:x'), "'e1000:x'"),
+    (('run', '--source', 'pirq-intx:x'), "'pirq-intx:x'"),
+    (('run', '--source', 'pirq-msi:fast'), "'fast'"),
+    (('run', '--source', 'pirq-msi:worker,'), "'worker,'"),
+    (('run', '--source', 'pirq-msi:workers'), "'workers'"),
+    (('run', '--source', 'pirq-timer:x'), "'x'"),
+    (('run', '--source', 'pirq-timer', '--pirqs', '0'), "'0'"),
+    (('run', '--source', 'pirq-timer', '--pirqs', '65537'), "'65537'"),
+    (('run', '--source', 'pirq-timer', '--rate', '0'), "'0'"),
+    (('run', '--source', 'pirq-timer', '--rate', '1000001'), "'1000001'"),
+    (('run', '--source', 'pirq-timer', '--rate', '7', '--paced'), "'7'"),
+    (('run', '--source', 'call', '--rate', '7'), "'7'"),
+    (('run', '--source', 'call', '--pirqs', '7'), "'7'"),
     (('run', '--paced=yes'), "'--paced=yes'"),
     (('run', '--source', 'smoke'), "'smoke'"),
     (('run', '--source', ''), '--source'),
@@ -72,7 +84,8 @@ def help_teaches():
     shown = vmirq('run', '--help').stdout
     for word in ('--source', '--count', '--cpu', '--irqchip', '--vcpus', '--paced', '--json',
                  '--timeout', 'call', 'eventfd', 'msi', 'vhost-user-blk', 'vhost-user-net',
-                 'guest-blk', 'e1000', 'mailbox', '--without', 'lost', 'examples'):
+                 'guest-blk', 'e1000', 'mailbox', 'pirq-msi', 'pirq-intx', 'pirq-timer', '--pirqs',
+                 '--rate', 'fairness', '--without', 'lost', 'examples'):
         assert word in shown, word
 
 

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Host interrupts that become MSIs of the guest: a pirq for each lane, raised by an eventfd as VFIO's triggers are, or
+ * by call; posted at once, or delivered by a worker.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "run.h"
+#include "source_pirq.h"
+
+struct how {
+	bool worker;
+	bool call;
+};
+
+struct pirq_msi {
+	struct pirqs pirqs;
+	struct how how;
+};
+
+/* Words with commas between them. False: there is another one. */
+static bool parse(const char *arg, struct how *how)
+{
+	*how = (struct how){ .worker = false };
+	while (arg) {
+		const char *comma = strchr(arg, ',');
+		size_t len = comma ? (size_t)(comma - arg) : strlen(arg);
+
+		if (len == strlen("worker") && !memcmp(arg, "worker", len))
+			how->worker = true;
+		else if (len == strlen("call") && !memcmp(arg, "call", len))
+			how->call = true;
+		else
+			return false;
+		arg = comma ? comma + 1 : NULL;
+	}
+	return true;
+}
+
+static enum exit_code check(const struct run_options *options, const char *arg, char *why,
+			    size_t size)
+{
+	struct how how;
+
+	(void)options;
+	if (parse(arg, &how))
+		return EXIT_OK;
+	snprintf(why, size, "'%.100s': must be worker, call or worker,call", arg);
+	return EXIT_USAGE;
+}
+
+static int open_lane(struct source *source, struct lane *lane)
+{
+	struct pirq_msi *p = source->private;
+	struct vmirq_pirq_config config = { .size = sizeof(config), .eventfd = -1 };
+
+	if (!p->how.call) {
+		lane->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (lane->eventfd < 0)
+			return source_fail(source, -errno, "no eventfd: %s", strerror(errno));
+		config.eventfd = lane->eventfd;
+	}
+	return pirqs_add(source, &p->pirqs, &config);
+}
+
+static const char *path(const struct how *how)
+{
+	if (how->call)
+		return how->worker ? "pirq -> worker -> post" : "pirq -> post";
+	return how->worker ? "pump -> worker -> post" : "pump -> pirq -> post";
+}
+
+static int open_all(struct source *source)
+{
+	struct pirq_msi *p = calloc(1, sizeof(*p));
+	int ret;
+
+	if (!p)
+		return source_fail(source, -ENOMEM, "no memory");
+	source->private = p;
+	parse(source->arg, &p->how);
+	source->path = path(&p->how);
+	ret = pirqs_open(source, &p->pirqs, source->lanes, p->how.worker);
+	for (uint32_t i = 0; i < source->lanes && !ret; i++)
+		ret = open_lane(source, &source->lane[i]);
+	return ret;
+}
+
+static int raise_one(struct source *source, struct lane *lane)
+{
+	const uint64_t one = 1;
+	struct pirq_msi *p = source->private;
+
+	if (p->how.call)
+		vmirq_pirq_raise(p->pirqs.pirq[lane - source->lane]);
+	while (!p->how.call && write(lane->eventfd, &one, sizeof(one)) != sizeof(one)) {
+		if (errno != EINTR)
+			return source_fail(source, -errno, "writing to an eventfd: %s",
+					   strerror(errno));
+	}
+	lane_count(lane);
+	return 0;
+}
+
+static void counts(const struct source *source, const struct lane *lane,
+		   struct vmirq_route_counts *counts)
+{
+	const struct pirq_msi *p = source->private;
+
+	pirqs_lane_counts(source, &p->pirqs, lane, counts);
+}
+
+static void tell(struct source *source)
+{
+	struct pirq_msi *p = source->private;
+	struct vmirq_worker_counts worker = { .size = sizeof(worker) };
+
+	uint64_t runs = pirqs_runs(&p->pirqs);
+
+	if (p->pirqs.n < source->lanes || (!runs && !p->how.worker) ||
+	    services_init(&source->services, source->lanes))
+		return;
+	/* Also where it was to be posted at once and could not be. */
+	p->how.worker = true;
+	source->path = path(&p->how);
+	for (uint32_t i = 0; i < p->pirqs.n; i++) {
+		struct vmirq_pirq_counts c;
+
+		pirq_counts(p->pirqs.pirq[i], &c);
+		source->services.of[i] = c.runs;
+	}
+	vmirq_worker_counts(p->pirqs.worker, &worker);
+	source_add_fact(source, "runs", runs);
+	source_add_fact(source, "wakes", worker.wakes);
+}
+
+static void close_all(struct source *source)
+{
+	struct pirq_msi *p = source->private;
+
+	if (!p)
+		return;
+	tell(source);
+	pirqs_close(&p->pirqs);
+	for (uint32_t i = 0; i < source->lanes; i++) {
+		if (source->lane[i].eventfd >= 0)
+			close(source->lane[i].eventfd);
+	}
+	free(p);
+}
+
+const struct source_kind source_pirq_msi = {
+	.name = "pirq-msi",
+	.path = "pump -> pirq -> post",
+	.arg = "HOW",
+	.what = "host interrupts (eventfds, as VFIO's triggers) that are bound to MSIs of the\n"
+		"                           guest, and posted at once. HOW worker: queued, and delivered by a\n"
+		"                           thread; call: raised by call; worker,call: both",
+	.lanes_max = LANES_MAX,
+	.counts_itself = true,
+	.check = check,
+	.open = open_all,
+	.raise = raise_one,
+	.counts = counts,
+	.close = close_all,
+};

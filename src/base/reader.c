@@ -21,7 +21,8 @@ struct record_block {
 	struct reader record[MORE_RECORDS];
 };
 
-__thread struct reader *vmirq_reader_self;
+struct reader vmirq_reader_none = { .state = 1 };
+__thread struct reader *vmirq_reader_self = &vmirq_reader_none;
 
 static struct reader first_records[FIRST_RECORDS];
 /* Of them, those that anybody ever had: the others need not be looked at. */
@@ -104,7 +105,8 @@ static struct reader *add_block(pid_t thread)
 	return &block->record[0];
 }
 
-struct reader *vmirq_reader_register(void)
+/* NULL when there is no memory. */
+static struct reader *find_record(void)
 {
 	pid_t thread = (pid_t)syscall(SYS_gettid);
 	struct reader *r = claim_anywhere(thread, false);
@@ -113,7 +115,9 @@ struct reader *vmirq_reader_register(void)
 		r = claim_anywhere(thread, true);
 	if (!r)
 		r = add_block(thread);
-	if (r && vmirq_reader_self) {
+	if (!r)
+		return NULL;
+	if (vmirq_reader_self != &vmirq_reader_none) {
 		/* A signal handler came between and found one. */
 		atomic_store_explicit(&r->owner, 0, memory_order_release);
 		return vmirq_reader_self;
@@ -122,9 +126,18 @@ struct reader *vmirq_reader_register(void)
 	return r;
 }
 
-void vmirq_reader_enter_shared(void)
+struct reader *vmirq_reader_enter_odd(void)
 {
-	atomic_fetch_add(&shared_inside, 1);
+	struct reader *r;
+
+	if (vmirq_reader_self != &vmirq_reader_none)
+		return READER_INNER;
+	r = find_record();
+	if (r)
+		reader_begin(r, reader_state(r));
+	else
+		atomic_fetch_add(&shared_inside, 1);
+	return r;
 }
 
 void vmirq_reader_exit_shared(void)

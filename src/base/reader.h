@@ -43,11 +43,14 @@ struct reader {
 	const void *_Atomic held;
 } __attribute__((aligned(CACHE_LINE)));
 
+/* The thread's; before its first section vmirq_reader_none, which nobody has and which is always odd, so that
+ * entering looks at one thing. */
 extern __thread struct reader *vmirq_reader_self __attribute__((tls_model("initial-exec")));
+extern struct reader vmirq_reader_none;
 
-/* The calling thread's first section: finds it a record; NULL when there is no memory. */
-struct reader *vmirq_reader_register(void);
-void vmirq_reader_enter_shared(void);
+/* The calling thread's record is odd: READER_INNER; or this is its first section, which is entered in a
+ * record that is found for it, or, without memory, in none (NULL). */
+struct reader *vmirq_reader_enter_odd(void);
 void vmirq_reader_exit_shared(void);
 
 /* Is the calling thread in a section? */
@@ -55,7 +58,8 @@ static inline bool reader_inside(void)
 {
 	struct reader *r = vmirq_reader_self;
 
-	return r && (atomic_load_explicit(&r->state, memory_order_relaxed) & 1);
+	return r != &vmirq_reader_none &&
+	       (atomic_load_explicit(&r->state, memory_order_relaxed) & 1);
 }
 
 /* For loops that wait for another thread: spin, then yield, then sleep. */
@@ -95,18 +99,11 @@ static inline void reader_end(struct reader *r, uint64_t state)
 static inline struct reader *reader_enter_unfenced(void)
 {
 	struct reader *r = vmirq_reader_self;
+	uint64_t state = reader_state(r);
 
-	if (unlikely(!r))
-		r = vmirq_reader_register();
-	if (unlikely(!r)) {
-		vmirq_reader_enter_shared();
-	} else {
-		uint64_t state = reader_state(r);
-
-		if (state & 1)
-			return READER_INNER;
-		reader_begin(r, state);
-	}
+	if (unlikely(state & 1))
+		return vmirq_reader_enter_odd();
+	reader_begin(r, state);
 	return r;
 }
 

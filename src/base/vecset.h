@@ -11,15 +11,26 @@ struct vecset {
 	_Atomic uint64_t word[4];
 };
 
+/* Where a vector's bit is. */
+static inline _Atomic uint64_t *vecset_word(struct vecset *s, uint8_t vector)
+{
+	return &s->word[vector >> 6];
+}
+
+/* Returns whether it was set before. Sequentially consistent: see posted.h. */
+static inline bool vecset_word_test_and_set(_Atomic uint64_t *word, uint8_t vector)
+{
+	return atomic_fetch_or(word, bit64(vector)) & bit64(vector);
+}
+
 static inline bool vecset_test(const struct vecset *s, uint8_t vector)
 {
 	return atomic_load_explicit(&s->word[vector >> 6], memory_order_relaxed) & bit64(vector);
 }
 
-/* Returns whether it was set before. Sequentially consistent: see posted.h. */
 static inline bool vecset_test_and_set(struct vecset *s, uint8_t vector)
 {
-	return atomic_fetch_or(&s->word[vector >> 6], bit64(vector)) & bit64(vector);
+	return vecset_word_test_and_set(vecset_word(s, vector), vector);
 }
 
 /* Returns whether it was set. */

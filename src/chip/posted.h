@@ -22,6 +22,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/arch.h"
@@ -62,6 +63,24 @@ struct posted {
 
 	struct vecset level __attribute__((aligned(CACHE_LINE)));
 } __attribute__((aligned(CACHE_LINE)));
+
+_Static_assert(offsetof(struct posted, vectors) == 0 && sizeof(struct vecset) <= CACHE_LINE &&
+		       offsetof(struct posted, level) == CACHE_LINE,
+	       "posted_of_word()");
+
+/* By a word of its vectors. */
+static inline struct posted *posted_of_word(_Atomic uint64_t *word)
+{
+	return (struct posted *)((uintptr_t)word & ~(uintptr_t)(CACHE_LINE - 1));
+}
+
+/* Was the vector, whose bit is in this word, last a level? */
+static inline bool posted_word_level(const _Atomic uint64_t *word, uint8_t vector)
+{
+	return atomic_load_explicit(word + CACHE_LINE / sizeof(*word), memory_order_relaxed) >>
+		       (vector & 63) &
+	       1;
+}
 
 /* What a poster has to do after it posted. */
 enum post_duty {

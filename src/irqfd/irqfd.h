@@ -70,14 +70,15 @@ struct irqfd_source {
 	 (uint32_t)(level) << 24)
 #define HEAD_KIND(head)	  ((uint32_t)(head)&0xff)
 #define HEAD_VECTOR(head) ((uint8_t)((head) >> 16))
-/* A post of an edge, and whole. */
-#define HEAD_IS_EDGE(head) (((uint32_t)(head)&0xff0001ffu) == TARGET_POST)
+/* 0: a post of an edge, and nobody is writing. */
+#define HEAD_NO_EDGE(head) (((uint32_t)(head)&0xff0001ffu) ^ TARGET_POST)
 
 struct vmirq_irqfd {
 	/* The line a signal touches. The copy: */
-	_Atomic uint64_t head;	       /* HEAD_* */
-	_Atomic uint64_t generation;   /* of the destination map, when it was resolved */
-	struct posted *_Atomic posted; /* may be followed whenever the kind is or was TARGET_POST */
+	_Atomic uint64_t head;	     /* HEAD_* */
+	_Atomic uint64_t generation; /* of the destination map, when it was resolved */
+	/* Where in its descriptor the vector's bit is; of another kind, somewhere in one. */
+	_Atomic uint64_t *_Atomic word;
 	struct chip *chip;
 	struct route_slot *slot;
 	_Atomic uint8_t
@@ -124,7 +125,7 @@ _Static_assert(offsetof(struct vmirq_irqfd, counts.verdict[VMIRQ_COALESCED]) == 
 		       VMIRQ_DELIVERED + 1 == VMIRQ_COALESCED,
 	       "a signal touches one line");
 
-/* Any load of `posted` and `generation` after it is of this head, if the head is still so later. */
+/* Any load of `word` and `generation` after it is of this head, if the head is still so later. */
 static inline uint64_t irqfd_head(const struct vmirq_irqfd *irqfd)
 {
 	/* Acquire: pairs with the release in unlock_copy(). */

@@ -67,9 +67,10 @@ static void unlock_copy(struct vmirq_irqfd *irqfd, uint64_t head, uint32_t targe
 /* Store what was resolved. */
 static void put_target(struct vmirq_irqfd *irqfd, uint64_t head, const struct target *t)
 {
-	/* A torn copy's is followed before that is seen: never to nowhere. */
+	/* A signal follows it before it sees whether it is whole, or what kind it is: never to nowhere. */
 	if (t->kind == TARGET_POST)
-		atomic_store_explicit(&irqfd->posted, t->posted, memory_order_relaxed);
+		atomic_store_explicit(&irqfd->word, vecset_word(&t->posted->vectors, t->vector),
+				      memory_order_relaxed);
 	atomic_store_explicit(&irqfd->generation, t->generation, memory_order_relaxed);
 	unlock_copy(irqfd, head, HEAD_TARGET(t->kind, t->verdict, t->vector, t->level));
 }
@@ -212,11 +213,11 @@ static __attribute__((noinline)) enum vmirq_verdict raise_again(struct vmirq_irq
 /* It was posted: somebody has to be told of it, or it was counted as what it is not. */
 static __attribute__((noinline)) enum vmirq_verdict finish_post(struct vmirq_irqfd *irqfd,
 								struct reader *section,
-								struct posted *posted,
+								_Atomic uint64_t *word,
 								uint8_t vector, bool pending,
 								enum vmirq_verdict guess)
 {
-	enum vmirq_verdict verdict = tell_vcpu(irqfd->chip, posted, vector, pending);
+	enum vmirq_verdict verdict = tell_vcpu(irqfd->chip, posted_of_word(word), vector, pending);
 
 	if (verdict != guess) {
 		counts_add(&irqfd->counts, guess, (uint64_t)-1);
@@ -235,14 +236,16 @@ static inline __attribute__((always_inline)) enum vmirq_verdict raise(struct vmi
 								      bool own, bool may_lock)
 {
 	uint64_t head = irqfd_head(irqfd);
-	struct posted *posted = atomic_load_explicit(&irqfd->posted, memory_order_relaxed);
+	_Atomic uint64_t *word = atomic_load_explicit(&irqfd->word, memory_order_relaxed);
 	enum vmirq_verdict guess = atomic_load_explicit(&irqfd->guess, memory_order_relaxed);
 	const struct dest_map *map = &irqfd->chip->map;
 	uint8_t vector = HEAD_VECTOR(head);
 	uint64_t generation;
+	uint32_t mode;
 	bool pending;
 
-	if (unlikely(!HEAD_IS_EDGE(head) || vecset_test(&posted->level, vector)))
+	/* Few branches: each costs about as much as all that it looks at. */
+	if (unlikely(HEAD_NO_EDGE(head) | posted_word_level(word, vector)))
 		return raise_slowly(irqfd, section, may_lock);
 	/* Count first, as the last one came to, and mend the count if it was not so: the locked add is
 	 * then the fence that makes the section visible before the looks that follow. The descriptor's
@@ -252,13 +255,13 @@ static inline __attribute__((always_inline)) enum vmirq_verdict raise(struct vmi
 	fence_after_rmw();
 	/* Acquire: before the head, with which it belongs. */
 	generation = atomic_load_explicit(&irqfd->generation, memory_order_acquire);
-	if (unlikely(dest_map_generation(map) != generation || irqfd_head(irqfd) != head))
+	if (unlikely((dest_map_generation(map) ^ generation) | (irqfd_head(irqfd) ^ head)))
 		return raise_again(irqfd, section, may_lock, guess);
 	/* A and B in posted.h. */
-	pending = vecset_test_and_set(&posted->vectors, vector);
-	if (unlikely((enum vmirq_verdict)pending != guess ||
-		     atomic_load(&posted->mode) != MODE_OUTSIDE))
-		return finish_post(irqfd, section, posted, vector, pending, guess);
+	pending = vecset_word_test_and_set(word, vector);
+	mode = atomic_load(&posted_of_word(word)->mode);
+	if (unlikely((pending ^ (uint32_t)guess) | (mode ^ MODE_OUTSIDE)))
+		return finish_post(irqfd, section, word, vector, pending, guess);
 	if (own)
 		reader_end(section, reader_state(section) - 1);
 	return guess;
@@ -283,11 +286,8 @@ static __attribute__((noinline)) enum vmirq_verdict signal_inside(struct vmirq_i
 enum vmirq_verdict vmirq_irqfd_signal(struct vmirq_irqfd *irqfd)
 {
 	struct reader *section = vmirq_reader_self;
-	uint64_t state;
+	uint64_t state = reader_state(section);
 
-	if (unlikely(!section))
-		return signal_inside(irqfd);
-	state = reader_state(section);
 	if (unlikely(state & 1))
 		return signal_inside(irqfd);
 	reader_begin(section, state);

@@ -100,8 +100,12 @@ static bool add_block(struct irqfd_table *table)
 	memset(block, 0, sizeof(*block));
 	block->next = table->blocks;
 	table->blocks = block;
-	for (uint32_t i = BLOCK_IRQFDS; i-- > 0;)
+	for (uint32_t i = BLOCK_IRQFDS; i-- > 0;) {
+		atomic_store_explicit(&block->irqfd[i].word,
+				      vecset_word(&table->vm->chip->posted->vectors, 0),
+				      memory_order_relaxed);
 		put(table, &block->irqfd[i]);
+	}
 	return true;
 }
 

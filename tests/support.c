@@ -90,8 +90,11 @@ void soft_check(struct soft *s)
 	assert_int_equal(vmirq_ipi_counts(s->vm, &c), 0);
 	delivered += check_route(&c);
 	for (unsigned int i = 0; i < s->n; i++)
-		if (s->vcpu[i])
+		if (s->vcpu[i]) {
 			posted += check_vcpu(s->vcpu[i]);
+			assert_int_equal(vmirq_vcpu_counts(s->vcpu[i], &c), 0);
+			delivered += check_route(&c);
+		}
 	assert_int_equal(posted, delivered + s->posted_beyond);
 }
 

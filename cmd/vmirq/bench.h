@@ -62,6 +62,8 @@ struct bench_case {
 	const char *unit;
 	struct bench_side side[BENCH_SIDES_MAX];
 	uint32_t sides;
+	/* Each slice is also run once before it is measured. */
+	bool warm;
 	struct bench_target target[BENCH_TARGETS_MAX];
 	uint32_t targets;
 	struct bench_value value[BENCH_VALUES_MAX];

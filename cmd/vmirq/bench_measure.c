@@ -20,13 +20,22 @@ uint64_t bench_now(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static void measure_slice(struct bench_side *side)
+static void prepare(struct bench_side *side)
+{
+	if (side->prepare)
+		side->prepare(side->prepare_opaque ? side->prepare_opaque : side->opaque);
+}
+
+static void measure_slice(struct bench_side *side, bool warm)
 {
 	double weight = side->weight > 0 ? side->weight : 1;
 	uint64_t start;
 
-	if (side->prepare)
-		side->prepare(side->prepare_opaque ? side->prepare_opaque : side->opaque);
+	prepare(side);
+	if (warm) {
+		side->slice(side->opaque, side->batch);
+		prepare(side);
+	}
 	start = bench_now();
 	side->slice(side->opaque, side->batch);
 	samples_add(&side->samples, (double)(bench_now() - start) / (side->batch * weight));
@@ -42,7 +51,7 @@ void bench_measure(struct bench_case *c, uint64_t ns)
 			struct bench_side *side = &c->side[(i + turn) % c->sides];
 
 			if (side->slice)
-				measure_slice(side);
+				measure_slice(side, c->warm);
 		}
 	}
 }

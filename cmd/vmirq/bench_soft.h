@@ -21,6 +21,8 @@ struct bench_soft {
 	uint32_t vcpus;
 	struct vmirq_irqfd **irqfd;
 	uint32_t irqfds;
+	uint64_t mask[4]; /* of vectors, a row's own */
+	uint32_t drained;
 	uint32_t next;
 };
 

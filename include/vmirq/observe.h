@@ -110,6 +110,9 @@ VMIRQ_API int vmirq_msi_counts(struct vmirq_vm *vm, struct vmirq_route_counts *o
 /** IPIs the guest sent through its ICRs (one unit per write). -EINVAL as above. */
 VMIRQ_API int vmirq_ipi_counts(struct vmirq_vm *vm, struct vmirq_route_counts *out);
 
+/** What vmirq_vcpu_post_mask() was given for this vCPU, one unit a vector. -EINVAL as above. */
+VMIRQ_API int vmirq_vcpu_counts(struct vmirq_vcpu *vcpu, struct vmirq_route_counts *out);
+
 /** One vector of one vCPU. -EINVAL: unknown size, or vector > 255. -EOPNOTSUPP: the local APIC is the
  *  kernel's (KVM, SPLIT), which does not count. */
 VMIRQ_API int vmirq_vector_counts(struct vmirq_vcpu *vcpu, uint32_t vector,

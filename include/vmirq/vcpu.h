@@ -229,6 +229,23 @@ VMIRQ_API int vmirq_vcpu_set_cr8(struct vmirq_vcpu *vcpu, uint64_t value);
  */
 VMIRQ_API uint64_t vmirq_vcpu_deadline(struct vmirq_vcpu *vcpu);
 
+/**
+ * Raise many vectors at this vCPU in one call: for who has found several of its interrupts pending at once (a
+ * device's queues, another process's bitmap), and knows the vCPU. Each is a fixed, edge-triggered interrupt, as
+ * if a message had been sent for each, but the vCPU is woken or kicked once at most, after the last.
+ *
+ * Bit n % 64 of vectors[n / 64] is vector n. newly, which may be NULL, is set to those that were not pending
+ * yet; returns how many these are, 0 ... 240. What became of each vector is in vmirq_vcpu_counts(): `delivered`,
+ * `coalesced`, `bad_vector` (0 ... 15), or `apic_disabled` for all of them.
+ *
+ * -EINVAL: vcpu or vectors is NULL. -EOPNOTSUPP: the local APIC is the kernel's (KVM, SPLIT): it takes messages
+ * one by one, vmirq_msi_send_batch().
+ * Any number of threads at once; lock-free; async-signal-safe. A system call only to wake a parked vCPU or to
+ * kick one in the guest.
+ */
+VMIRQ_API int vmirq_vcpu_post_mask(struct vmirq_vcpu *vcpu, const uint64_t vectors[4],
+				   uint64_t newly[4]);
+
 /** An NMI from the board or the VMM. Two may wait until the vCPU looks, further ones merge. Any thread. */
 VMIRQ_API void vmirq_vcpu_nmi(struct vmirq_vcpu *vcpu);
 

@@ -76,7 +76,12 @@ static inline enum vmirq_verdict post_vector(struct chip *chip, struct posted *p
 	return tell_vcpu(chip, p, vector, posted_set(p, vector, level));
 }
 
-/* The same for an event. */
+/* Edges of all these vectors. `fresh`: those that were not pending. False: nobody is there, and `fresh` is only
+ * what it found before it went. Inside a read section; lock-free. */
+bool vmirq_post_mask(struct chip *chip, struct posted *p, const uint64_t vectors[4],
+		     uint64_t fresh[4]);
+
+/* Put an event in a descriptor, and do what its vCPU's mode asks. */
 enum vmirq_verdict vmirq_post_event(struct chip *chip, struct posted *p, enum vcpu_event event);
 enum vmirq_verdict vmirq_post_nmi(struct chip *chip, struct posted *p);
 

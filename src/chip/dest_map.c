@@ -299,3 +299,18 @@ uint64_t vmirq_dest_map_all(const struct dest_map *map, struct vcpu_set *matched
 {
 	return match_consistent(map, NULL, matched, enabled);
 }
+
+bool vmirq_dest_map_enabled(const struct dest_map *map, uint32_t index)
+{
+	for (;;) {
+		uint64_t gen = dest_map_generation(map);
+		uint64_t word = atomic_load_explicit(&map->copy[gen & 1]->enabled[index / 64],
+						     memory_order_relaxed);
+
+		/* As in match_consistent(). */
+		atomic_thread_fence(memory_order_acquire);
+		if (likely(atomic_load_explicit(&map->latch, memory_order_relaxed) == gen))
+			return word & bit64(index);
+		cpu_relax();
+	}
+}

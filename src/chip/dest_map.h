@@ -81,6 +81,9 @@ struct dest {
 uint64_t vmirq_dest_map_match(const struct dest_map *map, struct dest dest,
 			      struct vcpu_set *matched, struct vcpu_set *enabled);
 
+/* Is the APIC in this slot present and enabled? */
+bool vmirq_dest_map_enabled(const struct dest_map *map, uint32_t index);
+
 /* Every present APIC, for the shorthands. */
 uint64_t vmirq_dest_map_all(const struct dest_map *map, struct vcpu_set *matched,
 			    struct vcpu_set *enabled);

@@ -79,6 +79,14 @@ int vmirq_ipi_counts(struct vmirq_vm *vm, struct vmirq_route_counts *out)
 	return 0;
 }
 
+int vmirq_vcpu_counts(struct vmirq_vcpu *vcpu, struct vmirq_route_counts *out)
+{
+	if (!vcpu || !out || start(out, sizeof(*out), out->size))
+		return -EINVAL;
+	counts_read(&vcpu->masks, out);
+	return 0;
+}
+
 int vmirq_vector_counts(struct vmirq_vcpu *vcpu, uint32_t vector, struct vmirq_vector_counts *out)
 {
 	const struct vector_count *count;

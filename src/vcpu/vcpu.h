@@ -58,6 +58,9 @@ struct vmirq_vcpu {
 	pthread_cond_t run_changed;
 	enum run_state run_state;
 	pthread_t run_thread;
+
+	/* What vmirq_vcpu_post_mask() was given: others write it. */
+	struct counts masks __attribute__((aligned(CACHE_LINE)));
 } __attribute__((aligned(CACHE_LINE)));
 
 struct vcpu_table {

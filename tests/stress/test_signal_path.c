@@ -47,7 +47,8 @@ static struct vmirq_vcpu *vcpus[VCPUS];
 static struct vmirq_irqfd *irqfds[GSIS];
 static _Atomic bool guest_may_go[VCPUS]; /* cleared on entry, set by a kick */
 static _Atomic uint64_t handled[VCPUS][256];
-static _Atomic uint64_t raised[GSIS]; /* the sources' own counts */
+static _Atomic uint64_t raised[GSIS];			       /* the sources' own counts */
+static _Atomic uint64_t mask_raised[VCPUS], mask_newly[VCPUS]; /* by vmirq_vcpu_post_mask() */
 static _Atomic int sources_running;
 
 static uint32_t next_random(uint32_t *state)
@@ -131,6 +132,21 @@ static void *run_vcpu(void *argument)
 	return NULL;
 }
 
+/* Vectors that the irqfds have, too, and others. */
+static void post_mask(uint32_t *random)
+{
+	const uint64_t vectors[4] = { 0, next_random(random), next_random(random), 0 };
+	uint32_t n = next_random(random) % VCPUS;
+	uint64_t newly[4];
+	int posted = vmirq_vcpu_post_mask(vcpus[n], vectors, newly);
+
+	assert_int_equal(posted, __builtin_popcountll(newly[1]) + __builtin_popcountll(newly[2]));
+	assert_int_equal(newly[1] & ~vectors[1], 0);
+	atomic_fetch_add(&mask_newly[n], (uint64_t)posted);
+	atomic_fetch_add(&mask_raised[n], (uint64_t)__builtin_popcountll(vectors[1]) +
+						  (uint64_t)__builtin_popcountll(vectors[2]));
+}
+
 static void *run_signaller(void *argument)
 {
 	uint32_t random = (uint32_t)(uintptr_t)argument;
@@ -140,6 +156,8 @@ static void *run_signaller(void *argument)
 
 		vmirq_irqfd_signal(irqfds[n]);
 		atomic_fetch_add(&raised[n], 1);
+		if (i % 16 == 0)
+			post_mask(&random);
 	}
 	atomic_fetch_sub(&sources_running, 1);
 	return NULL;
@@ -278,6 +296,15 @@ static void balance(void)
 		assert_int_equal(c.raised, sum + c.held);
 		assert_int_equal(c.raised, raised[n]);
 		assert_int_equal(c.verdict[VMIRQ_DEASSIGNED], 0);
+		delivered += c.verdict[VMIRQ_DELIVERED];
+	}
+	for (uint32_t i = 0; i < VCPUS; i++) {
+		struct vmirq_route_counts c = { .size = sizeof(c) };
+
+		assert_int_equal(vmirq_vcpu_counts(vcpus[i], &c), 0);
+		assert_int_equal(c.raised, mask_raised[i]);
+		assert_int_equal(c.verdict[VMIRQ_DELIVERED], mask_newly[i]);
+		assert_int_equal(c.raised, c.verdict[VMIRQ_DELIVERED] + c.verdict[VMIRQ_COALESCED]);
 		delivered += c.verdict[VMIRQ_DELIVERED];
 	}
 	for (uint32_t i = 0; i < VCPUS; i++)

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#include "chip/deliver.h"
+
+/* A in posted.h for a word of vectors. Returns those that were not set. `here`: the line has been written; until
+ * then it is not looked at first, so that it comes once: another core has it. */
+static inline uint64_t set_word(_Atomic uint64_t *word, uint64_t vectors, bool here)
+{
+	uint64_t old = here ? atomic_load_explicit(word, memory_order_relaxed) : 0;
+
+	if (!vectors)
+		return 0;
+	while (unlikely(!atomic_compare_exchange_weak(word, &old, old | vectors)))
+		;
+	return vectors & ~old;
+}
+
+static uint64_t levels(const struct vecset *s, const uint64_t vectors[4])
+{
+	uint64_t found = 0;
+
+	for (unsigned int w = 0; w < 4; w++)
+		found |= atomic_load_explicit(&s->word[w], memory_order_relaxed) & vectors[w];
+	return found;
+}
+
+static void make_edges(struct vecset *s, const uint64_t vectors[4])
+{
+	for (unsigned int w = 0; w < 4; w++)
+		atomic_fetch_and(&s->word[w], ~vectors[w]);
+}
+
+/* Not posted then, but for what the vCPU has found in its last moment, and has counted. */
+static void take_back(struct vecset *s, uint64_t fresh[4])
+{
+	for (unsigned int w = 0; w < 4; w++)
+		if (fresh[w])
+			fresh[w] &= ~atomic_fetch_and(&s->word[w], ~fresh[w]);
+}
+
+bool vmirq_post_mask(struct chip *chip, struct posted *p, const uint64_t vectors[4],
+		     uint64_t fresh[4])
+{
+	_Atomic uint64_t *word = p->vectors.word;
+
+	if (unlikely(levels(&p->level, vectors)))
+		make_edges(&p->level, vectors);
+	fresh[0] = set_word(&word[0], vectors[0], false);
+	fresh[1] = set_word(&word[1], vectors[1], vectors[0]);
+	fresh[2] = set_word(&word[2], vectors[2], vectors[0] | vectors[1]);
+	fresh[3] = set_word(&word[3], vectors[3], vectors[0] | vectors[1] | vectors[2]);
+	/* B in posted.h, once for all: it comes after the last. */
+	if (likely(atomic_load(&p->mode) == MODE_OUTSIDE) || vmirq_notify(chip, p))
+		return true;
+	take_back(&p->vectors, fresh);
+	return false;
+}

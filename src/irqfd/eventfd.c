@@ -19,12 +19,13 @@ int vmirq_eventfd_token(int fd, uint64_t *token)
 
 	if (!token)
 		return -EINVAL;
-	if (fcntl(fd, F_GETFD) < 0)
-		return -EBADF;
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
 	info = open(path, O_RDONLY | O_CLOEXEC);
-	if (info < 0)
-		return errno == ENOENT || errno == EACCES ? -ENOSYS : -errno;
+	if (info < 0) {
+		int error = errno == ENOENT || errno == EACCES ? -ENOSYS : -errno;
+
+		return fcntl(fd, F_GETFD) < 0 ? -EBADF : error;
+	}
 	n = read(info, text, sizeof(text) - 1);
 	close(info);
 	if (n < 0)

@@ -2,6 +2,7 @@
 #include "base/reader.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -124,6 +125,21 @@ static struct reader *find_record(void)
 	}
 	vmirq_reader_self = r;
 	return r;
+}
+
+/* Of a child's threads the one that forked keeps its record, and has another id there: by the old one it
+ * would be taken for ended. */
+static void follow_fork(void)
+{
+	struct reader *r = vmirq_reader_self;
+
+	if (r != &vmirq_reader_none)
+		atomic_store_explicit(&r->owner, (pid_t)syscall(SYS_gettid), memory_order_relaxed);
+}
+
+static __attribute__((constructor)) void expect_forks(void)
+{
+	pthread_atfork(NULL, NULL, follow_fork);
 }
 
 struct reader *vmirq_reader_enter_odd(void)

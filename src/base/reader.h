@@ -24,7 +24,7 @@
  *
  * Process-wide because threads are. A record whose thread has ended is found out when another thread
  * wants one, or when a wait stands before it: no destructor is asked for, which could allocate, and a
- * child after fork does not wait for its parent's threads.
+ * child after fork does not wait for its parent's threads. The one that forked is its own.
  */
 #ifndef BASE_READER_H
 #define BASE_READER_H

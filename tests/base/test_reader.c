@@ -5,7 +5,9 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/reader.h"
 
@@ -257,6 +259,41 @@ static void an_ended_thread_holds_nothing(void **state)
 	assert_int_equal(vmirq_reader_wait(), 0);
 }
 
+/* In a child: its first thread has a record from before, and is inside. */
+static int wait_in_a_child(void)
+{
+	struct waiter w = { .left = false };
+	struct grace g = { .w = &w };
+	const struct timespec nap = { .tv_nsec = 10000000 };
+	struct reader *section = reader_enter();
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, wait_grace, &g))
+		return 2;
+	/* It looks for ended threads after some 130 turns. */
+	for (int i = 0; i < 100 && !atomic_load(&g.over); i++)
+		nanosleep(&nap, NULL);
+	atomic_store(&w.left, true);
+	reader_exit(section);
+	pthread_join(thread, NULL);
+	return g.left_before ? 0 : 1;
+}
+
+static void a_thread_that_forked_is_waited_for_in_its_child(void **state)
+{
+	int status = -1;
+	pid_t child;
+
+	(void)state;
+	reader_exit(reader_enter());
+	child = fork();
+	if (!child)
+		_exit(wait_in_a_child());
+	assert_true(child > 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -268,6 +305,7 @@ int main(void)
 		cmocka_unit_test(more_threads_than_first_records),
 		cmocka_unit_test(what_is_held_is_waited_for_and_nothing_else),
 		cmocka_unit_test(an_ended_thread_holds_nothing),
+		cmocka_unit_test(a_thread_that_forked_is_waited_for_in_its_child),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

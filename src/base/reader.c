@@ -171,7 +171,8 @@ void vmirq_back_off(unsigned int turn)
 	else if (turn < YIELDS)
 		sched_yield();
 	else
-		nanosleep(&nap, NULL);
+		/* nanosleep() is a cancellation point: what waits would be left half done. */
+		syscall(SYS_nanosleep, &nap, NULL);
 }
 
 /* A section is short, but its thread may be off the processor in the middle of it, or gone. */

@@ -12,16 +12,12 @@
 
 #define RUN_AT_MOST 64u
 
-/* Also in a signal handler. Our own eventfd, which never blocks. */
+/* Also in a signal handler. */
 static void wake(void *opaque)
 {
 	const struct irqfd_worker *w = opaque;
-	const uint64_t one = 1;
-	int saved = errno;
 
-	/* Full is awake. */
-	if (write(w->fd, &one, sizeof(one)) < 0)
-		errno = saved;
+	vmirq_fd_ring(w->fd);
 }
 
 /* The pump's callback: in a read section. */

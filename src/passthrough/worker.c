@@ -18,23 +18,13 @@
 /* What one turn serves. */
 #define RUN_AT_MOST 64u
 
-static void ring(const struct vmirq_worker *worker)
-{
-	const uint64_t one = 1;
-	int saved = errno;
-
-	/* Our own, and far from full: once for each time that it is drained. */
-	if (write(worker->fd, &one, sizeof(one)) < 0)
-		errno = saved;
-}
-
 /* Also in a signal handler. */
 static void wake(void *opaque)
 {
 	struct vmirq_worker *worker = opaque;
 
 	atomic_fetch_add_explicit(&worker->wakes, 1, memory_order_relaxed);
-	ring(worker);
+	vmirq_fd_ring(worker->fd);
 }
 
 static uint32_t serve(struct vmirq_worker *worker, uint32_t max, bool *more)
@@ -60,7 +50,7 @@ static void *run_thread(void *argument)
 			break;
 	}
 	/* For whoever serves it next. */
-	ring(worker);
+	vmirq_fd_ring(worker->fd);
 	return NULL;
 }
 
@@ -156,7 +146,7 @@ int vmirq_worker_stop(struct vmirq_worker *worker)
 	atomic_store_explicit(&worker->ends, true, memory_order_release);
 	/* The VMM's own loop may drain what is meant for the thread. */
 	for (unsigned int turn = 0; pthread_tryjoin_np(worker->thread, NULL); turn++) {
-		ring(worker);
+		vmirq_fd_ring(worker->fd);
 		vmirq_back_off(turn);
 	}
 	pthread_mutex_lock(&worker->mutex);
@@ -214,7 +204,7 @@ int vmirq_worker_run(struct vmirq_worker *worker, uint32_t max)
 	vmirq_fd_drain(worker->fd);
 	n = serve(worker, max ? max : RUN_AT_MOST, &more);
 	if (more)
-		ring(worker);
+		vmirq_fd_ring(worker->fd);
 	return (int)n;
 }
 

@@ -107,6 +107,16 @@ uint64_t vmirq_fd_drain(int fd)
 	return syscall(SYS_preadv2, fd, &to, 1L, -1L, -1L, RWF_NOWAIT) == (long)sizeof(n) ? n : 0;
 }
 
+void vmirq_fd_ring(int fd)
+{
+	const uint64_t one = 1;
+	int saved = errno;
+
+	/* By syscall(), as above: a signaller cancelled here would leave its worker asleep for good. */
+	syscall(SYS_write, fd, &one, sizeof(one));
+	errno = saved;
+}
+
 int vmirq_pump_fd(const struct vmirq_pump *pump)
 {
 	return pump->epoll;

@@ -34,5 +34,7 @@ void vmirq_pump_set_events(struct vmirq_pump *pump, uint32_t entry, uint32_t eve
 /* Take an eventfd's or timerfd's count without ever blocking, whatever its owner did to O_NONBLOCK;
  * 0 if there is none. Async-signal-safe. */
 uint64_t vmirq_fd_drain(int fd);
+/* Add one to an eventfd of our own; full is rung. Async-signal-safe, leaves errno, no cancellation point. */
+void vmirq_fd_ring(int fd);
 
 #endif

@@ -5,10 +5,13 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/reader.h"
 
 #define GSI    40
 #define VECTOR 0x61
@@ -137,12 +140,87 @@ static void a_failed_assign_leaves_nothing(void **state)
 	pc_free(s);
 }
 
+static void *signal_cancelled(void *irqfd)
+{
+	pthread_cancel(pthread_self());
+	return vmirq_irqfd_signal(irqfd) == VMIRQ_HELD ? irqfd : NULL;
+}
+
+/* A signal by call is no cancellation point: it would end half done, with the pump never woken, nor by any
+ * signal after it. */
+static void a_signal_by_a_cancelled_thread(void **state)
+{
+	struct soft *s = pc_new(1, 0);
+	struct vmirq_irqfd *irqfd;
+	pthread_t thread;
+	void *result;
+
+	(void)state;
+	rte_put(s, 10, RTE_TO(0) | VECTOR);
+	route_pin(s, GSI, KVM_IRQCHIP_IOAPIC, 10);
+	irqfd = irqfd_call(s, GSI);
+	assert_int_equal(pthread_create(&thread, NULL, signal_cancelled, irqfd), 0);
+	assert_int_equal(pthread_join(thread, &result), 0);
+	assert_ptr_equal(result, irqfd);
+	dispatch(s);
+	take_only(s->vcpu[0], VECTOR);
+	pc_free(s);
+}
+
+static void *enter_and_stay(void *argument)
+{
+	struct reader *section = reader_enter();
+	sem_t *sem = argument;
+
+	sem_post(&sem[0]);
+	sem_wait(&sem[1]);
+	reader_exit(section);
+	return NULL;
+}
+
+static void *deassign_cancelled(void *irqfd)
+{
+	pthread_cancel(pthread_self());
+	return vmirq_irqfd_deassign(irqfd) ? NULL : irqfd;
+}
+
+/* Nor is deassign where it waits for a section: others would wait for its end for ever. */
+static void a_deassign_by_a_cancelled_thread(void **state)
+{
+	struct soft *s = pc_new(1, 0);
+	struct vmirq_irqfd *irqfd;
+	pthread_t deassigner, inside;
+	void *result;
+	sem_t sem[2];
+
+	(void)state;
+	sem_init(&sem[0], 0, 0);
+	sem_init(&sem[1], 0, 0);
+	irqfd = irqfd_call(s, GSI);
+	assert_int_equal(pthread_create(&inside, NULL, enter_and_stay, sem), 0);
+	sem_wait(&sem[0]);
+	assert_int_equal(pthread_create(&deassigner, NULL, deassign_cancelled, irqfd), 0);
+	/* It sleeps after some 130 turns. */
+	pause_ms(100);
+	sem_post(&sem[1]);
+	assert_int_equal(pthread_join(deassigner, &result), 0);
+	assert_ptr_equal(result, irqfd);
+	assert_int_equal(pthread_join(inside, NULL), 0);
+	/* It can be had again: the whole of it was done. */
+	assert_ptr_equal(irqfd_call(s, GSI), irqfd);
+	pc_free(s);
+	sem_destroy(&sem[0]);
+	sem_destroy(&sem[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_handler_in_a_route_change),
 		cmocka_unit_test(a_kick_by_deassign_is_waited_for),
 		cmocka_unit_test(a_failed_assign_leaves_nothing),
+		cmocka_unit_test(a_signal_by_a_cancelled_thread),
+		cmocka_unit_test(a_deassign_by_a_cancelled_thread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

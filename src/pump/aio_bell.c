@@ -42,8 +42,11 @@ static bool submit(struct aio_bell *bell, int fd)
 	};
 	struct iocb *requests[] = { &request };
 	bool done = syscall(SYS_io_submit, bell->context, 1L, requests) == 1;
+	int error = errno;
 
+	/* -EINTR where there is nothing to take and a signal has come. */
 	reap(bell);
+	errno = error;
 	return done;
 }
 

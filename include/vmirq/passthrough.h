@@ -214,7 +214,7 @@ VMIRQ_API int vmirq_pirq_bind(struct vmirq_pirq *pirq, const struct vmirq_pirq_b
  * Unbind. What is queued is thrown away (`deassigned`), its lines are lowered, and the host's source is left as it
  * is: masked, if it was. Once it has returned nothing of it runs and nothing more is posted. (An eventfd on
  * the fast path: as vmirq_irqfd_deassign(), what was written before the call is delivered.) May be bound again at
- * once. vmirq_vm_destroy() unbinds all pirqs of its VM.
+ * once. vmirq_vm_destroy() unbinds all pirqs of its VM, also beside this and vmirq_pirq_destroy().
  * -ENOENT: it is not bound. -EDEADLK. -EINVAL: NULL.
  */
 VMIRQ_API int vmirq_pirq_unbind(struct vmirq_pirq *pirq);

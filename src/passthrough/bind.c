@@ -299,10 +299,11 @@ static void throw_away(struct vmirq_pirq *pirq, uint64_t word)
 
 void vmirq_pirq_unbind_locked(struct vmirq_pirq *pirq)
 {
+	struct pirq_domain *domain = pirq->vm->pirqs;
 	/* C in pirq.h. */
 	uint64_t word = atomic_fetch_and(&pirq->word, ~PIRQ_FLAGS);
 
-	vmirq_pirq_unlist(pirq->vm->pirqs, pirq);
+	vmirq_pirq_unlist(domain, pirq);
 	if (pirq->reads)
 		vmirq_pump_remove(pirq->pump, pirq->pump_entry);
 	pirq->reads = false;
@@ -320,6 +321,8 @@ void vmirq_pirq_unbind_locked(struct vmirq_pirq *pirq)
 		end_message(pirq);
 	release_eventfd(pirq);
 	pirq->vm = NULL;
+	/* The VM may be gone from here on. Release: pairs with the acquire in domain.c. */
+	atomic_fetch_sub_explicit(&domain->bound, 1, memory_order_release);
 }
 
 int vmirq_pirq_unbind(struct vmirq_pirq *pirq)

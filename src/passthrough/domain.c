@@ -32,13 +32,34 @@ int vmirq_pirq_domain_create(struct vmirq_vm *vm, struct pirq_domain **out)
 	return 0;
 }
 
+/* Others may unbind it meanwhile, and free it then: while it is on the list it is there. */
+static bool unbind_one(struct pirq_domain *domain)
+{
+	struct vmirq_pirq *pirq;
+	bool locked;
+
+	pthread_mutex_lock(&domain->list_mutex);
+	pirq = domain->list;
+	/* Who has it locked may be waiting for the list. */
+	locked = pirq && !pthread_mutex_trylock(&pirq->mutex);
+	pthread_mutex_unlock(&domain->list_mutex);
+	if (locked) {
+		vmirq_pirq_unbind_locked(pirq);
+		pthread_mutex_unlock(&pirq->mutex);
+	}
+	return locked;
+}
+
 void vmirq_pirq_domain_destroy(struct pirq_domain *domain)
 {
+	unsigned int turn = 0;
+
 	if (!domain)
 		return;
-	/* Each takes itself off the list; nobody else uses this VM any more. */
-	while (domain->list)
-		vmirq_pirq_unbind(domain->list);
+	/* Acquire: pairs with the release in vmirq_pirq_unbind_locked(). */
+	while (atomic_load_explicit(&domain->bound, memory_order_acquire))
+		if (!unbind_one(domain))
+			vmirq_back_off(turn++);
 	vmirq_timer_destroy(&domain->timer);
 	pthread_mutex_destroy(&domain->list_mutex);
 	pthread_mutex_destroy(&domain->mutex);
@@ -48,6 +69,7 @@ void vmirq_pirq_domain_destroy(struct pirq_domain *domain)
 void vmirq_pirq_list(struct pirq_domain *domain, struct vmirq_pirq *pirq)
 {
 	pthread_mutex_lock(&domain->list_mutex);
+	atomic_fetch_add_explicit(&domain->bound, 1, memory_order_relaxed);
 	pirq->reset_due = false;
 	pirq->next = domain->list;
 	pirq->at = &domain->list;

@@ -127,6 +127,7 @@ struct pirq_domain {
 	struct vmirq_vm *vm;
 	pthread_mutex_t mutex;
 	struct pirq_gsi *gsis;
+	_Atomic uint32_t bound;	    /* pirqs, those off the list and not yet unbound too */
 	pthread_mutex_t list_mutex; /* of all below */
 	struct vmirq_pirq *list;
 	struct pump_timer timer;

@@ -356,6 +356,47 @@ static void an_eoi_under_way(void **state)
 	assert_int_equal(vmirq_worker_destroy(w, NULL), 0);
 }
 
+static void *unbind_it(void *pirq)
+{
+	assert_int_equal(vmirq_pirq_unbind(pirq), 0);
+	return NULL;
+}
+
+/* It is off the VM's list and has not gone: the VM stays until it has. */
+static void unbound_beside_the_end_of_its_vm(void **state)
+{
+	struct soft *s = pc();
+	struct vmirq_worker *w = worker_new();
+	pthread_t server, unbinder, opener;
+	struct host h;
+
+	(void)state;
+	atomic_store(&entered, false);
+	atomic_store(&go_on, false);
+	host_open(&h, NULL);
+	h.then = hold_on;
+	assert_int_equal(bind_gsi(&h, s->vm, w, VMIRQ_PIRQ_MSI_TO_INTX, GSI, 0), 0);
+	host_raise(&h);
+	assert_int_equal(pthread_create(&server, NULL, serve_once, w), 0);
+	while (!atomic_load(&entered))
+		sched_yield();
+	assert_int_equal(pthread_create(&unbinder, NULL, unbind_it, h.pirq), 0);
+	while (host_raise(&h) != VMIRQ_NO_ROUTE)
+		sched_yield();
+	for (int i = 0; i < 1000; i++)
+		sched_yield();
+	assert_int_equal(pthread_create(&opener, NULL, let_go, NULL), 0);
+	assert_int_equal(vmirq_vm_destroy(s->vm), 0);
+	assert_true(atomic_load(&go_on));
+	free(s);
+	pthread_join(opener, NULL);
+	pthread_join(unbinder, NULL);
+	pthread_join(server, NULL);
+	assert_int_equal(h.unmasked, 1);
+	host_close(&h);
+	assert_int_equal(vmirq_worker_destroy(w, NULL), 0);
+}
+
 static void try_to_wait(struct host *h)
 {
 	struct soft *s = h->opaque;
@@ -459,6 +500,7 @@ int main(void)
 		cmocka_unit_test(destroyed_with_everything_pending),
 		cmocka_unit_test(one_of_many_in_flight),
 		cmocka_unit_test(an_eoi_under_way),
+		cmocka_unit_test(unbound_beside_the_end_of_its_vm),
 		cmocka_unit_test(from_its_own_unmask),
 		cmocka_unit_test(ten_thousand_cycles),
 	};

@@ -176,8 +176,10 @@ int vmirq_worker_destroy(struct vmirq_worker *worker, struct vmirq_worker *heir)
 		return -EINVAL;
 	if (pirq_must_not_wait() || is_own_thread(worker))
 		return -EDEADLK;
-	/* Asked first, so that the thread stays where it cannot be. */
-	if (!heir && vmirq_defer_worker_used(worker->list))
+	/* Asked first, so that the thread stays where it cannot be. Acquire: pairs with the release in
+	 * vmirq_worker_run(). */
+	if (atomic_load_explicit(&worker->callers, memory_order_acquire) ||
+	    (!heir && vmirq_defer_worker_used(worker->list)))
 		return -EBUSY;
 	vmirq_worker_stop(worker);
 	error = vmirq_defer_worker_destroy(worker->list, heir ? heir->list : NULL);
@@ -201,10 +203,13 @@ int vmirq_worker_run(struct vmirq_worker *worker, uint32_t max)
 
 	if (!worker)
 		return -EINVAL;
+	atomic_fetch_add_explicit(&worker->callers, 1, memory_order_relaxed);
 	vmirq_fd_drain(worker->fd);
 	n = serve(worker, max ? max : RUN_AT_MOST, &more);
 	if (more)
 		vmirq_fd_ring(worker->fd);
+	/* Release: pairs with the acquire in vmirq_worker_destroy(). */
+	atomic_fetch_sub_explicit(&worker->callers, 1, memory_order_release);
 	return (int)n;
 }
 

@@ -16,7 +16,8 @@ struct vmirq_worker {
 	struct defer_worker *list;
 	int fd; /* eventfd: there may be work */
 	_Atomic bool ends;
-	pthread_mutex_t mutex; /* of the next three */
+	_Atomic uint32_t callers; /* in vmirq_worker_run() */
+	pthread_mutex_t mutex;	  /* of the next three */
 	bool has_thread;
 	bool stopping;
 	pthread_t thread;

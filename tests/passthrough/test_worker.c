@@ -147,6 +147,59 @@ static void errors(void **state)
 	assert_int_equal(vmirq_worker_destroy(worker, NULL), 0);
 }
 
+static _Atomic bool entered, go_on;
+
+static void hold_on(struct host *h)
+{
+	if (h->opaque)
+		return;
+	h->opaque = h; /* the first time only */
+	atomic_store(&entered, true);
+	while (!atomic_load(&go_on))
+		sched_yield();
+}
+
+static void *serve_once(void *worker)
+{
+	assert_int_equal(vmirq_worker_run(worker, 1), 1);
+	return NULL;
+}
+
+/* The VMM's loop is in it: it cannot go, and is served by its thread as before. */
+static void refused_with_a_callers_thread_inside(void **state)
+{
+	struct soft *s = soft_new(1);
+	struct vmirq_worker *worker = worker_new(), *heir = worker_new();
+	struct host held, other;
+	pthread_t server;
+
+	(void)state;
+	queued(&held, s, worker, VECTOR);
+	queued(&other, s, worker, VECTOR + 1);
+	held.then = hold_on;
+	host_raise(&held);
+	assert_int_equal(pthread_create(&server, NULL, serve_once, worker), 0);
+	while (!atomic_load(&entered))
+		sched_yield();
+	assert_int_equal(vmirq_worker_start(worker, -1), 0);
+	assert_int_equal(vmirq_worker_destroy(worker, NULL), -EBUSY);
+	assert_int_equal(vmirq_worker_destroy(worker, heir), -EBUSY);
+	assert_int_equal(vmirq_worker_start(worker, -1), -EALREADY);
+	host_raise(&other);
+	while (!atomic_load(&other.unmasked))
+		sched_yield();
+	atomic_store(&go_on, true);
+	pthread_join(server, NULL);
+	assert_int_equal(vmirq_worker_destroy(worker, heir), 0);
+	host_raise(&held);
+	worker_serves(heir, 1);
+	assert_int_equal(take_all(s->vcpu[0], NULL), 2);
+	host_close(&held);
+	host_close(&other);
+	soft_free(s);
+	assert_int_equal(vmirq_worker_destroy(heir, NULL), 0);
+}
+
 /* The heir's own first, then those that came with the legacy, in their order; nothing is lost. */
 static void taken_away_with_interrupts_queued(void **state)
 {
@@ -259,6 +312,7 @@ int main(void)
 		cmocka_unit_test(the_vmms_own_loop),
 		cmocka_unit_test(a_thread),
 		cmocka_unit_test(errors),
+		cmocka_unit_test(refused_with_a_callers_thread_inside),
 		cmocka_unit_test(taken_away_with_interrupts_queued),
 		cmocka_unit_test(fair_under_saturation),
 	};

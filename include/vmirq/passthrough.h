@@ -177,7 +177,8 @@ struct vmirq_pirq_binding {
 	/** The others: how many GSIs, 1..VMIRQ_PIRQ_GSIS (identity: 1), and which. Copied. Any number of pirqs may
 	 *  have a GSI in common: its line is up while one of them is pending, and the guest's EOI ends all. A
 	 *  GSI without a route holds its line until it gets one; on a GSI that is routed to a message the pirq is
-	 *  an edge, and there is no EOI to wait for. */
+	 *  an edge, and there is no EOI to wait for. One that is pending when its GSI is routed to a message stays so
+	 *  until it is raised again or ended by vmirq_pirq_eoi(), which is the VMM's to call where its source is masked. */
 	uint32_t n_gsis;
 	const uint32_t *gsis;
 };

@@ -48,17 +48,34 @@ static uint64_t set_watchdog(struct vmirq_pirq *pirq)
 	return at;
 }
 
+/* Its lock is held; the line is the caller's to move. */
+static void end_link(struct pirq_gsi *g, struct pirq_link *link)
+{
+	struct vmirq_pirq *pirq = link->pirq;
+
+	if (!link->asserted)
+		return;
+	link->asserted = false;
+	g->asserted--;
+	/* Release and acquire: who ends the last sees what the others did. */
+	if (atomic_fetch_sub_explicit(&pirq->pending, 1, memory_order_acq_rel) == 1)
+		link->owes = pirq->waits && pirq->unmask;
+}
+
 /* Its lock is held. */
 static enum vmirq_verdict assert_link(struct pirq_gsi *g, struct pirq_link *link)
 {
 	struct vmirq_pirq *pirq = link->pirq;
 
+	if (goes_to_message(g)) {
+		/* Asserted by the route that it had before: of that EOI nobody is told. */
+		end_link(g, link);
+		return pulse_line(g);
+	}
 	if (link->asserted) {
 		link->again = !pirq->remasks;
 		return VMIRQ_COALESCED;
 	}
-	if (goes_to_message(g))
-		return pulse_line(g);
 	link->asserted = true;
 	/* The guest may have asked this device already, and end the others. */
 	link->again = g->asserted && !pirq->remasks;
@@ -101,20 +118,6 @@ enum vmirq_verdict vmirq_pirq_pulse(struct vmirq_pirq *pirq)
 		verdict = pulse_line(g);
 	pthread_mutex_unlock(&g->mutex);
 	return verdict;
-}
-
-/* Its lock is held; the line is the caller's to move. */
-static void end_link(struct pirq_gsi *g, struct pirq_link *link)
-{
-	struct vmirq_pirq *pirq = link->pirq;
-
-	if (!link->asserted)
-		return;
-	link->asserted = false;
-	g->asserted--;
-	/* Release and acquire: who ends the last sees what the others did. */
-	if (atomic_fetch_sub_explicit(&pirq->pending, 1, memory_order_acq_rel) == 1)
-		link->owes = pirq->waits && pirq->unmask;
 }
 
 /* The lock is held. The next of its pirqs that is to be unmasked: counted in `calls`. */

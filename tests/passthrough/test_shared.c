@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+/* What guests and neighbours do to a pirq that waits for an EOI: its GSI goes elsewhere, its line is held by somebody
+ * else, the guest never ends it. */
+#include "../line/pc_world.h"
+#include "host.h"
+
+#include <stdlib.h>
+
+#define GSI    9
+#define VECTOR 0x61
+
+struct bench {
+	struct soft *s;
+	struct vmirq_worker *worker;
+};
+
+static struct bench bench_new(uint32_t rte)
+{
+	struct bench b = { .s = pc_new(1, 0), .worker = worker_new() };
+
+	out8(b.s, 0x21, 0xff);
+	out8(b.s, 0xa1, 0xff);
+	rte_put(b.s, GSI, RTE_TO(0) | rte | VECTOR);
+	return b;
+}
+
+static void bench_free(struct bench *b)
+{
+	pc_free(b->s);
+	assert_int_equal(vmirq_worker_destroy(b->worker, NULL), 0);
+}
+
+static void bound(struct bench *b, struct host *h, const struct vmirq_pirq_config *how,
+		  enum vmirq_pirq_type type)
+{
+	host_open(h, how);
+	assert_int_equal(bind_gsi(h, b->s->vm, b->worker, type, GSI, 0), 0);
+}
+
+static void delivered(struct bench *b, struct host *h)
+{
+	assert_raise(h, VMIRQ_HELD);
+	worker_serves(b->worker, 1);
+}
+
+/* The route that it was asserted by is gone, and with it the EOI: what is raised from then on are messages. */
+static void rerouted_to_a_message_while_pending(void **state)
+{
+	static const enum vmirq_pirq_type types[] = { VMIRQ_PIRQ_MSI_TO_INTX, VMIRQ_PIRQ_INTX };
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		struct bench b = bench_new(RTE_LEVEL);
+		struct host h;
+
+		bound(&b, &h, NULL, types[i]);
+		delivered(&b, &h);
+		begin_service(b.s->vcpu[0], VECTOR);
+		route_to(b.s, GSI, 0, VECTOR + 1);
+		end_service(b.s->vcpu[0]);
+		for (int n = 0; n < 3; n++) {
+			delivered(&b, &h);
+			take_only(b.s->vcpu[0], VECTOR + 1);
+			assert_int_equal(host_counts(&h).pending, 0);
+		}
+		assert_int_equal(host_verdict(&h, VMIRQ_DELIVERED), 4);
+		assert_int_equal(h.unmasked, i ? 3 : 4);
+		assert_int_equal(vmirq_line_level(b.s->vm, GSI), 0);
+		host_close(&h);
+		b.s->posted_beyond = -1; /* the pin's is counted by the IOAPIC, too */
+		bench_free(&b);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rerouted_to_a_message_while_pending),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -66,6 +66,7 @@ static void end_link(struct pirq_gsi *g, struct pirq_link *link)
 static enum vmirq_verdict assert_link(struct pirq_gsi *g, struct pirq_link *link)
 {
 	struct vmirq_pirq *pirq = link->pirq;
+	enum vmirq_verdict verdict;
 
 	if (goes_to_message(g)) {
 		/* Asserted by the route that it had before: of that EOI nobody is told. */
@@ -77,10 +78,11 @@ static enum vmirq_verdict assert_link(struct pirq_gsi *g, struct pirq_link *link
 		return VMIRQ_COALESCED;
 	}
 	link->asserted = true;
-	/* The guest may have asked this device already, and end the others. */
-	link->again = g->asserted && !pirq->remasks;
 	atomic_fetch_add_explicit(&pirq->pending, 1, memory_order_relaxed);
-	return g->asserted++ ? VMIRQ_COALESCED : set_line(g, true);
+	verdict = g->asserted++ ? VMIRQ_COALESCED : set_line(g, true);
+	/* The guest may have asked this device already, and end the others, ours or the VMM's. */
+	link->again = !pirq->remasks && (verdict == VMIRQ_COALESCED || verdict == VMIRQ_REMOTE_IRR);
+	return verdict;
 }
 
 /* Of two GSIs' outcomes, the one that it is said to have come to. */

@@ -43,6 +43,12 @@ static void delivered(struct bench *b, struct host *h)
 	worker_serves(b->worker, 1);
 }
 
+static void serve(struct bench *b)
+{
+	begin_service(b->s->vcpu[0], VECTOR);
+	end_service(b->s->vcpu[0]);
+}
+
 /* The route that it was asserted by is gone, and with it the EOI: what is raised from then on are messages. */
 static void rerouted_to_a_message_while_pending(void **state)
 {
@@ -72,10 +78,48 @@ static void rerouted_to_a_message_while_pending(void **state)
 	}
 }
 
+/* The line is up for another device of the VMM's, and the guest may have asked ours already. */
+static void raised_under_a_line_of_the_vmms(void **state)
+{
+	struct bench b = bench_new(RTE_LEVEL);
+	struct host h;
+
+	(void)state;
+	bound(&b, &h, NULL, VMIRQ_PIRQ_MSI_TO_INTX);
+	line(b.s, GSI, 0, true);
+	begin_service(b.s->vcpu[0], VECTOR);
+	delivered(&b, &h);
+	line(b.s, GSI, 0, false);
+	end_service(b.s->vcpu[0]);
+	assert_int_equal(host_counts(&h).pending, 1);
+	serve(&b);
+	assert_int_equal(host_counts(&h).pending, 0);
+	take_nothing(b.s->vcpu[0]);
+	/* The other's line has gone, but its interrupt is still in service. */
+	line(b.s, GSI, 0, true);
+	begin_service(b.s->vcpu[0], VECTOR);
+	line(b.s, GSI, 0, false);
+	delivered(&b, &h);
+	end_service(b.s->vcpu[0]);
+	serve(&b);
+	assert_int_equal(host_counts(&h).pending, 0);
+	take_nothing(b.s->vcpu[0]);
+	/* Masked by the guest it has come to nobody: once is enough. */
+	rte_put(b.s, GSI, RTE_TO(0) | RTE_LEVEL | RTE_MASKED | VECTOR);
+	delivered(&b, &h);
+	rte_put(b.s, GSI, RTE_TO(0) | RTE_LEVEL | VECTOR);
+	serve(&b);
+	assert_int_equal(host_counts(&h).pending, 0);
+	take_nothing(b.s->vcpu[0]);
+	host_close(&h);
+	bench_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rerouted_to_a_message_while_pending),
+		cmocka_unit_test(raised_under_a_line_of_the_vmms),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

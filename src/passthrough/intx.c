@@ -188,7 +188,13 @@ static void acked(void *opaque, uint32_t gsi, uint32_t value)
 static void end_here(struct pirq_gsi *g, struct pirq_link *link, bool all)
 {
 	pthread_mutex_lock(&g->mutex);
-	if (link->asserted && (all || !asserts_again(g, link))) {
+	if (!link->asserted) {
+		/* Not here. */
+	} else if (!all && asserts_again(g, link)) {
+		/* An interrupt of its own, also where the pin takes edges. */
+		set_line(g, false);
+		set_line(g, true);
+	} else {
 		link->again = false;
 		end_link(g, link);
 		if (!g->asserted)

@@ -115,11 +115,34 @@ static void raised_under_a_line_of_the_vmms(void **state)
 	bench_free(&b);
 }
 
+/* Ended in the guest's stead, what was raised meanwhile is an interrupt of its own: on an edge, an edge. */
+static void ended_by_the_vmm_and_asserted_again(void **state)
+{
+	struct bench b = bench_new(0);
+	struct host h;
+
+	(void)state;
+	bound(&b, &h, NULL, VMIRQ_PIRQ_MSI_TO_INTX);
+	delivered(&b, &h);
+	take_only(b.s->vcpu[0], VECTOR);
+	assert_int_equal(host_counts(&h).pending, 0);
+	delivered(&b, &h);
+	begin_service(b.s->vcpu[0], VECTOR);
+	delivered(&b, &h);
+	assert_int_equal(vmirq_pirq_eoi(h.pirq), 1);
+	assert_int_equal(host_counts(&h).reasserted, 1);
+	end_service(b.s->vcpu[0]);
+	take_only(b.s->vcpu[0], VECTOR);
+	host_close(&h);
+	bench_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rerouted_to_a_message_while_pending),
 		cmocka_unit_test(raised_under_a_line_of_the_vmms),
+		cmocka_unit_test(ended_by_the_vmm_and_asserted_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

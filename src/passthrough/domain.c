@@ -110,7 +110,7 @@ void vmirq_pirq_domain_reset(struct pirq_domain *domain)
 		pirq->reset_due = true;
 	while ((pirq = next_reset(domain))) {
 		pthread_mutex_unlock(&domain->list_mutex);
-		vmirq_pirq_end(pirq, true);
+		vmirq_pirq_end(pirq, UINT64_MAX, true);
 		/* Release: pairs with the acquire in wait_for_calls(). */
 		atomic_fetch_sub_explicit(&pirq->calls, 1, memory_order_release);
 		pthread_mutex_lock(&domain->list_mutex);
@@ -184,23 +184,6 @@ static void resume(struct vmirq_pirq *pirq, uint64_t now)
 	vmirq_defer_raise(&pirq->work);
 }
 
-/* The list_mutex is held. One whose guest has taken too long: counted in `calls`. */
-static struct vmirq_pirq *next_overdue(struct pirq_domain *domain, uint64_t now)
-{
-	for (struct vmirq_pirq *pirq = domain->list; pirq; pirq = pirq->next) {
-		uint64_t at = atomic_load(&pirq->watchdog_at);
-
-		/* Set anew meanwhile: it is another interrupt. */
-		if (!at || at > now ||
-		    !atomic_load_explicit(&pirq->pending, memory_order_relaxed) ||
-		    !atomic_compare_exchange_strong(&pirq->watchdog_at, &at, 0))
-			continue;
-		atomic_fetch_add_explicit(&pirq->calls, 1, memory_order_relaxed);
-		return pirq;
-	}
-	return NULL;
-}
-
 /* On the pump it is in a read section. */
 static void expire(struct pirq_domain *domain)
 {
@@ -210,9 +193,9 @@ static void expire(struct pirq_domain *domain)
 	pthread_mutex_lock(&domain->list_mutex);
 	for (pirq = domain->list; pirq; pirq = pirq->next)
 		resume(pirq, now);
-	while ((pirq = next_overdue(domain, now))) {
+	while ((pirq = vmirq_pirq_next_overdue(domain, now))) {
 		pthread_mutex_unlock(&domain->list_mutex);
-		if (vmirq_pirq_end(pirq, false))
+		if (vmirq_pirq_end(pirq, now, false))
 			atomic_fetch_add_explicit(&pirq->watchdogs, 1, memory_order_relaxed);
 		/* Release: pairs with the acquire in wait_for_calls(). */
 		atomic_fetch_sub_explicit(&pirq->calls, 1, memory_order_release);

@@ -28,26 +28,6 @@ static bool goes_to_message(const struct pirq_gsi *g)
 	return slot && vmirq_route_read(slot).kind == ROUTE_MSI;
 }
 
-static void arm_watchdog(struct pirq_domain *domain, uint64_t at)
-{
-	if (at)
-		vmirq_pirq_arm(domain, at);
-}
-
-/* Before it is pending, so that the watchdog does not take this time for the last. 0: it has none. */
-static uint64_t set_watchdog(struct vmirq_pirq *pirq)
-{
-	uint64_t at;
-
-	if (!pirq->watchdog_ns)
-		return 0;
-	at = vmirq_pirq_now(pirq) + pirq->watchdog_ns;
-	if (at < pirq->watchdog_ns)
-		at = UINT64_MAX;
-	atomic_store(&pirq->watchdog_at, at);
-	return at;
-}
-
 /* Its lock is held; the line is the caller's to move. */
 static void end_link(struct pirq_gsi *g, struct pirq_link *link)
 {
@@ -63,10 +43,11 @@ static void end_link(struct pirq_gsi *g, struct pirq_link *link)
 }
 
 /* Its lock is held. */
-static enum vmirq_verdict assert_link(struct pirq_gsi *g, struct pirq_link *link)
+static enum vmirq_verdict assert_link(struct pirq_gsi *g, struct pirq_link *link, uint64_t overdue)
 {
 	struct vmirq_pirq *pirq = link->pirq;
 	enum vmirq_verdict verdict;
+	bool first;
 
 	if (goes_to_message(g)) {
 		/* Asserted by the route that it had before: of that EOI nobody is told. */
@@ -78,7 +59,9 @@ static enum vmirq_verdict assert_link(struct pirq_gsi *g, struct pirq_link *link
 		return VMIRQ_COALESCED;
 	}
 	link->asserted = true;
-	atomic_fetch_add_explicit(&pirq->pending, 1, memory_order_relaxed);
+	/* 1: the run's own. */
+	first = atomic_fetch_add_explicit(&pirq->pending, 1, memory_order_relaxed) == 1;
+	vmirq_pirq_watch(link, overdue, first);
 	verdict = g->asserted++ ? VMIRQ_COALESCED : set_line(g, true);
 	/* The guest may have asked this device already, and end the others, ours or the VMM's. */
 	link->again = !pirq->remasks && (verdict == VMIRQ_COALESCED || verdict == VMIRQ_REMOTE_IRR);
@@ -96,16 +79,15 @@ static enum vmirq_verdict better(enum vmirq_verdict a, enum vmirq_verdict b)
 enum vmirq_verdict vmirq_pirq_assert(struct vmirq_pirq *pirq)
 {
 	enum vmirq_verdict verdict = VMIRQ_NO_ROUTE;
-	uint64_t at = set_watchdog(pirq);
+	uint64_t overdue = vmirq_pirq_overdue(pirq);
 
 	for (uint32_t i = 0; i < pirq->n_links; i++) {
 		struct pirq_gsi *g = pirq->link[i].gsi;
 
 		pthread_mutex_lock(&g->mutex);
-		verdict = better(verdict, assert_link(g, &pirq->link[i]));
+		verdict = better(verdict, assert_link(g, &pirq->link[i], overdue));
 		pthread_mutex_unlock(&g->mutex);
 	}
-	arm_watchdog(pirq->link[0].gsi->domain, at);
 	return verdict;
 }
 
@@ -152,7 +134,7 @@ static void pay(struct pirq_gsi *g)
 }
 
 /* At the guest's EOI, its lock held. False: it is ended. */
-static bool asserts_again(struct pirq_gsi *g, struct pirq_link *link)
+static bool asserts_again(struct pirq_link *link)
 {
 	struct vmirq_pirq *pirq = link->pirq;
 
@@ -160,7 +142,7 @@ static bool asserts_again(struct pirq_gsi *g, struct pirq_link *link)
 		return false;
 	link->again = false;
 	atomic_fetch_add_explicit(&pirq->reasserted, 1, memory_order_relaxed);
-	arm_watchdog(g->domain, set_watchdog(pirq));
+	vmirq_pirq_watch(link, vmirq_pirq_overdue(pirq), false);
 	return true;
 }
 
@@ -175,7 +157,7 @@ static void acked(void *opaque, uint32_t gsi, uint32_t value)
 	if (g->asserted) {
 		set_line(g, false);
 		for (struct pirq_link *link = g->links; link; link = link->next)
-			if (!asserts_again(g, link))
+			if (!asserts_again(link))
 				end_link(g, link);
 		if (g->asserted)
 			set_line(g, true);
@@ -184,13 +166,18 @@ static void acked(void *opaque, uint32_t gsi, uint32_t value)
 	pay(g);
 }
 
-/* Of one pirq only; others may hold the line up. */
-static void end_here(struct pirq_gsi *g, struct pirq_link *link, bool all)
+/* Of one pirq only; others may hold the line up. Was there anything to end? */
+static bool end_here(struct pirq_gsi *g, struct pirq_link *link, uint64_t now, bool all)
 {
+	bool ends;
+
 	pthread_mutex_lock(&g->mutex);
-	if (!link->asserted) {
-		/* Not here. */
-	} else if (!all && asserts_again(g, link)) {
+	ends = link->asserted && link->overdue <= now;
+	if (!ends) {
+		/* Not here, or not yet: the next look is for the latter. */
+		if (link->asserted)
+			vmirq_pirq_watch(link, link->overdue, false);
+	} else if (!all && asserts_again(link)) {
 		/* An interrupt of its own, also where the pin takes edges. */
 		set_line(g, false);
 		set_line(g, true);
@@ -201,17 +188,18 @@ static void end_here(struct pirq_gsi *g, struct pirq_link *link, bool all)
 			set_line(g, false);
 	}
 	pthread_mutex_unlock(&g->mutex);
+	return ends;
 }
 
-bool vmirq_pirq_end(struct vmirq_pirq *pirq, bool all)
+bool vmirq_pirq_end(struct vmirq_pirq *pirq, uint64_t now, bool all)
 {
-	bool pending = atomic_load_explicit(&pirq->pending, memory_order_relaxed);
+	bool ended = false;
 
 	for (uint32_t i = 0; i < pirq->n_links; i++)
-		end_here(pirq->link[i].gsi, &pirq->link[i], all);
+		ended |= end_here(pirq->link[i].gsi, &pirq->link[i], now, all);
 	for (uint32_t i = 0; i < pirq->n_links; i++)
 		pay(pirq->link[i].gsi);
-	return pending;
+	return ended;
 }
 
 static void end_gsi(struct pirq_gsi *g)

@@ -108,7 +108,7 @@ int vmirq_pirq_eoi(struct vmirq_pirq *pirq)
 		return -EDEADLK;
 	pthread_mutex_lock(&pirq->mutex);
 	if (pirq->vm)
-		pending = vmirq_pirq_end(pirq, false);
+		pending = vmirq_pirq_end(pirq, UINT64_MAX, false);
 	pthread_mutex_unlock(&pirq->mutex);
 	return pending;
 }

@@ -63,7 +63,8 @@ struct pirq_link {
 	struct pirq_link *next;
 	bool asserted;
 	bool again; /* raised while the line was up, and nobody will again: assert once more at the EOI */
-	bool owes; /* its EOI was the pirq's last: unmask is to be called */
+	uint64_t overdue; /* while asserted: when the watchdog ends it; 0: it has none */
+	bool owes;	  /* its EOI was the pirq's last: unmask is to be called */
 };
 
 /* What the pirqs of a VM's GSI have in common. */
@@ -112,9 +113,10 @@ struct vmirq_pirq {
 	struct pirq_link link[VMIRQ_PIRQ_GSIS];
 
 	_Atomic uint32_t pending;
-	_Atomic uint32_t calls;	      /* by whom unbind is to wait for */
-	_Atomic uint64_t resume_at;   /* while throttled; 0: it is not */
-	_Atomic uint64_t watchdog_at; /* means something while it is pending */
+	_Atomic uint32_t calls;	    /* by whom unbind is to wait for */
+	_Atomic uint64_t resume_at; /* while throttled; 0: it is not */
+	_Atomic uint64_t
+		watchdog_at; /* when to look, while it is pending: see watchdog.c; 0: not */
 	_Atomic uint64_t runs, unmasks, reasserted, storms, watchdogs;
 
 	/* Of its VM; under list_mutex. */
@@ -158,9 +160,16 @@ void vmirq_pirq_leave(struct vmirq_pirq *pirq);
 /* intx.c: assert its lines, or pulse them; what that came to. In the work item's run. */
 enum vmirq_verdict vmirq_pirq_assert(struct vmirq_pirq *pirq);
 enum vmirq_verdict vmirq_pirq_pulse(struct vmirq_pirq *pirq);
-/* intx.c: end all its links in the guest's stead, and unmask; was it pending? `all`: also what was raised
- * meanwhile. The caller is counted in `calls`, or keeps it from being unbound. */
-bool vmirq_pirq_end(struct vmirq_pirq *pirq, bool all);
+/* intx.c: end its links that are overdue at `now` (UINT64_MAX: all) in the guest's stead, and unmask; were there any?
+ * `all`: also what was raised meanwhile. The caller is counted in `calls`, or keeps it from being unbound. */
+bool vmirq_pirq_end(struct vmirq_pirq *pirq, uint64_t now, bool all);
+
+/* watchdog.c: when the guest is overdue that is interrupted now; 0: there is no watchdog. */
+uint64_t vmirq_pirq_overdue(const struct vmirq_pirq *pirq);
+/* Look then, or before. Its GSI's lock is held, and it is pending; `first`: it was not before. */
+void vmirq_pirq_watch(struct pirq_link *link, uint64_t overdue, bool first);
+/* One to be looked at: counted in `calls`. The list_mutex is held. */
+struct vmirq_pirq *vmirq_pirq_next_overdue(struct pirq_domain *domain, uint64_t now);
 
 /* bind.c: pirq.mutex is held. */
 void vmirq_pirq_unbind_locked(struct vmirq_pirq *pirq);

@@ -137,12 +137,94 @@ static void ended_by_the_vmm_and_asserted_again(void **state)
 	bench_free(&b);
 }
 
+/* However often it is raised: the guest has so long from the first. */
+static void a_storm_does_not_put_the_watchdog_off(void **state)
+{
+	const struct vmirq_pirq_config how = { .eventfd = -1, .watchdog_ns = 1000 };
+	struct bench b = bench_new(RTE_LEVEL);
+	struct host h;
+
+	(void)state;
+	bound(&b, &h, &how, VMIRQ_PIRQ_MSI_TO_INTX);
+	delivered(&b, &h);
+	for (b.s->now = 100; b.s->now < 1000; b.s->now += 100)
+		delivered(&b, &h);
+	assert_int_equal(vmirq_pirq_deadline(b.s->vm), 1000);
+	vmirq_pirq_expire(b.s->vm);
+	assert_int_equal(host_counts(&h).watchdogs, 1);
+	/* What was raised meanwhile has its own time. */
+	assert_int_equal(host_counts(&h).pending, 1);
+	assert_int_equal(vmirq_pirq_deadline(b.s->vm), 2000);
+	b.s->now = 1999;
+	vmirq_pirq_expire(b.s->vm);
+	assert_int_equal(host_counts(&h).watchdogs, 1);
+	b.s->now = 2000;
+	vmirq_pirq_expire(b.s->vm);
+	assert_int_equal(host_counts(&h).watchdogs, 2);
+	assert_int_equal(host_counts(&h).pending, 0);
+	assert_int_equal(vmirq_line_level(b.s->vm, GSI), 0);
+	take_all(b.s->vcpu[0], NULL);
+	host_close(&h);
+	bench_free(&b);
+}
+
+struct late {
+	uint64_t now;
+	struct vmirq_vm *vm;
+	bool looks;
+};
+
+static uint64_t read_late(void *opaque)
+{
+	struct late *late = opaque;
+
+	if (late->looks) {
+		late->looks = false;
+		vmirq_pirq_expire(late->vm);
+	}
+	return late->now;
+}
+
+/* The last one's time is over, and this one is just being asserted: as by the pump's thread. */
+static void the_watchdog_looks_during_an_assertion(void **state)
+{
+	const struct vmirq_pirq_config how = { .eventfd = -1, .watchdog_ns = 1000 };
+	struct late late = { .now = 0 };
+	struct vmirq_clock clock = { .now = read_late, .opaque = &late };
+	struct vmirq_vm_config config = {
+		.size = sizeof(config), .max_vcpus = 1, .flags = VMIRQ_VM_PC_CHIPS, .clock = &clock
+	};
+	struct vmirq_worker *worker = worker_new();
+	struct host h;
+
+	(void)state;
+	assert_int_equal(vmirq_vm_create(&config, &late.vm), 0);
+	host_open(&h, &how);
+	assert_int_equal(bind_gsi(&h, late.vm, worker, VMIRQ_PIRQ_INTX, GSI, 0), 0);
+	assert_raise(&h, VMIRQ_HELD);
+	worker_serves(worker, 1);
+	assert_int_equal(vmirq_pirq_eoi(h.pirq), 1);
+	late.now = 5000;
+	late.looks = true;
+	assert_raise(&h, VMIRQ_HELD);
+	worker_serves(worker, 1);
+	assert_false(late.looks);
+	assert_int_equal(host_counts(&h).watchdogs, 0);
+	assert_int_equal(host_counts(&h).pending, 1);
+	assert_int_equal(vmirq_pirq_deadline(late.vm), 6000);
+	host_close(&h);
+	assert_int_equal(vmirq_vm_destroy(late.vm), 0);
+	assert_int_equal(vmirq_worker_destroy(worker, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rerouted_to_a_message_while_pending),
 		cmocka_unit_test(raised_under_a_line_of_the_vmms),
 		cmocka_unit_test(ended_by_the_vmm_and_asserted_again),
+		cmocka_unit_test(a_storm_does_not_put_the_watchdog_off),
+		cmocka_unit_test(the_watchdog_looks_during_an_assertion),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -118,13 +118,17 @@ void vmirq_irqfd_flush_deferred(struct vmirq_irqfd *irqfd)
 void vmirq_irqfd_end_deferred(struct vmirq_irqfd *irqfd)
 {
 	struct deferred *d = atomic_load_explicit(&irqfd->deferred, memory_order_relaxed);
+	struct route_table *routes = irqfd->table->vm->routes;
 
 	if (!d)
 		return;
 	vmirq_defer_fini(&d->work);
+	/* One that could not leave its GSI is still found there by who reads the counts. */
+	vmirq_route_lock(routes, irqfd->slot);
 	counts_add(&irqfd->counts, VMIRQ_DEASSIGNED,
 		   atomic_load_explicit(&d->held, memory_order_relaxed));
 	atomic_store_explicit(&irqfd->deferred, NULL, memory_order_relaxed);
+	vmirq_route_unlock(routes, irqfd->slot);
 	free(d);
 }
 

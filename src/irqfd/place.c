@@ -140,8 +140,26 @@ void vmirq_irqfd_deliver_unread(struct vmirq_irqfd *irqfd)
 	reader_exit(section);
 }
 
-/* One that the slot's next route wants elsewhere; `next` NULL: that its present one does. It cannot go
- * away meanwhile: deassign takes the whole_mutex too. */
+/* Does the slot's next route want it elsewhere; `next` NULL: its present one? */
+static bool is_misplaced(const struct vmirq_irqfd *irqfd, const struct route *next,
+			 const struct route *present)
+{
+	enum irqfd_place wanted;
+
+	/* It is deassigned and could not leave its GSI: its source goes. */
+	if (HEAD_KIND(irqfd_head(irqfd)) == TARGET_GONE)
+		return false;
+	wanted = wanted_place(irqfd, next ? next : present);
+	if (!next)
+		return wanted != irqfd->place && !irqfd->replaced;
+	/* Leaving the kernel is for before the change, all else for after it. An edge on a pin leaves it,
+	 * too: the kernel raises and lowers the GSI in two steps, and a change between them would leave the
+	 * old pin high. Where the kernel had no room it is not asked again until the route changes. */
+	return irqfd->place == IRQFD_IN_KERNEL &&
+	       (wanted != IRQFD_IN_KERNEL || (present->kind == ROUTE_PINS && !irqfd->resample));
+}
+
+/* One of the slot's. It cannot go away meanwhile: deassign takes the whole_mutex too. */
 static struct vmirq_irqfd *misplaced(struct vmirq_vm *vm, struct route_slot *slot,
 				     const struct route *next, struct route *present)
 {
@@ -149,21 +167,9 @@ static struct vmirq_irqfd *misplaced(struct vmirq_vm *vm, struct route_slot *slo
 
 	vmirq_route_lock(vm->routes, slot);
 	*present = vmirq_route_read(slot);
-	for (struct route_watcher *w = slot->watchers; w && !found; w = w->next) {
-		struct vmirq_irqfd *irqfd = irqfd_of(w);
-		enum irqfd_place wanted = wanted_place(irqfd, next ? next : present);
-
-		/* Leaving the kernel is for before the change, all else for after it. An edge on a pin
-		 * leaves it, too: the kernel raises and lowers the GSI in two steps, and a change
-		 * between them would leave the old pin high. Where the kernel had no room it is not
-		 * asked again until the route changes. */
-		bool leaves = wanted != IRQFD_IN_KERNEL ||
-			      (present->kind == ROUTE_PINS && !irqfd->resample);
-
-		if (next ? irqfd->place == IRQFD_IN_KERNEL && leaves
-			 : wanted != irqfd->place && !irqfd->replaced)
-			found = irqfd;
-	}
+	for (struct route_watcher *w = slot->watchers; w && !found; w = w->next)
+		if (is_misplaced(irqfd_of(w), next, present))
+			found = irqfd_of(w);
 	if (found)
 		found->replaced = !next;
 	else

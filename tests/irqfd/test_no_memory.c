@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: MIT
 /* Deassign cannot fail: without memory for an irqfd's counts on its GSI they stay where they are. */
-#include "../support.h"
+#include "../line/pc_world.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "base/reader.h"
 
 #include "../failing_malloc.h"
 
@@ -40,9 +47,62 @@ static void counts_stay(void **state)
 	soft_free(s);
 }
 
+#define GSI 40u
+
+static _Atomic bool through;
+
+static void *look_at_counts(void *soft)
+{
+	while (!atomic_load_explicit(&through, memory_order_relaxed))
+		counts_of_gsi(soft, GSI);
+	return NULL;
+}
+
+/* Deassign waits for it, a while. */
+static void *stay_inside(void *inside)
+{
+	const struct timespec nap = { .tv_nsec = 50000000 };
+	struct reader *section = reader_enter();
+
+	sem_post(inside);
+	nanosleep(&nap, NULL);
+	reader_exit(section);
+	return NULL;
+}
+
+/* Its counts can be read where they stay, also before deassign is through. ThreadSanitizer sees a look at
+ * what else it had, and that goes. */
+static void counts_are_read_meanwhile(void **state)
+{
+	struct soft *s = pc_new(1, 0);
+	struct vmirq_irqfd *irqfd;
+	pthread_t looks, stays;
+	sem_t inside;
+
+	(void)state;
+	sem_init(&inside, 0, 0);
+	route_pin(s, GSI, KVM_IRQCHIP_IOAPIC, 10);
+	irqfd = irqfd_call(s, GSI);
+	assert_signal(irqfd, VMIRQ_HELD);
+	assert_int_equal(pthread_create(&looks, NULL, look_at_counts, s), 0);
+	assert_int_equal(pthread_create(&stays, NULL, stay_inside, &inside), 0);
+	sem_wait(&inside);
+	deassign(irqfd);
+	atomic_store_explicit(&through, true, memory_order_relaxed);
+	pthread_join(looks, NULL);
+	pthread_join(stays, NULL);
+	assert_int_equal(counts_of_gsi(s, GSI).raised, 1);
+	assert_int_equal(counts_of_gsi(s, GSI).held, 0);
+	pc_free(s);
+	sem_destroy(&inside);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(counts_stay) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(counts_stay),
+		cmocka_unit_test(counts_are_read_meanwhile),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -140,10 +140,14 @@ int vmirq_irqfd_deassign(struct vmirq_irqfd *irqfd)
 /* Is it bound to the eventfd that the kernel knows by `token`? */
 static bool is_bound_to(const struct vmirq_irqfd *irqfd, uint64_t token)
 {
-	struct irqfd_source *source = irqfd->source;
+	struct irqfd_source *source;
 	uint64_t own;
 
-	if (irqfd->leaving || irqfd->owned || !source)
+	/* First: an owner may be exchanging the source. */
+	if (irqfd->leaving || irqfd->owned)
+		return false;
+	source = irqfd->source;
+	if (!source)
 		return false;
 	if (source->binding.callers_token ? vmirq_eventfd_token(source->fd, &own)
 					  : vmirq_eventfd_name(&source->binding, &own))

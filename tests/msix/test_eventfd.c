@@ -387,6 +387,47 @@ static void plain_msi(struct world *w)
 	close(fd);
 }
 
+struct kernels_words {
+	struct vmirq_vm *vm;
+	struct kvm_irqfd args;
+	_Atomic bool over;
+};
+
+static void *deassign_in_the_kernels_words(void *argument)
+{
+	struct kernels_words *words = argument;
+
+	while (!atomic_load_explicit(&words->over, memory_order_relaxed))
+		assert_int_equal(vmirq_irqfd(words->vm, &words->args), 0);
+	return NULL;
+}
+
+/* KVM_IRQFD's terms do not find a vector, nor look at its eventfd while it has another: ThreadSanitizer
+ * sees it. */
+static void not_found_while_exchanged(struct world *w)
+{
+	struct vmirq_msix *msix = device_new(w->vm, 1);
+	struct kernels_words words = { .vm = w->vm, .args = { .flags = KVM_IRQFD_FLAG_DEASSIGN } };
+	int fd[2] = { foreign(), foreign() };
+	pthread_t thread;
+
+	words.args.fd = (uint32_t)fd[0];
+	table_put(msix, 0, 1, 0x41, false);
+	enable(msix);
+	assert_int_equal(vmirq_msix_gsi(msix, 0, &words.args.gsi), 0);
+	assert_int_equal(pthread_create(&thread, NULL, deassign_in_the_kernels_words, &words), 0);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(vmirq_msix_set_eventfd(msix, 0, fd[i % 2], 0), 0);
+	assert_int_equal(vmirq_msix_set_eventfd(msix, 0, fd[0], 0), 0);
+	atomic_store_explicit(&words.over, true, memory_order_relaxed);
+	pthread_join(thread, NULL);
+	world_write(fd[0], 1);
+	world_take(w, 1, 0x41);
+	device_free(msix);
+	close(fd[0]);
+	close(fd[1]);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(struct world *w);
@@ -403,6 +444,7 @@ static const struct {
 	{ "written at any moment", written_at_any_moment },
 	{ "the kernel refuses", kernel_refuses },
 	{ "plain MSI", plain_msi },
+	{ "not found while exchanged", not_found_while_exchanged },
 };
 
 static const struct {

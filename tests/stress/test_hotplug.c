@@ -133,6 +133,17 @@ static uint64_t what_it_had(void)
 	return posted;
 }
 
+/* Not all: signals go on. */
+static void take_some(void)
+{
+	int next;
+
+	for (int i = 0; i < 64 && (next = vmirq_vcpu_next_vector(vcpu[1])) >= 0; i++) {
+		assert_int_equal(vmirq_vcpu_ack(vcpu[1], (uint32_t)next), 0);
+		apic_write(vcpu[1], APIC_EOI, 0);
+	}
+}
+
 static void one_round(uint32_t round)
 {
 	uint32_t vector;
@@ -143,7 +154,7 @@ static void one_round(uint32_t round)
 	some_signals(round % 3);
 	if (round % 2) {
 		vmirq_vcpu_next_vector(vcpu[1]);
-		take_all(vcpu[1], NULL);
+		take_some();
 	}
 	if (round % 4 == 0) {
 		/* One in service. */

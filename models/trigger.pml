@@ -5,17 +5,18 @@
  * the same eventfd; the pump, which reads the eventfd whenever an irqfd is bound.
  *
  *	signaller				who deassigns
- *	A: enter a section			C: target = NULL
- *	B: load target; the count's fence;	   full fence
- *	   load it again, changed: once more	D: wait for sections
- *	   to the irqfd, in the section;	   drain the eventfd, and the irqfd goes
- *	   or leave, and write
+ *	A: enter a section; the count's fence	C: target = NULL
+ *	B: load target;				   full fence
+ *	   look at the irqfd: which way is it	D: wait for sections
+ *	   to the irqfd, in the section;	   drain the eventfd, and the irqfd goes,
+ *	   or leave, and write			   and its VM with it
  *
- * Checked: no signal is given to an irqfd that has gone, or is not there yet; in the end each signal was
- * raised once, by whichever way, but for what is unread in the eventfd.
+ * Checked: no signal is given to an irqfd that has gone, or is not there yet, nor is its memory looked at;
+ * in the end each signal was raised once, by whichever way, but for what is unread in the eventfd.
  *
  * right:
  * wrong: NO_FENCE        the count is no locked operation
+ * wrong: LOOKS_FIRST     the target is loaded and looked at before the fence, then loaded again
  * wrong: NO_SECOND_LOOK  the target of before the fence is used
  * wrong: NO_GRACE        who deassigns does not wait
  * wrong: NO_WAITER_FENCE he does not fence
@@ -42,15 +43,19 @@ proctype signaller(byte me; byte times)
 	:: times > 0 ->
 		times--;
 		STORE(me, STATE + me, 1);	/* A */
-		target = LOAD(me, TARGET);	/* B */
+#ifdef LOOKS_FIRST
+		target = LOAD(me, TARGET);
+		assert(!target || bound[target]);
+#endif
+#ifdef NO_SECOND_LOOK
+		target = LOAD(me, TARGET);
+#endif
 #ifndef NO_FENCE
 		LOCKED(me);
 #endif
 #ifndef NO_SECOND_LOOK
-		do
-		:: LOAD(me, TARGET) == target -> break
-		:: else -> target = LOAD(me, TARGET)
-		od;
+		target = LOAD(me, TARGET);	/* B */
+		assert(!target || bound[target]);
 #endif
 		if
 		:: target -> atomic { assert(bound[target]); sent++; raised++ }

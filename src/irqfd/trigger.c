@@ -4,11 +4,13 @@
  *
  *	signal					disconnect
  *	  enter a read section (a plain store)	  target = NULL (del_producer)
- *	  load target				  vmirq_reader_wait() (vmirq_irqfd_leave_bypass())
- *	  count (locked: fences the section)	  the irqfd may go
- *	  load target again; changed: begin again
+ *	  count, as the last one went		  vmirq_reader_wait() (vmirq_irqfd_leave_bypass())
+ *	  (locked: fences the section)		  the irqfd may go, and its VM
+ *	  load target; another way: mend the count
  *	  signal it; or leave, and write
  *	  leave the section
+ *
+ * Not a look at the irqfd comes before the fence: the manager may outlive the irqfd's VM and its memory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,8 +29,8 @@
 #define NO_PATH	     VMIRQ_PATHS
 
 struct vmirq_trigger {
-	struct vmirq_irqfd *_Atomic target; /* NULL: none is connected */
-	_Atomic uint64_t path[VMIRQ_PATHS];
+	struct vmirq_irqfd *_Atomic target;	/* NULL: none is connected */
+	_Atomic uint64_t path[VMIRQ_PATHS + 1]; /* the last for NO_PATH, and 0 again at once */
 	_Atomic uint32_t last; /* enum vmirq_path of the signal before, or NO_PATH */
 	int eventfd;	       /* our own duplicate */
 	_Atomic uint64_t switched_to[VMIRQ_PATHS];
@@ -124,11 +126,14 @@ static enum vmirq_path path_to(const struct vmirq_irqfd *irqfd)
 	return HEAD_KIND(irqfd_head(irqfd)) == TARGET_POST ? VMIRQ_PATH_BYPASS : VMIRQ_PATH_IRQFD;
 }
 
-static __attribute__((noinline)) void count_switch(struct vmirq_trigger *trigger,
-						   enum vmirq_path path)
+/* It was counted as `counted`. */
+static __attribute__((noinline)) void recount(struct vmirq_trigger *trigger, uint32_t counted,
+					      enum vmirq_path path)
 {
 	uint32_t last = atomic_exchange_explicit(&trigger->last, path, memory_order_relaxed);
 
+	atomic_fetch_sub_explicit(&trigger->path[counted], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&trigger->path[path], 1, memory_order_relaxed);
 	if (last != NO_PATH && last != (uint32_t)path)
 		atomic_fetch_add_explicit(&trigger->switched_to[path], 1, memory_order_relaxed);
 }
@@ -136,21 +141,17 @@ static __attribute__((noinline)) void count_switch(struct vmirq_trigger *trigger
 /* The section's fence, and which way: the irqfd, or NULL for the eventfd. */
 static struct vmirq_irqfd *choose(struct vmirq_trigger *trigger)
 {
+	uint32_t last = atomic_load_explicit(&trigger->last, memory_order_relaxed);
 	struct vmirq_irqfd *target;
 	enum vmirq_path path;
 
-	for (;;) {
-		/* Acquire: pairs with the release in set_target(). */
-		target = atomic_load_explicit(&trigger->target, memory_order_acquire);
-		path = path_to(target);
-		atomic_fetch_add_explicit(&trigger->path[path], 1, memory_order_relaxed);
-		fence_after_rmw();
-		if (likely(atomic_load_explicit(&trigger->target, memory_order_relaxed) == target))
-			break;
-		atomic_fetch_sub_explicit(&trigger->path[path], 1, memory_order_relaxed);
-	}
-	if (unlikely(atomic_load_explicit(&trigger->last, memory_order_relaxed) != (uint32_t)path))
-		count_switch(trigger, path);
+	atomic_fetch_add_explicit(&trigger->path[last], 1, memory_order_relaxed);
+	fence_after_rmw();
+	/* Acquire: pairs with the release in set_target(). */
+	target = atomic_load_explicit(&trigger->target, memory_order_acquire);
+	path = path_to(target);
+	if (unlikely(last != (uint32_t)path))
+		recount(trigger, last, path);
 	return target;
 }
 

@@ -279,24 +279,31 @@ static void raise_all(struct dirq *t, bool ours)
 	}
 }
 
-/* Nothing is timed. */
 static int fairness_case(struct bench *b)
 {
-	struct bench_case *c = bench_case(b, "fairness", "1");
+	struct bench_case *c = bench_case(b, "fairness", "ns");
 	struct dirq *t = calloc(1, sizeof(*t));
 	uint64_t served[2][SATURATED] = { { 0 } };
+	struct bench_side *ours = NULL, *port = NULL;
 	bool unused;
 	int ret = -ENOMEM;
 
 	if (c && t) {
+		ours = bench_side(c, BENCH_OURS, "vmirq_worker_run");
+		port = bench_side(c, BENCH_PEER, "port_scan");
 		t->n = SATURATED;
 		ret = open_dirq(t, &unused);
 	}
 	for (uint32_t round = 0; !ret && round < ROUNDS; round++) {
+		uint64_t start = bench_now(), between;
+
 		raise_all(t, true);
 		vmirq_worker_run(t->worker, SERVED);
+		between = bench_now();
 		raise_all(t, false);
 		bench_scan_run(&t->scan, SERVED, served[1]);
+		samples_add(&ours->samples, (double)(between - start) / SERVED);
+		samples_add(&port->samples, (double)(bench_now() - between) / SERVED);
 	}
 	for (uint32_t i = 0; !ret && i < SATURATED; i++) {
 		struct vmirq_pirq_counts counts = { .size = sizeof(counts) };
@@ -313,7 +320,7 @@ static int fairness_case(struct bench *b)
 			c,
 			"%u pirqs, all raised again before each %u are served, %u times. Jain's index "
 			"of how often each was served: 1 = alike; 1/%u = only one. The port of the "
-			"scan begins at the lowest each time.",
+			"scan begins at the lowest each time. A sample is such a round, for one served.",
 			SATURATED, SERVED, ROUNDS, SATURATED);
 	}
 	if (t)

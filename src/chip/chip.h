@@ -37,8 +37,6 @@ struct chip {
 	bool directed_eoi;
 	/* Where the specification and /dev/kvm differ, as the specification. */
 	bool profile_spec;
-	/* What the guest's ICR writes came to. */
-	struct counts ipi;
 	/* Local interrupts: timers, LINT pins, errors. */
 	struct counts local;
 	/* Messages of IOAPICs, also where a standing level is delivered again. */

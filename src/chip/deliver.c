@@ -236,10 +236,28 @@ struct delivery vmirq_deliver_set(struct chip *chip, const struct interrupt *irq
 	return out;
 }
 
+bool vmirq_deliver_to_one(struct chip *chip, const struct interrupt *irq, struct delivery *out)
+{
+	int32_t one;
+
+	if (irq->logical || dest_is_broadcast(irq->dest) || !needs_enabled(irq) || irq->tick ||
+	    form(irq) != VMIRQ_DELIVERED)
+		return false;
+	one = vmirq_dest_map_one(&chip->map, irq->dest);
+	if (unlikely(one < 0))
+		return false;
+	out->verdict = post_vector(chip, &chip->posted[one], irq->vector, irq->level);
+	out->accepted = 1;
+	return true;
+}
+
 struct delivery vmirq_deliver(struct chip *chip, const struct interrupt *irq)
 {
 	struct vcpu_set matched, enabled;
+	struct delivery out;
 
+	if (likely(vmirq_deliver_to_one(chip, irq, &out)))
+		return out;
 	vmirq_dest_map_match(
 		&chip->map,
 		(struct dest){ .id = irq->dest, .logical = irq->logical, .ipi = irq->ipi },

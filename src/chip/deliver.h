@@ -18,6 +18,9 @@ struct delivery {
 /* Post it to everybody it means. Inside a read section; lock-free, async-signal-safe. */
 struct delivery vmirq_deliver(struct chip *chip, const struct interrupt *irq);
 
+/* By the one local APIC's physical id, as most go: false, and nothing is done, where it is not such a one. */
+bool vmirq_deliver_to_one(struct chip *chip, const struct interrupt *irq, struct delivery *out);
+
 /* The same for the shorthands: the slots in `to`, of which `enabled` are. */
 struct delivery vmirq_deliver_set(struct chip *chip, const struct interrupt *irq,
 				  const struct vcpu_set *to, const struct vcpu_set *enabled);

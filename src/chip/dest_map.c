@@ -300,6 +300,36 @@ uint64_t vmirq_dest_map_all(const struct dest_map *map, struct vcpu_set *matched
 	return match_consistent(map, NULL, matched, enabled);
 }
 
+/* Both as in match_consistent(). */
+
+static int32_t find_one(const struct dest_map *map, const struct dest_map_copy *c, uint32_t id)
+{
+	uint32_t at = get32(&c->bucket[bucket_of(map, id)]), found = 0;
+
+	for (uint32_t n = 0; at && n < map->vcpus; n++) {
+		if (get32(&c->slot[at - 1].id) == id) {
+			if (found || !(get32(&c->slot[at - 1].flags) & ADDR_ENABLED))
+				return -1;
+			found = at;
+		}
+		at = get32(&c->slot[at - 1].next);
+	}
+	return (int32_t)found - 1;
+}
+
+int32_t vmirq_dest_map_one(const struct dest_map *map, uint32_t id)
+{
+	for (;;) {
+		uint64_t gen = dest_map_generation(map);
+		int32_t one = find_one(map, map->copy[gen & 1], id);
+
+		atomic_thread_fence(memory_order_acquire);
+		if (likely(atomic_load_explicit(&map->latch, memory_order_relaxed) == gen))
+			return one;
+		cpu_relax();
+	}
+}
+
 bool vmirq_dest_map_enabled(const struct dest_map *map, uint32_t index)
 {
 	for (;;) {
@@ -307,7 +337,6 @@ bool vmirq_dest_map_enabled(const struct dest_map *map, uint32_t index)
 		uint64_t word = atomic_load_explicit(&map->copy[gen & 1]->enabled[index / 64],
 						     memory_order_relaxed);
 
-		/* As in match_consistent(). */
 		atomic_thread_fence(memory_order_acquire);
 		if (likely(atomic_load_explicit(&map->latch, memory_order_relaxed) == gen))
 			return word & bit64(index);

@@ -81,6 +81,16 @@ struct dest {
 uint64_t vmirq_dest_map_match(const struct dest_map *map, struct dest dest,
 			      struct vcpu_set *matched, struct vcpu_set *enabled);
 
+/* The slot of the one APIC with this physical id, no broadcast's, which is enabled. -1: none, or several, or
+ * it is not. */
+int32_t vmirq_dest_map_one(const struct dest_map *map, uint32_t id);
+
+/* A physical destination that means many. */
+static inline bool dest_is_broadcast(uint32_t id)
+{
+	return id == 0xff || id == 0xffffffff;
+}
+
 /* Is the APIC in this slot present and enabled? */
 bool vmirq_dest_map_enabled(const struct dest_map *map, uint32_t index);
 

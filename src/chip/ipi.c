@@ -11,10 +11,41 @@ static void set_only(const struct chip *chip, struct vcpu_set *set, uint32_t ind
 		set->word[w] &= w == index / 64 ? bit64(index) : 0;
 }
 
-void vmirq_lapic_send_ipi(struct lapic *l, uint32_t low, uint32_t dest)
+static struct delivery deliver_to_set(const struct lapic *l, uint32_t low,
+				      const struct interrupt *irq)
 {
 	struct chip *chip = l->chip;
 	struct vcpu_set to, enabled;
+
+	switch (bits32(low, 19, 18)) {
+	case TO_SELF:
+		vmirq_dest_map_all(&chip->map, &to, &enabled);
+		set_only(chip, &to, l->index);
+		set_only(chip, &enabled, l->index);
+		break;
+	case TO_ALL:
+		vmirq_dest_map_all(&chip->map, &to, &enabled);
+		break;
+	case TO_OTHERS:
+		vmirq_dest_map_all(&chip->map, &to, &enabled);
+		to.word[l->index / 64] &= ~bit64(l->index);
+		enabled.word[l->index / 64] &= ~bit64(l->index);
+		break;
+	default:
+		vmirq_dest_map_match(&chip->map,
+				     (struct dest){ .id = irq->dest,
+						    .logical = irq->logical,
+						    .ipi = true,
+						    .from_x2apic = lapic_x2apic(l) },
+				     &to, &enabled);
+		break;
+	}
+	return vmirq_deliver_set(chip, irq, &to, &enabled);
+}
+
+void vmirq_lapic_send_ipi(struct lapic *l, uint32_t low, uint32_t dest)
+{
+	struct chip *chip = l->chip;
 	struct delivery result;
 	struct interrupt irq = {
 		.dest = dest,
@@ -35,31 +66,9 @@ void vmirq_lapic_send_ipi(struct lapic *l, uint32_t low, uint32_t dest)
 	/* With a shorthand the destination mode means nothing. */
 	if (bits32(low, 19, 18) != TO_DEST)
 		irq.logical = false;
-	switch (bits32(low, 19, 18)) {
-	case TO_SELF:
-		vmirq_dest_map_all(&chip->map, &to, &enabled);
-		set_only(chip, &to, l->index);
-		set_only(chip, &enabled, l->index);
-		break;
-	case TO_ALL:
-		vmirq_dest_map_all(&chip->map, &to, &enabled);
-		break;
-	case TO_OTHERS:
-		vmirq_dest_map_all(&chip->map, &to, &enabled);
-		to.word[l->index / 64] &= ~bit64(l->index);
-		enabled.word[l->index / 64] &= ~bit64(l->index);
-		break;
-	default:
-		vmirq_dest_map_match(&chip->map,
-				     (struct dest){ .id = dest,
-						    .logical = irq.logical,
-						    .ipi = true,
-						    .from_x2apic = lapic_x2apic(l) },
-				     &to, &enabled);
-		break;
-	}
-	result = vmirq_deliver_set(chip, &irq, &to, &enabled);
-	counts_add(&chip->ipi, result.verdict, 1);
+	if (bits32(low, 19, 18) != TO_DEST || !vmirq_deliver_to_one(chip, &irq, &result))
+		result = deliver_to_set(l, low, &irq);
+	lapic_count(&l->ipi.verdict[result.verdict], 1);
 	if (result.verdict == VMIRQ_BAD_VECTOR)
 		vmirq_lapic_error(l, ESR_SEND_ILLEGAL);
 }

@@ -36,6 +36,8 @@ struct lapic {
 	uint8_t irr_top, isr_top;
 	uint32_t errors; /* since the last write of ESR, which shows them */
 	struct lapic_timer timer;
+	/* What its ICR writes came to. One writer: plain adds. */
+	struct counts ipi;
 	struct vector_count count[256];
 };
 

@@ -75,7 +75,15 @@ int vmirq_ipi_counts(struct vmirq_vm *vm, struct vmirq_route_counts *out)
 {
 	if (!vm || !out || start(out, sizeof(*out), out->size))
 		return -EINVAL;
-	counts_read(&vm->chip->ipi, out);
+	/* Also of those that are destroyed: a slot's object stays. */
+	for (uint32_t i = 0; i < vm->chip->vcpus; i++) {
+		/* Acquire: pairs with the release in vmirq_lapic_init(). */
+		const struct lapic *l =
+			atomic_load_explicit(&vm->chip->lapic[i], memory_order_acquire);
+
+		if (l)
+			counts_read(&l->ipi, out);
+	}
 	return 0;
 }
 

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+/* Calls to count the instructions of: each in a loop of a function by the case's name, which
+ * count_instructions.py has valgrind look at and at nothing else. As a user links it. */
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <vmirq/irqfd.h>
+#include <vmirq/msi.h>
+#include <vmirq/route.h>
+#include <vmirq/vcpu.h>
+#include <vmirq/vm.h>
+
+#define CALLS	     200u
+#define FIRST_GSI    32u
+#define FIRST_VECTOR 0x20u
+#define X2APIC_EOI   0x80bu
+#define X2APIC_SVR   0x80fu
+#define X2APIC_ICR   0x830u
+
+static struct vmirq_vm *vm;
+static struct vmirq_vcpu *vcpu[2];
+static struct vmirq_irqfd *irqfd[CALLS];
+
+#define MEASURED __attribute__((noinline)) void
+
+MEASURED measure_signal(void);
+MEASURED measure_signal(void)
+{
+	for (uint32_t i = 0; i < CALLS; i++)
+		vmirq_irqfd_signal(irqfd[i]);
+}
+
+MEASURED measure_post_mask(void);
+MEASURED measure_post_mask(void)
+{
+	const uint64_t vectors[4] = { UINT64_C(0xffff00000000), 0xffff, 0xffff, 0xffff };
+
+	vmirq_vcpu_post_mask(vcpu[1], vectors, NULL);
+}
+
+MEASURED measure_route(void);
+MEASURED measure_route(void)
+{
+	for (uint32_t i = 0; i < CALLS; i++)
+		vmirq_route_set_msi(vm, FIRST_GSI + i, 0xfee00000, FIRST_VECTOR + (i + 1) % CALLS);
+}
+
+MEASURED measure_message(void);
+MEASURED measure_message(void)
+{
+	struct kvm_msi msi = { .address_lo = 0xfee00000 };
+
+	for (uint32_t i = 0; i < CALLS; i++) {
+		msi.data = FIRST_VECTOR + i;
+		vmirq_msi_send(vm, &msi);
+	}
+}
+
+MEASURED measure_ipi(void);
+MEASURED measure_ipi(void)
+{
+	for (uint32_t i = 0; i < CALLS; i++)
+		vmirq_vcpu_wrmsr(vcpu[0], X2APIC_ICR, UINT64_C(1) << 32 | (FIRST_VECTOR + i));
+}
+
+static int set_up(void)
+{
+	struct vmirq_vm_config config = { .size = sizeof(config), .max_vcpus = 2 };
+	int error = vmirq_vm_create(&config, &vm);
+
+	for (uint32_t i = 0; i < 2 && !error; i++) {
+		struct vmirq_vcpu_config one = {
+			.size = sizeof(one), .index = i, .apic_id = i, .flags = VMIRQ_VCPU_X2APIC
+		};
+
+		error = vmirq_vcpu_create(vm, &one, &vcpu[i]);
+		if (!error)
+			error = vmirq_vcpu_wrmsr(vcpu[i], X2APIC_SVR, 0x1ff);
+	}
+	for (uint32_t i = 0; i < CALLS && !error; i++) {
+		struct vmirq_irqfd_config one = { .size = sizeof(one),
+						  .gsi = FIRST_GSI + i,
+						  .eventfd = -1 };
+
+		error = vmirq_route_set_msi(vm, one.gsi, 0xfee00000, FIRST_VECTOR + i);
+		if (!error)
+			error = vmirq_irqfd_assign(vm, &one, &irqfd[i]);
+	}
+	return error;
+}
+
+static void take_all(struct vmirq_vcpu *v)
+{
+	int vector;
+
+	while ((vector = vmirq_vcpu_next_vector(v)) >= 0) {
+		vmirq_vcpu_ack(v, (uint32_t)vector);
+		vmirq_vcpu_wrmsr(v, X2APIC_EOI, 0);
+	}
+}
+
+/* Once before it counts: a thread's first call finds it a record. */
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+
+	if (set_up())
+		return 1;
+	vmirq_irqfd_signal(irqfd[0]);
+	if (strcmp(what, "fresh") == 0) {
+		take_all(vcpu[0]);
+		measure_signal();
+	} else if (strcmp(what, "pending") == 0) {
+		/* The first finds them fresh, the second learns that they are not. */
+		for (int turn = 0; turn < 2; turn++)
+			for (uint32_t i = 0; i < CALLS; i++)
+				vmirq_irqfd_signal(irqfd[i]);
+		measure_signal();
+	} else if (strcmp(what, "post_mask") == 0) {
+		for (uint32_t i = 0; i < CALLS; i++) {
+			measure_post_mask();
+			take_all(vcpu[1]);
+		}
+	} else if (strcmp(what, "route") == 0) {
+		measure_route();
+	} else if (strcmp(what, "message") == 0) {
+		measure_message();
+	} else if (strcmp(what, "ipi") == 0) {
+		measure_ipi();
+	} else {
+		fputs("calls: of what?\n", stderr);
+		return 2;
+	}
+	return vmirq_vm_destroy(vm) ? 1 : 0;
+}

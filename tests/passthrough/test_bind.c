@@ -3,6 +3,8 @@
 #include "../line/pc_world.h"
 #include "host.h"
 
+#include "base/reader.h"
+
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
@@ -397,6 +399,45 @@ static void unbound_beside_the_end_of_its_vm(void **state)
 	assert_int_equal(vmirq_worker_destroy(w, NULL), 0);
 }
 
+static void *unbind_after(void *pirq)
+{
+	assert_int_equal(vmirq_pirq_unbind(pirq), 0);
+	assert_true(atomic_load(&go_on));
+	return NULL;
+}
+
+/* A raiser that has found it bound is waited for; what the worker finds meanwhile is thrown away already. */
+static void a_raise_under_way(void **state)
+{
+	struct soft *s = pc();
+	struct vmirq_worker *w = worker_new();
+	struct reader *section;
+	pthread_t unbinder;
+	struct host h;
+
+	(void)state;
+	atomic_store(&go_on, false);
+	host_open(&h, NULL);
+	assert_int_equal(bind_msi(&h, s->vm, w, 0, VECTOR, 0), 0);
+	assert_raise(&h, VMIRQ_HELD);
+	section = reader_enter();
+	assert_int_equal(pthread_create(&unbinder, NULL, unbind_after, h.pirq), 0);
+	while (host_raise(&h) != VMIRQ_NO_ROUTE)
+		sched_yield();
+	worker_serves(w, 1);
+	take_nothing(s->vcpu[0]);
+	for (int i = 0; i < 1000; i++)
+		sched_yield();
+	atomic_store(&go_on, true);
+	reader_exit(section);
+	pthread_join(unbinder, NULL);
+	assert_int_equal(h.unmasked, 0);
+	assert_int_equal(host_verdict(&h, VMIRQ_DEASSIGNED), 1);
+	host_close(&h);
+	pc_free(s);
+	assert_int_equal(vmirq_worker_destroy(w, NULL), 0);
+}
+
 static void try_to_wait(struct host *h)
 {
 	struct soft *s = h->opaque;
@@ -501,6 +542,7 @@ int main(void)
 		cmocka_unit_test(one_of_many_in_flight),
 		cmocka_unit_test(an_eoi_under_way),
 		cmocka_unit_test(unbound_beside_the_end_of_its_vm),
+		cmocka_unit_test(a_raise_under_way),
 		cmocka_unit_test(from_its_own_unmask),
 		cmocka_unit_test(ten_thousand_cycles),
 	};

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define GSI    9
+#define HIGH   20 /* not the 8259s' */
 #define VECTOR 0x61
 
 struct bench {
@@ -168,10 +169,32 @@ static void a_storm_does_not_put_the_watchdog_off(void **state)
 	bench_free(&b);
 }
 
+/* On a pin that no other chip acknowledges at its reset: also what was to be asserted again is ended. */
+static void reset_with_more_raised(void **state)
+{
+	struct bench b = bench_new(RTE_LEVEL);
+	struct host h;
+
+	(void)state;
+	rte_put(b.s, HIGH, RTE_TO(0) | RTE_LEVEL | VECTOR);
+	host_open(&h, NULL);
+	assert_int_equal(bind_gsi(&h, b.s->vm, b.worker, VMIRQ_PIRQ_MSI_TO_INTX, HIGH, 0), 0);
+	delivered(&b, &h);
+	delivered(&b, &h);
+	assert_int_equal(vmirq_vm_reset(b.s->vm), 0);
+	assert_int_equal(host_counts(&h).pending, 0);
+	assert_int_equal(host_counts(&h).reasserted, 0);
+	assert_int_equal(vmirq_line_level(b.s->vm, HIGH), 0);
+	take_nothing(b.s->vcpu[0]);
+	host_close(&h);
+	bench_free(&b);
+}
+
 struct late {
 	uint64_t now;
 	struct vmirq_vm *vm;
 	bool looks;
+	struct host *raises;
 };
 
 static uint64_t read_late(void *opaque)
@@ -181,6 +204,12 @@ static uint64_t read_late(void *opaque)
 	if (late->looks) {
 		late->looks = false;
 		vmirq_pirq_expire(late->vm);
+	}
+	if (late->raises) {
+		struct host *h = late->raises;
+
+		late->raises = NULL;
+		assert_raise(h, VMIRQ_HELD);
 	}
 	return late->now;
 }
@@ -217,14 +246,51 @@ static void the_watchdog_looks_during_an_assertion(void **state)
 	assert_int_equal(vmirq_worker_destroy(worker, NULL), 0);
 }
 
+/* The run that it is queued for finds it throttled: one storm, one interrupt, and it is held. */
+static void raised_while_it_goes_over_its_rate(void **state)
+{
+	const struct vmirq_pirq_config how = { .eventfd = -1, .rate = 1 };
+	struct late late = { .now = 0 };
+	struct vmirq_clock clock = { .now = read_late, .opaque = &late };
+	struct vmirq_vm_config config = { .size = sizeof(config), .max_vcpus = 1, .clock = &clock };
+	struct vmirq_worker *worker = worker_new();
+	struct host h;
+
+	(void)state;
+	assert_int_equal(vmirq_vm_create(&config, &late.vm), 0);
+	host_open(&h, &how);
+	assert_int_equal(bind_msi(&h, late.vm, worker, 0, VECTOR, 0), 0);
+	assert_raise(&h, VMIRQ_HELD);
+	worker_serves(worker, 1);
+	assert_raise(&h, VMIRQ_HELD);
+	late.raises = &h;
+	worker_serves(worker, 2);
+	assert_null(late.raises);
+	assert_int_equal(host_counts(&h).storms, 1);
+	assert_int_equal(host_counts(&h).held, 1);
+	assert_int_equal(host_verdict(&h, VMIRQ_COALESCED), 1);
+	assert_int_equal(h.unmasked, 1);
+	late.now = vmirq_pirq_deadline(late.vm);
+	assert_int_equal(late.now, 1000000000);
+	vmirq_pirq_expire(late.vm);
+	worker_serves(worker, 1);
+	assert_int_equal(host_counts(&h).held, 0);
+	assert_int_equal(h.unmasked, 2);
+	host_close(&h);
+	assert_int_equal(vmirq_vm_destroy(late.vm), 0);
+	assert_int_equal(vmirq_worker_destroy(worker, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rerouted_to_a_message_while_pending),
 		cmocka_unit_test(raised_under_a_line_of_the_vmms),
 		cmocka_unit_test(ended_by_the_vmm_and_asserted_again),
+		cmocka_unit_test(reset_with_more_raised),
 		cmocka_unit_test(a_storm_does_not_put_the_watchdog_off),
 		cmocka_unit_test(the_watchdog_looks_during_an_assertion),
+		cmocka_unit_test(raised_while_it_goes_over_its_rate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -243,6 +243,27 @@ static void taken_away_with_interrupts_queued(void **state)
 	assert_int_equal(vmirq_worker_destroy(heir, NULL), 0);
 }
 
+/* Nobody rings for what it has queued already. */
+static void the_heir_sleeps(void **state)
+{
+	struct soft *s = soft_new(1);
+	struct vmirq_worker *worker = worker_new(), *heir = worker_new();
+	struct host h;
+
+	(void)state;
+	queued(&h, s, worker, VECTOR);
+	host_raise(&h);
+	worker_serves(heir, 0);
+	assert_false(readable(heir));
+	assert_int_equal(vmirq_worker_destroy(worker, heir), 0);
+	assert_true(readable(heir));
+	worker_serves(heir, 1);
+	take_only(s->vcpu[0], VECTOR);
+	host_close(&h);
+	soft_free(s);
+	assert_int_equal(vmirq_worker_destroy(heir, NULL), 0);
+}
+
 /* Jain's index of n shares, in millionths. */
 static uint64_t jain(const uint64_t *share, unsigned int n)
 {
@@ -314,6 +335,7 @@ int main(void)
 		cmocka_unit_test(errors),
 		cmocka_unit_test(refused_with_a_callers_thread_inside),
 		cmocka_unit_test(taken_away_with_interrupts_queued),
+		cmocka_unit_test(the_heir_sleeps),
 		cmocka_unit_test(fair_under_saturation),
 	};
 

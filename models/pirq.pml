@@ -10,9 +10,9 @@
  * and when nothing moves any more, nothing that was raised is left over.
  *
  * right:
- * right: RATE=1
+ * large: RATE=1
  * right: RATE=1 REBIND
- * right: REBIND
+ * large: REBIND
  * wrong: NO_GRACE           unbind does not wait for raisers
  * wrong: NO_CANCEL          it leaves the item queued
  * wrong: NO_WAIT            it does not wait for a run

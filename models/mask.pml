@@ -1,175 +1,302 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Masking, and switching between bypass and irqfd: the design's "Mask and switch". A producer's handle
- * has a state: POST (to the target itself), FALLBACK (through the eventfd) or MASKED. Two signallers; one
- * thread, by a lock of its own, masks and opens it again as one or the other, or switches between the two
- * without masking. The target lives only while it may be posted to.
+ * Masking an irqfd: src/irqfd/mask.h (A, B) with the copy of its target in signal.c, and deassign. Two
+ * signallers; one owner, who masks it, routes it elsewhere, opens it, and at last may deassign it.
  *
- *	signaller, met MASKED			who opens
- *	A: set pending (locked)			C: store the state
- *	B: load the state again; open:		   full fence
- *	   exchange pending, deliver		D: load pending; set: exchange it, deliver
+ *	signaller				owner
+ *	enter a section; load head, posted	mask: gate |= MASKED (locked); resolve; wait for
+ *	a post: the count's fence,		  sections
+ *	  load head again, the same: post	unmask:
+ *	else: fence; load head, gate, route;	B: old = gate, gate = 0 (locked); resolve; old had
+ *	  store what it came to, if the head	  PENDING: raise
+ *	  is the same (compare and swap);	deassign: head = GONE; wait for sections; drop what
+ *	  post, or				  is pending
+ *	A: gate: MASKED -> MASKED | PENDING
+ *	   (locked); is open: begin again
  *
- * (On x86 an unconditional exchange at D would be the fence.) A signal is a read section, and mask or
- * switch away waits for those: base/reader.h, reader.pml.
+ * resolve: load gate and route, then be the copy's only writer (compare and swap) and store what it came to.
+ * The head has a number that each write changes.
  *
- * Checked: in the end, open, nothing is pending, and each signal was followed by a delivery; pending that
- * was set once is delivered once; nothing is delivered between mask's return and the opening; nothing is
- * posted to a target that is gone.
+ * Checked: nothing is posted between mask's return and the opening, nor after deassign; a post after that
+ * goes by the route of that time; in the end, open, nothing is pending and each signal was followed by a
+ * post; each signal has one outcome, or is the one that is pending.
  *
  * right:
- * wrong: NO_SECOND_LOOK    the signaller does not load the state again
- * wrong: NO_SIGNAL_FENCE   its set of pending is no fence
- * wrong: NO_OPEN_FENCE     who opens does not fence
- * wrong: PENDING_FIRST     who opens looks at pending first
- * wrong: NO_EXCHANGE       pending is looked at, then stored
- * wrong: NO_GRACE          masking and switching do not wait for signals
+ * large: MASKED_LAST    it is masked when it is deassigned
+ * wrong: NO_COUNT_FENCE  the count is no locked operation
+ * wrong: NO_SECOND_LOOK  the head is not loaded again
+ * wrong: NO_NUMBER       nor does it tell two posts apart
+ * wrong: STORES_BLINDLY  a signal's copy is stored whatever the head is by now
+ * wrong: ROUTE_FIRST     a signal loads gate and route, then the head that it compares with
+ * wrong: COPY_FIRST      mask resolves, then sets the gate
+ * wrong: NO_EXCHANGE     who opens looks at the gate, then stores it
+ * wrong: SETS_PENDING    the signaller sets PENDING also where the gate is open
+ * wrong: NO_GRACE        mask and deassign do not wait for signals
  */
-#define OPENER 2 /* after two signallers */
-#define PROCS  3
-#define WORDS  2
-#define STATE  0
-#define SET    1 /* pending */
+#define OWNER   2 /* after two signallers */
+#define PROCS	3
+#define WORDS	6
+#define SECTION 0 /* and 1 */
+#define HEAD	2
+#define POSTED	3
+#define GATE	4
+#define ROUTE	5
 #include "tso.pml"
 
-#define POST     0
-#define FALLBACK 1
-#define MASKED   2
-#define ROUNDS   2
+/* The head: what kind, whether it is being written, and a number. */
+#define HELD	0
+#define POST	1
+#define GONE	2
+#define UNKNOWN 3 /* as HELD: the next signal resolves it */
+#define KIND(h) ((h) & 3)
+#define WRITTEN 4
+#ifdef NO_NUMBER
+#define NEXT(h) 0
+#else
+#define NEXT(h) (((h) & 248) + 8)
+#endif
 
-byte sent;	/* signals begun */
-byte handled;	/* those that the last delivery comes after */
-byte sets, takes; /* of pending */
-bool section[2];
-bool target = true;
-bool silent; /* mask has returned */
-bool through; /* the opener is */
+/* The gate. */
+#define MASKED	1
+#define PENDING 2
 
-inline deliver(how)
+
+byte sent;	  /* signals begun */
+byte outcomes;	  /* of them */
+byte handled;	  /* those that the last post comes after */
+byte current = 1; /* the route */
+bool silent;	  /* mask has returned, or deassign */
+bool gone;
+bool through; /* the owner is */
+
+inline post(target)
 {
 	atomic {
+		LOCKED(me);
 		assert(!silent);
-		assert(how != POST || target);
+		assert(target == current);
+		outcomes++;
 		handled = sent
 	}
 }
 
-inline take_pending(how)
+inline look_at_route()
 {
-#ifdef NO_EXCHANGE
 	if
-	:: LOAD(me, SET) ->
-		atomic { takes++; STORE(me, SET, 0) };
-		deliver(how)
-	:: else
+	:: LOAD(me, GATE) & MASKED -> target = 0
+	:: else -> target = LOAD(me, ROUTE)
 	fi
-#else
-	atomic {
-		LOCKED(me);
-		took = mem[SET];
-		mem[SET] = 0;
-		takes = takes + took
-	};
-	if
-	:: took -> deliver(how)
-	:: else
-	fi;
-	took = false
-#endif
 }
 
-proctype signaller(byte me; byte times)
+/* put_target() */
+inline put(h)
 {
-	byte state;
-	bool took;
+	if
+	:: target -> STORE(me, POSTED, target); STORE(me, HEAD, NEXT(h) | POST)
+	:: else -> STORE(me, HEAD, NEXT(h) | HELD)
+	fi
+}
 
+/* try_route(), until it is through */
+inline slowly()
+{
+	FENCE(me);
+	again = true;
 	do
-	:: times > 0 ->
-		atomic { times--; sent++; section[me] = true };
-		state = LOAD(me, STATE);
-		if
-		:: state != MASKED -> deliver(state)
-		:: else ->
-			/* A */
-#ifdef NO_SIGNAL_FENCE
-			atomic { sets = sets + !LOAD(me, SET); STORE(me, SET, 1) };
+	:: again ->
+#ifdef ROUTE_FIRST
+		look_at_route();
+		head = LOAD(me, HEAD);
 #else
-			atomic { LOCKED(me); sets = sets + !mem[SET]; mem[SET] = 1 };
+		head = LOAD(me, HEAD);
 #endif
-#ifndef NO_SECOND_LOOK
-			state = LOAD(me, STATE);	/* B */
+		if
+		:: KIND(head) == GONE -> atomic { outcomes++; again = false }
+		:: else ->
+#ifndef ROUTE_FIRST
+			look_at_route();
+#endif
+			atomic {
+				LOCKED(me);
+				if
+#ifdef STORES_BLINDLY
+				:: !(mem[HEAD] & WRITTEN) && KIND(mem[HEAD]) != GONE ->
+					head = mem[HEAD];
+#else
+				:: !(head & WRITTEN) && mem[HEAD] == head ->
+#endif
+					mem[HEAD] = head | WRITTEN;
+					writer = true
+				:: else
+				fi
+			};
 			if
-			:: state != MASKED -> take_pending(state)
+			:: writer -> put(head); writer = false
 			:: else
-			fi
+			fi;
+			if
+			:: target -> post(target); again = false
+			:: else ->	/* A */
+				atomic {
+					LOCKED(me);
+					if
+#ifndef SETS_PENDING
+					:: !(mem[GATE] & MASKED)
+					:: else ->
+#else
+					:: true ->
 #endif
-		fi;
-		state = 0;
-		section[me] = false
+						if
+						:: mem[GATE] & PENDING -> outcomes++
+						:: else -> mem[GATE] = mem[GATE] | PENDING
+						fi;
+						again = false
+					fi
+				}
+			fi
+		fi
 	:: else -> break
 	od
+}
+
+proctype signaller(byte me)
+{
+	byte head, target;
+	bool again, writer;
+
+	sent++;
+	STORE(me, SECTION + me, 1);
+	head = LOAD(me, HEAD);
+	target = LOAD(me, POSTED);
+	if
+	:: KIND(head) == POST && !(head & WRITTEN) ->
+#ifndef NO_COUNT_FENCE
+		LOCKED(me);
+#endif
+#ifndef NO_SECOND_LOOK
+		again = LOAD(me, HEAD) != head
+#endif
+	:: else -> again = true
+	fi;
+	if
+	:: again -> slowly()
+	:: else -> post(target)
+	fi;
+	head = 0;
+	target = 0;
+	again = false;
+	STORE(me, SECTION + me, 0)
+}
+
+inline lock_copy()
+{
+	atomic {
+		LOCKED(me) && !(mem[HEAD] & WRITTEN);
+		head = mem[HEAD];
+		mem[HEAD] = head | WRITTEN
+	}
+}
+
+inline resolve()
+{
+	look_at_route();
+	lock_copy();
+	put(head);
+	head = 0;
+	target = 0
 }
 
 inline wait()
 {
 	FENCE(me);
 #ifndef NO_GRACE
-	!section[0];
-	!section[1]
+	LOAD(me, SECTION) == 0;
+	LOAD(me, SECTION + 1) == 0
 #endif
 }
 
-inline open(how)
+inline set_masked()
+{
+	atomic { LOCKED(me); mem[GATE] = mem[GATE] | MASKED }
+}
+
+inline mask()
+{
+#ifdef COPY_FIRST
+	lock_copy();
+	put(head); /* no target */
+	head = 0;
+	set_masked();
+#else
+	set_masked();
+	resolve();
+#endif
+	wait();
+	silent = true
+}
+
+/* Of a masked one. */
+inline reroute()
+{
+	current = 3 - current;
+	STORE(me, ROUTE, current)
+}
+
+inline unmask()
 {
 	silent = false;
-#ifdef PENDING_FIRST
-	take_pending(how);
-	STORE(me, STATE, how);
-	FENCE(me)
-#else
-	STORE(me, STATE, how);	/* C */
-#ifndef NO_OPEN_FENCE
+#ifdef NO_EXCHANGE
+	old = LOAD(me, GATE);
+	STORE(me, GATE, 0);
 	FENCE(me);
+#else
+	atomic { LOCKED(me); old = mem[GATE]; mem[GATE] = 0 };	/* B */
 #endif
+	resolve();
 	if
-	:: LOAD(me, SET) -> take_pending(how)	/* D */
+	:: old & PENDING -> post(current)
 	:: else
-	fi
-#endif
+	fi;
+	old = 0
 }
 
-proctype opener()
+inline deassign()
 {
-	byte me = OPENER;
-	byte round, how; /* it is now */
-	bool took;
-
-	do
-	:: round < ROUNDS ->
-		round++;
+	lock_copy();
+	STORE(me, HEAD, NEXT(head) | GONE);
+	head = 0;
+	gone = true;
+	wait();
+	silent = true;
+	atomic {
+		LOCKED(me);
 		if
-		:: /* mask, and open as either */
-			STORE(me, STATE, MASKED);
-			wait();
-			silent = true;
-			if
-			:: how = POST
-			:: how = FALLBACK
-			fi;
-			target = (how == POST);
-			open(how)
-		:: how == POST ->
-			how = FALLBACK;
-			STORE(me, STATE, FALLBACK);
-			wait();
-			target = false
-		:: how == FALLBACK ->
-			how = POST;
-			target = true;
-			STORE(me, STATE, POST)
+		:: mem[GATE] & PENDING -> outcomes++; mem[GATE] = mem[GATE] & MASKED
+		:: else
 		fi
-	:: else -> break
-	od;
+	}
+}
+
+proctype owner()
+{
+	byte me = OWNER;
+	byte head, target, old;
+
+	mask();
+	if
+	:: reroute()
+	:: true
+	fi;
+	unmask();
+#ifdef MASKED_LAST
+	mask();
+	deassign();
+#else
+	if
+	:: deassign()
+	:: true
+	fi;
+#endif
 	through = true
 }
 
@@ -177,17 +304,18 @@ proctype opener()
 proctype judge()
 {
 	timeout;
-	assert(through && mem[SET] == 0 && handled == sent);
-#ifndef NO_SIGNAL_FENCE /* which cannot count */
-	assert(takes == sets)
-#endif
+	assert(through && !(mem[GATE] & PENDING) && sent == outcomes);
+	assert(gone || handled == sent)
 }
 
 init {
 	atomic {
-		run signaller(0, 2);
-		run signaller(1, 1);
-		run opener();
+		mem[HEAD] = NEXT(0) | UNKNOWN;
+		mem[POSTED] = current;
+		mem[ROUTE] = current;
+		run signaller(0);
+		run signaller(1);
+		run owner();
 		run judge();
 		run drain(0);
 		run drain(1);

@@ -10,7 +10,7 @@ bool vmirq_irqfd_hold(struct vmirq_irqfd *irqfd, enum vmirq_verdict *verdict)
 	uint8_t gate = GATE_MASKED;
 
 	/* Locked also where it is pending already: what the device wrote before is then visible to whom
-	 * that bit brings. Release: pairs with the acquire in vmirq_irqfd_unmask(); acquire: with its
+	 * that bit brings. Release: pairs with the acquire in open_gate(); acquire: with its
 	 * release, for an open gate. */
 	while (!atomic_compare_exchange_weak_explicit(&irqfd->gate, &gate, gate | GATE_PENDING,
 						      memory_order_acq_rel, memory_order_acquire))

@@ -6,7 +6,7 @@
  *
  *	signal					mask
  *	  enter a read section			  gate |= MASKED
- *	  copy is TARGET_MASKED:		  copy = TARGET_MASKED, under seq
+ *	  copy is TARGET_MASKED:		  copy = TARGET_MASKED
  *	A: gate: MASKED -> MASKED | PENDING	  eventfd: from the kernel to the pump
  *	   (HELD; was pending: coalesced)	  vmirq_reader_wait() by the caller: whoever saw it open
  *	   gate is open: begin again		    is through, nothing more is posted
@@ -15,7 +15,7 @@
  *						  eventfd: off the pump if the kernel is to have it,
  *						    and drain it, as a signal; wait for the pump's sections
  *						B: old = gate, gate = 0
- *						  copy = what the route comes to, under seq
+ *						  copy = what the route comes to
  *						  old had PENDING: raise once
  *						  eventfd: to the kernel
  *
@@ -40,7 +40,7 @@
 /* Is it masked at this moment? */
 static inline bool irqfd_masked(const struct vmirq_irqfd *irqfd)
 {
-	/* Acquire: with an open gate comes the slot; pairs with the release in vmirq_irqfd_unmask(). */
+	/* Acquire: with an open gate comes the slot; pairs with the release in open_gate(). */
 	return atomic_load_explicit(&irqfd->gate, memory_order_acquire) & GATE_MASKED;
 }
 

@@ -74,7 +74,7 @@ void vmirq_dynamic_open(struct kernel_table *t)
 {
 	uint32_t closed = atomic_load_explicit(&t->closed, memory_order_relaxed);
 
-	/* Pairs with the acquire in hold_open(). */
+	/* Pairs with the acquires in is_open() and wait_open(). */
 	atomic_store_explicit(&t->closed, closed + 1, memory_order_release);
 }
 

@@ -222,7 +222,7 @@ static inline struct route_words vmirq_route_words(const struct route_slot *slot
 	uint32_t latch;
 
 	do {
-		/* Acquire: that copy is whole; pairs with the release add in put_copies(). */
+		/* Acquire: that copy is whole; pairs with the release store in put_copies(). */
 		latch = atomic_load_explicit(&slot->latch, memory_order_acquire);
 
 		const struct route_copy *copy = &slot->copy[latch & 1];
@@ -303,7 +303,7 @@ static inline bool route_has_pin(const struct route_slot *slot, enum pin_of chip
 	uint32_t latch, kind, word;
 
 	do {
-		/* As in vmirq_route_read(). */
+		/* As in vmirq_route_words(). */
 		latch = atomic_load_explicit(&slot->latch, memory_order_acquire);
 		kind = atomic_load_explicit(&slot->copy[latch & 1].kind, memory_order_relaxed);
 		word = atomic_load_explicit(&slot->copy[latch & 1].word[chip],

@@ -144,15 +144,20 @@ static __attribute__((constructor)) void expect_forks(void)
 
 struct reader *vmirq_reader_enter_odd(void)
 {
-	struct reader *r;
+	struct reader *r = vmirq_reader_self;
+	uint64_t state;
 
-	if (vmirq_reader_self != &vmirq_reader_none)
-		return READER_INNER;
-	r = find_record();
-	if (r)
-		reader_begin(r, reader_state(r));
-	else
+	if (r == &vmirq_reader_none)
+		r = find_record();
+	if (!r) {
 		atomic_fetch_add(&shared_inside, 1);
+		return NULL;
+	}
+	/* Where a signal handler has found the record since the caller's look, it is even. */
+	state = reader_state(r);
+	if (state & 1)
+		return READER_INNER;
+	reader_begin(r, state);
 	return r;
 }
 

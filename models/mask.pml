@@ -21,8 +21,10 @@
  * goes by the route of that time; in the end, open, nothing is pending and each signal was followed by a
  * post; each signal has one outcome, or is the one that is pending.
  *
- * right:
- * large: MASKED_LAST    it is masked when it is deassigned
+ * right: ONE            one signaller
+ * right: ONE MASKED_LAST it is masked when it is deassigned
+ * large:
+ * large: MASKED_LAST
  * wrong: NO_COUNT_FENCE  the count is no locked operation
  * wrong: NO_SECOND_LOOK  the head is not loaded again
  * wrong: NO_NUMBER       nor does it tell two posts apart
@@ -314,7 +316,9 @@ init {
 		mem[POSTED] = current;
 		mem[ROUTE] = current;
 		run signaller(0);
+#ifndef ONE
 		run signaller(1);
+#endif
 		run owner();
 		run judge();
 		run drain(0);

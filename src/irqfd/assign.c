@@ -30,10 +30,11 @@ static int attach_locked(struct vmirq_irqfd *irqfd)
 	int error = irqfd->resample ? vmirq_route_make_more(irqfd->slot) : 0;
 
 	if (!error) {
-		vmirq_irqfd_set_unknown(irqfd);
-		vmirq_irqfd_resolve(irqfd);
-		route = vmirq_route_read(irqfd->slot);
-		error = vmirq_irqfd_start_source(irqfd, &route);
+		vmirq_irqfd_resolve_first(irqfd);
+		if (irqfd->source) {
+			route = vmirq_route_read(irqfd->slot);
+			error = vmirq_irqfd_start_source(irqfd, &route);
+		}
 	}
 	if (error)
 		vmirq_irqfd_set_gone(irqfd);
@@ -159,16 +160,6 @@ static int check_config(const struct vmirq_vm *vm, const struct vmirq_irqfd_conf
 	return 0;
 }
 
-/* From here on KVM_IRQFD's terms find it. */
-static void give_away(struct vmirq_irqfd *irqfd)
-{
-	struct route_table *routes = irqfd->table->vm->routes;
-
-	vmirq_route_lock(routes, irqfd->slot);
-	irqfd->owned = false;
-	vmirq_route_unlock(routes, irqfd->slot);
-}
-
 int vmirq_irqfd_assign_to(struct vmirq_vm *vm, struct route_slot *slot,
 			  const struct vmirq_irqfd_config *config, bool masked,
 			  struct vmirq_irqfd **out)
@@ -183,7 +174,7 @@ int vmirq_irqfd_assign_to(struct vmirq_vm *vm, struct route_slot *slot,
 	irqfd->slot = slot;
 	irqfd->leaving = false;
 	/* Without an eventfd KVM_IRQFD's terms do not find it. */
-	irqfd->owned = masked || config->eventfd >= 0;
+	atomic_store_explicit(&irqfd->owned, masked || config->eventfd >= 0, memory_order_relaxed);
 	irqfd->place = IRQFD_NOWHERE;
 	irqfd->resample = NULL;
 	irqfd->source = NULL;
@@ -197,7 +188,9 @@ int vmirq_irqfd_assign_to(struct vmirq_vm *vm, struct route_slot *slot,
 	if (!(config->flags & VMIRQ_IRQFD_NO_BYPASS))
 		vmirq_irqfd_enter_bypass(irqfd);
 	if (!masked && config->eventfd >= 0)
-		give_away(irqfd);
+		/* From here on KVM_IRQFD's terms find it. Release: all of it; pairs with the acquire in
+		 * is_bound_to(). */
+		atomic_store_explicit(&irqfd->owned, false, memory_order_release);
 	*out = irqfd;
 	return 0;
 }

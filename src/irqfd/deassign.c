@@ -83,9 +83,10 @@ static void retire_counts(struct vmirq_irqfd *irqfd)
 		&atomic_load_explicit(&irqfd->slot->more, memory_order_relaxed)->counts;
 
 	for (int i = 0; i < VMIRQ_VERDICTS; i++)
-		counts_add(retired, (enum vmirq_verdict)i,
-			   atomic_exchange_explicit(&irqfd->counts.verdict[i], 0,
-						    memory_order_relaxed));
+		if (atomic_load_explicit(&irqfd->counts.verdict[i], memory_order_relaxed))
+			counts_add(retired, (enum vmirq_verdict)i,
+				   atomic_exchange_explicit(&irqfd->counts.verdict[i], 0,
+							    memory_order_relaxed));
 }
 
 /* The rest of deassign, for the one that claimed it. */
@@ -143,8 +144,9 @@ static bool is_bound_to(const struct vmirq_irqfd *irqfd, uint64_t token)
 	struct irqfd_source *source;
 	uint64_t own;
 
-	/* First: an owner may be exchanging the source. */
-	if (irqfd->leaving || irqfd->owned)
+	/* First: an owner may be exchanging the source. Acquire: pairs with the release in
+	 * vmirq_irqfd_assign_to(). */
+	if (irqfd->leaving || atomic_load_explicit(&irqfd->owned, memory_order_acquire))
 		return false;
 	source = irqfd->source;
 	if (!source)

@@ -24,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/chunk.h"
 #include "base/counts.h"
 #include "chip/deliver.h"
 #include "irqfd/eventfd.h"
@@ -57,7 +58,6 @@ struct irqfd_source {
 #define TARGET_MASKED  0xfbu /* a signal is pending: see mask.h */
 #define TARGET_KERNEL  0xfcu /* a message that the kernel's irqchip delivers */
 #define TARGET_PINS    0xfdu /* pins of a chip: its lock must be taken */
-#define TARGET_UNKNOWN 0xfeu /* to be resolved by the next signal */
 #define TARGET_GONE    0xffu /* deassigned */
 
 /* The head of a copy: a target, but for its descriptor and generation, and a number that is another after
@@ -86,9 +86,9 @@ struct vmirq_irqfd {
 	_Atomic uint8_t gate;  /* GATE_*, see mask.h */
 	_Atomic uint8_t place; /* enum irqfd_place; written under hold_places() */
 	bool replaced;	       /* see place.c */
-	bool owned;   /* by a vector, or by who is still binding it; under the slot's lock */
+	_Atomic bool owned; /* by a vector, or by who is still binding it; true under the slot's lock */
 	bool leaving; /* somebody deassigns it; under the slot's lock */
-	bool used;    /* taken from the table; under its mutex */
+	bool used;    /* taken from the table; under its memory's lock */
 	/* By outcome; one locked add a signal, which is also its section's fence. The two that nearly every
 	 * signal ends in are the end of that line. */
 	struct counts counts;
@@ -104,12 +104,13 @@ struct vmirq_irqfd {
 /* A VM's irqfds. Their memory is used again but never freed before the VM is. */
 struct irqfd_table {
 	struct vmirq_vm *vm;
-	pthread_mutex_t mutex; /* of what is used; nothing is taken under it */
+	pthread_mutex_t mutex; /* nothing is taken under it */
 	uint32_t unbinding;    /* irqfds on their way out */
 	pthread_cond_t unbound;
+	struct lock memory_lock; /* of these two; nothing is taken under it */
+	struct chunks memory;
 	struct vmirq_irqfd *unused;
 	struct route_slot *unrouted; /* of masked irqfds without a GSI; in no table */
-	struct irqfd_block *blocks;
 	pthread_mutex_t resample_mutex; /* see resample.h */
 	struct resampler *resamplers;
 	struct irqfd_worker *worker; /* see deferred.h */
@@ -191,8 +192,8 @@ enum vmirq_verdict vmirq_irqfd_raise(struct vmirq_irqfd *irqfd);
 void vmirq_irqfd_resolve(struct vmirq_irqfd *irqfd);
 /* assign.c: route_table.changed. */
 void vmirq_irqfd_route_changed(struct route_watcher *watcher);
-/* Bound anew: let signals through, by the route. */
-void vmirq_irqfd_set_unknown(struct vmirq_irqfd *irqfd);
+/* Bound anew: let signals through, by the route. The slot's lock is held. */
+void vmirq_irqfd_resolve_first(struct vmirq_irqfd *irqfd);
 /* No signal is let through any more; the slot's lock is held. */
 void vmirq_irqfd_set_gone(struct vmirq_irqfd *irqfd);
 /* `n` was read from the eventfd: raise once, n-1 were merged. Inside a read section. */

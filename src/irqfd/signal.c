@@ -75,22 +75,33 @@ static void put_target(struct vmirq_irqfd *irqfd, uint64_t head, const struct ta
 	unlock_copy(irqfd, head, HEAD_TARGET(t->kind, t->verdict, t->vector, t->level));
 }
 
-void vmirq_irqfd_set_unknown(struct vmirq_irqfd *irqfd)
+/* To be put into its copy, with whatever its signals will want. */
+static struct target prepare_target(struct vmirq_irqfd *irqfd)
 {
-	unlock_copy(irqfd, lock_copy(irqfd), TARGET_UNKNOWN);
+	struct interrupt irq;
+	struct target t = resolve_route(irqfd, &irq);
+
+	if ((unsigned int)t.kind == TARGET_PINS)
+		vmirq_irqfd_make_deferred(irqfd);
+	return t;
+}
+
+void vmirq_irqfd_resolve_first(struct vmirq_irqfd *irqfd)
+{
+	struct target t = prepare_target(irqfd);
+
+	/* Nobody knows it yet: nobody else writes. */
+	put_target(irqfd, atomic_load_explicit(&irqfd->head, memory_order_relaxed), &t);
 }
 
 void vmirq_irqfd_resolve(struct vmirq_irqfd *irqfd)
 {
-	struct interrupt irq;
 	struct target t;
 
 	/* Under the slot's lock it stays so. */
 	if (HEAD_KIND(irqfd_head(irqfd)) == TARGET_GONE)
 		return;
-	t = resolve_route(irqfd, &irq);
-	if ((unsigned int)t.kind == TARGET_PINS)
-		vmirq_irqfd_make_deferred(irqfd);
+	t = prepare_target(irqfd);
 	put_target(irqfd, lock_copy(irqfd), &t);
 }
 

@@ -9,12 +9,7 @@
 
 #include <vmirq/bypass.h>
 
-#define BLOCK_IRQFDS 16u
-
-struct irqfd_block {
-	struct vmirq_irqfd irqfd[BLOCK_IRQFDS];
-	struct irqfd_block *next;
-};
+#define FIRST_IRQFDS 16u
 
 int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct vmirq_bypass *bypass,
 			     struct irqfd_table **out)
@@ -31,6 +26,8 @@ int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct vmirq_bypass *bypass,
 	}
 	memset(table->unrouted, 0, sizeof(*table->unrouted));
 	table->unrouted->gsi = UINT32_MAX;
+	table->memory =
+		(struct chunks){ .size = sizeof(struct vmirq_irqfd), .first = FIRST_IRQFDS };
 	table->vm = vm;
 	table->bypass = bypass;
 	pthread_mutex_init(&table->mutex, NULL);
@@ -49,10 +46,14 @@ int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct vmirq_bypass *bypass,
 void vmirq_irqfd_for_each(const struct irqfd_table *table,
 			  void (*fn)(struct vmirq_irqfd *irqfd, void *opaque), void *opaque)
 {
-	for (struct irqfd_block *block = table->blocks; block; block = block->next)
-		for (uint32_t i = 0; i < BLOCK_IRQFDS; i++)
-			if (block->irqfd[i].used)
-				fn(&block->irqfd[i], opaque);
+	for (struct chunk *chunk = table->memory.last; chunk; chunk = chunk->next) {
+		for (uint32_t i = 0; i < chunk->taken; i++) {
+			struct vmirq_irqfd *irqfd = chunk_thing(&table->memory, chunk, i);
+
+			if (irqfd->used)
+				fn(irqfd, opaque);
+		}
+	}
 }
 
 static void deassign(struct vmirq_irqfd *irqfd, void *opaque)
@@ -69,12 +70,7 @@ void vmirq_irqfd_table_destroy(struct irqfd_table *table)
 	vmirq_irqfd_worker_destroy(table->worker);
 	if (table->own_bypass)
 		vmirq_bypass_destroy(table->bypass);
-	while (table->blocks) {
-		struct irqfd_block *next = table->blocks->next;
-
-		free(table->blocks);
-		table->blocks = next;
-	}
+	vmirq_chunks_free(&table->memory);
 	free(atomic_load_explicit(&table->unrouted->more, memory_order_relaxed));
 	free(table->unrouted);
 	pthread_mutex_destroy(&table->resample_mutex);
@@ -83,30 +79,19 @@ void vmirq_irqfd_table_destroy(struct irqfd_table *table)
 	free(table);
 }
 
-/* The table's mutex is held. */
-static void put(struct irqfd_table *table, struct vmirq_irqfd *irqfd)
+/* Never used before; the memory's lock is held. */
+static struct vmirq_irqfd *take_new(struct irqfd_table *table)
 {
-	irqfd->used = false;
-	irqfd->next = table->unused;
-	table->unused = irqfd;
-}
+	struct vmirq_irqfd *irqfd = vmirq_chunks_take(&table->memory);
 
-static bool add_block(struct irqfd_table *table)
-{
-	struct irqfd_block *block = aligned_alloc(CACHE_LINE, sizeof(*block));
-
-	if (!block)
-		return false;
-	memset(block, 0, sizeof(*block));
-	block->next = table->blocks;
-	table->blocks = block;
-	for (uint32_t i = BLOCK_IRQFDS; i-- > 0;) {
-		atomic_store_explicit(&block->irqfd[i].word,
+	if (irqfd) {
+		memset(irqfd, 0, sizeof(*irqfd));
+		atomic_store_explicit(&irqfd->word,
 				      vecset_word(&table->vm->chip->posted->vectors, 0),
 				      memory_order_relaxed);
-		put(table, &block->irqfd[i]);
+		irqfd->used = true;
 	}
-	return true;
+	return irqfd;
 }
 
 /* All but its copy: the number in its head goes on, so that a late reader of the old one sees that it changed. */
@@ -119,16 +104,19 @@ static void clear(struct vmirq_irqfd *irqfd)
 
 struct vmirq_irqfd *vmirq_irqfd_take(struct irqfd_table *table)
 {
-	struct vmirq_irqfd *irqfd = NULL;
+	struct vmirq_irqfd *irqfd;
 
-	pthread_mutex_lock(&table->mutex);
-	if (table->unused || add_block(table)) {
-		irqfd = table->unused;
+	lock_take(&table->memory_lock);
+	irqfd = table->unused;
+	if (irqfd) {
 		table->unused = irqfd->next;
-		clear(irqfd);
 		irqfd->used = true;
+	} else {
+		irqfd = take_new(table);
 	}
-	pthread_mutex_unlock(&table->mutex);
+	lock_give(&table->memory_lock);
+	if (irqfd)
+		clear(irqfd);
 	return irqfd;
 }
 
@@ -136,7 +124,9 @@ void vmirq_irqfd_put(struct vmirq_irqfd *irqfd)
 {
 	struct irqfd_table *table = irqfd->table;
 
-	pthread_mutex_lock(&table->mutex);
-	put(table, irqfd);
-	pthread_mutex_unlock(&table->mutex);
+	lock_take(&table->memory_lock);
+	irqfd->used = false;
+	irqfd->next = table->unused;
+	table->unused = irqfd;
+	lock_give(&table->memory_lock);
 }

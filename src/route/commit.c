@@ -13,7 +13,6 @@
 #include <vmirq/route.h>
 
 struct route_transaction {
-	pthread_t owner;
 	size_t n, room;
 	struct route_change *change;
 };
@@ -40,13 +39,15 @@ struct kernel_route vmirq_route_for_kernel(const struct irqchip *irqchip, const 
 }
 
 /* The kernel's pins know a line by its GSI, whose route is about to change: off them before, and on the
- * new ones after (vmirq_route_write()), or on the old ones again. */
-static void lift_line(struct vmirq_vm *vm, struct route_slot *slot, bool lift)
+ * new ones after (vmirq_route_write()), or on the old ones again. The whole_mutex is held. */
+static void lift_line(struct vmirq_vm *vm, const struct route_change *change, bool lift)
 {
 	struct route_table *table = vm->routes;
+	struct route_slot *slot = change->slot;
 	struct route route;
 
-	if (!vm->irqchip->full)
+	if (!vm->irqchip->full ||
+	    (vmirq_route_words(slot).kind != ROUTE_PINS && change->route.kind != ROUTE_PINS))
 		return;
 	vmirq_route_lock(table, slot);
 	route = vmirq_route_read(slot);
@@ -68,25 +69,27 @@ static int change_kernel(struct vmirq_vm *vm, const struct route_change *changes
 	int error;
 
 	for (size_t i = 0; i < n && table->replacing; i++)
-		table->replacing(table->replace_opaque, changes[i].slot, &changes[i].route);
+		if (changes[i].slot->watchers)
+			table->replacing(table->replace_opaque, changes[i].slot, &changes[i].route);
 	for (size_t i = 0; i < n; i++) {
 		const struct route_change *c = &changes[i];
 
 		if (!vmirq_route_differs(c->slot, &c->route))
 			continue;
 		kernel[n_kernel++] = vmirq_route_for_kernel(vm->irqchip, &c->route, c->slot->gsi);
-		lift_line(vm, c->slot, true);
+		lift_line(vm, c, true);
 	}
 	error = vm->irqchip->ops->commit(vm->irqchip, kernel, n_kernel);
 	for (size_t i = 0; i < n; i++) {
 		if (error)
-			lift_line(vm, changes[i].slot, false);
+			lift_line(vm, &changes[i], false);
 		else
 			put_route(table, &changes[i]);
 	}
 	/* On error, too: they go back to where they were. */
 	for (size_t i = 0; i < n && table->replaced; i++)
-		table->replaced(table->replace_opaque, changes[i].slot);
+		if (changes[i].slot->watchers)
+			table->replaced(table->replace_opaque, changes[i].slot);
 	return error;
 }
 
@@ -124,12 +127,12 @@ int vmirq_route_make_changes(struct vmirq_vm *vm, const struct route_change *cha
 	return error;
 }
 
-/* The transaction_mutex is held. */
+/* The calling thread's. Whether it is that only this thread changes; relaxed: it is its own store. */
 static struct route_transaction *own_transaction(struct route_table *table)
 {
-	struct route_transaction *t = table->transaction;
+	uintptr_t owner = atomic_load_explicit(&table->transaction_owner, memory_order_relaxed);
 
-	return t && pthread_equal(t->owner, pthread_self()) ? t : NULL;
+	return owner == (uintptr_t)pthread_self() ? table->transaction : NULL;
 }
 
 static int add_change(struct route_transaction *t, const struct route_change *change)
@@ -149,69 +152,47 @@ static int add_change(struct route_transaction *t, const struct route_change *ch
 
 bool vmirq_route_in_transaction(struct route_table *table)
 {
-	bool in = false;
-
-	if (atomic_load_explicit(&table->in_transaction, memory_order_relaxed)) {
-		pthread_mutex_lock(&table->transaction_mutex);
-		in = own_transaction(table) != NULL;
-		pthread_mutex_unlock(&table->transaction_mutex);
-	}
-	return in;
+	return own_transaction(table) != NULL;
 }
 
 int vmirq_route_change(struct vmirq_vm *vm, const struct route_change *change)
 {
-	struct route_table *table = vm->routes;
-	struct route_transaction *t = NULL;
-	int error = 0;
+	struct route_transaction *t = own_transaction(vm->routes);
 
-	/* Nobody's transaction is ours unless one is there; relaxed: it is our own thread's store. */
-	if (atomic_load_explicit(&table->in_transaction, memory_order_relaxed)) {
-		pthread_mutex_lock(&table->transaction_mutex);
-		t = own_transaction(table);
-		if (t)
-			error = add_change(t, change);
-		pthread_mutex_unlock(&table->transaction_mutex);
-	}
-	return t ? error : vmirq_route_make_changes(vm, change, 1);
+	return t ? add_change(t, change) : vmirq_route_make_changes(vm, change, 1);
 }
 
 int vmirq_route_begin(struct vmirq_vm *vm)
 {
 	struct route_transaction *t;
-	int error = 0;
+	uintptr_t nobody = 0;
 
 	if (!vm)
 		return -EINVAL;
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
-	t->owner = pthread_self();
-	pthread_mutex_lock(&vm->routes->transaction_mutex);
-	if (vm->routes->transaction) {
-		error = -EBUSY;
-	} else {
-		vm->routes->transaction = t;
-		atomic_store_explicit(&vm->routes->in_transaction, true, memory_order_relaxed);
-	}
-	pthread_mutex_unlock(&vm->routes->transaction_mutex);
-	if (error)
+	/* Acquire: the last one has left `transaction`; pairs with the release in end_transaction(). */
+	if (!atomic_compare_exchange_strong_explicit(&vm->routes->transaction_owner, &nobody,
+						     (uintptr_t)pthread_self(),
+						     memory_order_acquire, memory_order_relaxed)) {
 		free(t);
-	return error;
+		return -EBUSY;
+	}
+	vm->routes->transaction = t;
+	return 0;
 }
 
 /* Whoever gets it has to free it. */
 static struct route_transaction *end_transaction(struct route_table *table)
 {
-	struct route_transaction *t;
+	struct route_transaction *t = own_transaction(table);
 
-	pthread_mutex_lock(&table->transaction_mutex);
-	t = own_transaction(table);
 	if (t) {
 		table->transaction = NULL;
-		atomic_store_explicit(&table->in_transaction, false, memory_order_relaxed);
+		/* Release: pairs with the acquire in vmirq_route_begin(). */
+		atomic_store_explicit(&table->transaction_owner, 0, memory_order_release);
 	}
-	pthread_mutex_unlock(&table->transaction_mutex);
 	return t;
 }
 
@@ -222,7 +203,8 @@ static void settle_frees(struct route_table *table, const struct route_transacti
 		struct route_slot *slot = t->change[i].slot;
 		uint8_t leaving = GSI_LEAVING;
 
-		if (atomic_compare_exchange_strong_explicit(&slot->allocated, &leaving, !done,
+		if (atomic_load_explicit(&slot->allocated, memory_order_relaxed) == GSI_LEAVING &&
+		    atomic_compare_exchange_strong_explicit(&slot->allocated, &leaving, !done,
 							    memory_order_relaxed,
 							    memory_order_relaxed) &&
 		    done)

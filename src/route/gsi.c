@@ -10,12 +10,11 @@
 /* Below are the pins of the first IOAPIC. */
 #define FIRST_FREE_GSI 24u
 
-static bool is_free(struct route_table *table, uint32_t gsi)
+/* NULL: one that was never used. */
+static bool is_free(const struct route_slot *slot)
 {
-	struct route_slot *slot = vmirq_route_find(table, gsi);
-
 	return !slot || (!atomic_load_explicit(&slot->allocated, memory_order_relaxed) &&
-			 vmirq_route_read(slot).kind == ROUTE_NONE);
+			 vmirq_route_words(slot).kind == ROUTE_NONE);
 }
 
 /* The lowest that is free becomes `how`. */
@@ -30,11 +29,11 @@ static int take(struct route_table *table, uint8_t how, struct route_slot **out)
 
 		seen = atomic_load_explicit(&table->lowest_free, memory_order_relaxed);
 		g = (uint32_t)seen < FIRST_FREE_GSI ? FIRST_FREE_GSI : (uint32_t)seen;
-		while (g < table->max_gsis && !is_free(table, (uint32_t)g))
+		while (g < table->max_gsis && !is_free(slot = vmirq_route_find(table, (uint32_t)g)))
 			g++;
 		if (g >= table->max_gsis)
 			return -ENOSPC;
-		error = vmirq_route_slot(table, (uint32_t)g, &slot);
+		error = slot ? 0 : vmirq_route_make_slot(table, (uint32_t)g, &slot);
 		if (error)
 			return error;
 		if (!atomic_compare_exchange_strong_explicit(&slot->allocated, &unallocated, how,

@@ -18,18 +18,18 @@ int vmirq_route_table_create(uint32_t max_gsis, struct route_table **out)
 		return -ENOMEM;
 	memset(table, 0, sizeof(*table));
 	table->max_gsis = max_gsis;
+	table->pages =
+		(struct chunks){ .size = PAGE_SLOTS * sizeof(struct route_slot), .first = 1 };
 	pthread_mutex_init(&table->whole_mutex, NULL);
 	pthread_mutex_init(&table->alloc_mutex, NULL);
-	pthread_mutex_init(&table->transaction_mutex, NULL);
 	*out = table;
 	return 0;
 }
 
-static void free_page(struct route_slot *page)
+static void free_more_of(struct route_slot *page)
 {
 	for (uint32_t i = 0; page && i < PAGE_SLOTS; i++)
 		free(atomic_load_explicit(&page[i].more, memory_order_relaxed));
-	free(page);
 }
 
 void vmirq_route_table_destroy(struct route_table *table)
@@ -41,11 +41,11 @@ void vmirq_route_table_destroy(struct route_table *table)
 			atomic_load_explicit(&table->directory[d], memory_order_relaxed);
 
 		for (uint32_t i = 0; directory && i < pages_in(d); i++)
-			free_page(atomic_load_explicit(&directory[i], memory_order_relaxed));
+			free_more_of(atomic_load_explicit(&directory[i], memory_order_relaxed));
 		free(directory);
 	}
+	vmirq_chunks_free(&table->pages);
 	vmirq_route_drop_transaction(table);
-	pthread_mutex_destroy(&table->transaction_mutex);
 	pthread_mutex_destroy(&table->alloc_mutex);
 	pthread_mutex_destroy(&table->whole_mutex);
 	free(table);
@@ -62,9 +62,9 @@ uint64_t vmirq_route_skip(struct route_table *table, uint32_t gsi)
 }
 
 /* The alloc_mutex is held. */
-static struct route_slot *new_page(uint32_t page)
+static struct route_slot *new_page(struct route_table *table, uint32_t page)
 {
-	struct route_slot *slots = aligned_alloc(CACHE_LINE, PAGE_SLOTS * sizeof(*slots));
+	struct route_slot *slots = vmirq_chunks_take(&table->pages);
 
 	for (uint32_t i = 0; slots && i < PAGE_SLOTS; i++)
 		slots[i] = (struct route_slot){ .gsi = page * PAGE_SLOTS + i };
@@ -86,7 +86,7 @@ static int make_page(struct route_table *table, uint32_t page)
 	}
 	at = directory ? &directory[page - route_first_page(d)] : NULL;
 	if (at && !atomic_load_explicit(at, memory_order_relaxed)) {
-		slots = new_page(page);
+		slots = new_page(table, page);
 		atomic_store_explicit(at, slots, memory_order_release);
 	}
 	if (!at || !atomic_load_explicit(at, memory_order_relaxed))

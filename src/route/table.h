@@ -5,7 +5,7 @@
  * does not cost the memory of all below it. Readers copy a slot under its latch; writers hold the
  * slot's lock, one of a few that GSIs share.
  *
- * Lock order: transaction_mutex or whole_mutex, alloc_mutex, then a slot's lock. No signal takes either.
+ * Lock order: whole_mutex, alloc_mutex, then a slot's lock. No signal takes either.
  */
 #ifndef ROUTE_TABLE_H
 #define ROUTE_TABLE_H
@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/chunk.h"
 #include "base/counts.h"
 #include "base/lock.h"
 #include "base/seqcount.h"
@@ -81,7 +82,7 @@ struct route_slot {
 	bool moving; /* its line is off the kernel's pins while the kernel changes its route; see below */
 	bool devid_valid;
 	uint32_t devid;
-	struct route_watcher *watchers;
+	struct route_watcher *watchers; /* with the kernel's irqchips under the whole_mutex, too */
 	struct route_more *_Atomic more;
 } __attribute__((aligned(CACHE_LINE)));
 
@@ -105,6 +106,7 @@ struct route_table {
 	route_page *_Atomic directory[DIRECTORIES];
 	pthread_mutex_t whole_mutex; /* replacing the whole table */
 	pthread_mutex_t alloc_mutex;
+	struct chunks pages; /* under the alloc_mutex */
 	struct slot_lock slot_lock[SLOT_LOCKS];
 	/* Which pins there are to go to; constant once the VM is made. */
 	uint32_t pic_pins; /* 16 or 0 */
@@ -124,10 +126,9 @@ struct route_table {
 	void (*replacing)(void *opaque, struct route_slot *slot, const struct route *next);
 	void (*replaced)(void *opaque, struct route_slot *slot);
 	void *replace_opaque;
-	/* The open transaction, and whose it is; under transaction_mutex. */
-	pthread_mutex_t transaction_mutex;
+	/* Whose thread has a transaction open, or 0; and that thread's alone, what is in it. */
+	_Atomic uintptr_t transaction_owner;
 	struct route_transaction *transaction;
-	_Atomic bool in_transaction; /* somebody has one */
 };
 
 int vmirq_route_table_create(uint32_t max_gsis, struct route_table **out);

@@ -128,7 +128,8 @@ static void build(struct kernel_table *t)
 	struct kvm_irq_routing *flat = t->flat;
 
 	flat->nr = 0;
-	for (uint32_t gsi = 0; gsi < t->config.limit; gsi++) {
+	/* The last one that has any is not far: most of the table is empty. */
+	for (uint32_t gsi = 0; gsi < t->config.limit && flat->nr < t->n_entries; gsi++) {
 		const struct kernel_route *next = t->staged[gsi];
 		const struct kernel_slot *slot = &t->slot[gsi];
 		const struct kvm_irq_routing_entry *entry = next ? next->entry : slot->entry;
@@ -257,15 +258,17 @@ int vmirq_kernel_table_commit_pins(struct kernel_table *t, const struct kernel_r
 int vmirq_kernel_table_use(struct kernel_table *t, const struct kernel_route *route)
 {
 	uint32_t gsi = route->gsi;
-	int error;
+	int error = 0;
 
 	if (gsi < t->config.reserved || gsi >= t->config.limit)
 		return -ENOSPC;
 	pthread_mutex_lock(&t->mutex);
 	/* Counted first: it must not be evicted to make room for itself. */
 	t->slot[gsi].users++;
-	vmirq_kernel_table_stage(t, gsi, route);
-	error = vmirq_kernel_table_transact(t, NO_GSI);
+	if (!same_route(&t->slot[gsi], route)) {
+		vmirq_kernel_table_stage(t, gsi, route);
+		error = vmirq_kernel_table_transact(t, NO_GSI);
+	}
 	if (error)
 		t->slot[gsi].users--;
 	pthread_mutex_unlock(&t->mutex);

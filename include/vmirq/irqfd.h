@@ -36,7 +36,8 @@ struct vmirq_irqfd_config {
 	uint32_t flags;
 	/** An eventfd, or -1 (not 0, which is a descriptor) for an irqfd that is only signalled by
 	 *  vmirq_irqfd_signal(). The library
-	 *  keeps its own duplicate until deassign: closing the caller's copy is harmless. */
+	 *  keeps its own duplicate until deassign: closing the caller's copy is harmless. But see
+	 *  VMIRQ_IRQFD_TAKE. */
 	int eventfd;
 	/** NULL = the VM's own pump. Must outlive the irqfd. Used with an eventfd only. */
 	struct vmirq_pump *pump;
@@ -80,6 +81,16 @@ struct vmirq_irqfd_config {
 #define VMIRQ_IRQFD_NO_BYPASS (1u << 1)
 
 /**
+ * The library has the caller's descriptor itself, in place of a duplicate: it is closed when the irqfd
+ * is deassigned, in whatever way, or its VM destroyed. For who has no further use of the number: it
+ * saves a system call, and a descriptor for every irqfd. From a success on the caller must not close
+ * it, nor give it to anybody else who will; a failure leaves it to the caller as it was. Whether it is
+ * closed on exec stays as it was, too. Needs an eventfd (else -EINVAL); a resamplefd is duplicated all
+ * the same.
+ */
+#define VMIRQ_IRQFD_TAKE (1u << 3)
+
+/**
  * What tells an eventfd from others, the same for all its duplicates, in this process and in others, while
  * one is open: the kernel's eventfd-id. It is the token of an irqfd that was given none, by which a producer
  * meets it (bypass.h). -EINVAL: no eventfd, or token is NULL; -EBADF; -ENOSYS: there is no /proc.
@@ -91,10 +102,11 @@ VMIRQ_API int vmirq_eventfd_token(int fd, uint64_t *token);
  * Bind. An eventfd that is readable already raises once (its whole count is one signal, the rest
  * `eventfd_merged`), by the pump.
  * -EINVAL: size, unknown flag, GSI past the VM's limit, not an eventfd, RESAMPLE where the VM has no chips with
- * pins, RESAMPLE_AIO without RESAMPLE; -EBADF: not a descriptor;
+ * pins, RESAMPLE_AIO without RESAMPLE, TAKE without an eventfd; -EBADF: not a descriptor;
  * -EBUSY: this eventfd is bound already, in any VM of this process; -ENOSYS: there is no /proc to tell
  * an eventfd by, and no token; -E2BIG; -EMFILE; -ENOMEM.
- * Thread safety: any thread, beside everything. May block on a change of the same GSI.
+ * Thread safety: any thread, beside everything. May block on a change of the same GSI. System calls with an
+ * eventfd: fcntl, but not with VMIRQ_IRQFD_TAKE; openat, read and close for /proc; epoll_ctl or ioctl.
  */
 VMIRQ_API int vmirq_irqfd_assign(struct vmirq_vm *vm, const struct vmirq_irqfd_config *config,
 				 struct vmirq_irqfd **out);

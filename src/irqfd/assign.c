@@ -14,7 +14,13 @@
 /* vmirq_irqfd_config as it was in the first release. */
 #define CONFIG_LEAST sizeof(struct vmirq_irqfd_config)
 
-#define ALL_FLAGS    (VMIRQ_IRQFD_RESAMPLE | VMIRQ_IRQFD_NO_BYPASS | VMIRQ_IRQFD_RESAMPLE_AIO)
+#define ALL_FLAGS \
+	(VMIRQ_IRQFD_RESAMPLE | VMIRQ_IRQFD_NO_BYPASS | VMIRQ_IRQFD_RESAMPLE_AIO | VMIRQ_IRQFD_TAKE)
+
+static bool takes(const struct vmirq_irqfd_config *config)
+{
+	return config->flags & VMIRQ_IRQFD_TAKE;
+}
 
 void vmirq_irqfd_route_changed(struct route_watcher *watcher)
 {
@@ -62,7 +68,7 @@ static int adopt(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_config *con
 	/* While the places are held that stays so. */
 	bool for_kernel = vmirq_irqfd_for_kernel(irqfd, &route) && !irqfd_masked(irqfd);
 
-	return vmirq_irqfd_adopt(config->eventfd, config->token,
+	return vmirq_irqfd_adopt(config->eventfd, takes(config), config->token,
 				 config->pump ? config->pump : table->vm->pump,
 				 for_kernel ? &table->kernel : NULL, &irqfd->source);
 }
@@ -86,7 +92,7 @@ static int set_up_resample(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_c
 	int error = 0;
 
 	if (config->eventfd >= 0)
-		error = vmirq_irqfd_adopt(config->eventfd, config->token,
+		error = vmirq_irqfd_adopt(config->eventfd, takes(config), config->token,
 					  config->pump ? config->pump : irqfd->table->vm->pump,
 					  NULL, &irqfd->source);
 	if (!error)
@@ -131,7 +137,10 @@ static int set_up(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_config *co
 	if (error) {
 		vmirq_irqfd_end_deferred(irqfd);
 		vmirq_resample_leave(irqfd);
-		vmirq_irqfd_drop(irqfd->source);
+		if (takes(config))
+			vmirq_irqfd_give_back(irqfd->source);
+		else
+			vmirq_irqfd_drop(irqfd->source);
 	}
 	return error;
 }
@@ -149,8 +158,8 @@ static int check_config(const struct vmirq_vm *vm, const struct vmirq_irqfd_conf
 
 	if ((config->flags & ~ALL_FLAGS) ||
 	    (!resample && (config->flags & VMIRQ_IRQFD_RESAMPLE_AIO)) ||
-	    (config->token & KERNELS_TOKEN) || config->unused || (config->resample && !resample) ||
-	    (resample && !can_resample(vm)))
+	    (config->eventfd == -1 && takes(config)) || (config->token & KERNELS_TOKEN) ||
+	    config->unused || (config->resample && !resample) || (resample && !can_resample(vm)))
 		return -EINVAL;
 	if (config->eventfd < -1)
 		return -EBADF;

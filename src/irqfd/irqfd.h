@@ -43,7 +43,7 @@ enum irqfd_place { IRQFD_NOWHERE, IRQFD_IN_PUMP, IRQFD_IN_KERNEL };
 
 /* An irqfd's eventfd. Apart: those that are signalled by call only have none. */
 struct irqfd_source {
-	int fd; /* our own duplicate */
+	int fd; /* ours to close */
 	uint32_t pump_entry;
 	struct vmirq_pump *pump; /* that reads it, if the kernel does not */
 	struct eventfd_binding binding;
@@ -162,11 +162,13 @@ void vmirq_irqfd_put(struct vmirq_irqfd *irqfd);
 void vmirq_irqfd_for_each(const struct irqfd_table *table,
 			  void (*fn)(struct vmirq_irqfd *irqfd, void *opaque), void *opaque);
 
-/* source.c: our own duplicate of an eventfd, known to be one and bound by nobody else. Errors as in
- * vmirq_irqfd_assign(). NULL is dropped, too. */
-int vmirq_irqfd_adopt(int fd, uint64_t token, struct vmirq_pump *pump,
+/* source.c: our own duplicate of an eventfd, or with `take` this very descriptor, known to be one and bound
+ * by nobody else. Errors as in vmirq_irqfd_assign(). Dropping closes it, giving it back does not; both take NULL,
+ * too. */
+int vmirq_irqfd_adopt(int fd, bool take, uint64_t token, struct vmirq_pump *pump,
 		      const struct eventfd_kernel *kernel, struct irqfd_source **out);
 void vmirq_irqfd_drop(struct irqfd_source *source);
+void vmirq_irqfd_give_back(struct irqfd_source *source);
 /* place.c: have the eventfd read by whom this route wants; or by nobody. Between hold and release. */
 int vmirq_irqfd_start_source(struct vmirq_irqfd *irqfd, const struct route *route);
 void vmirq_irqfd_stop_source(struct vmirq_irqfd *irqfd);

@@ -76,8 +76,8 @@ int vmirq_irqfd_set_eventfd(struct vmirq_irqfd *irqfd, struct vmirq_pump *pump, 
 	int error = 0;
 
 	if (fd >= 0)
-		error = vmirq_irqfd_adopt(fd, token, pump ? pump : irqfd->table->vm->pump, NULL,
-					  &new);
+		error = vmirq_irqfd_adopt(fd, false, token, pump ? pump : irqfd->table->vm->pump,
+					  NULL, &new);
 	if (error)
 		return error;
 	vmirq_irqfd_leave_bypass(irqfd);

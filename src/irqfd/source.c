@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An irqfd's eventfd: a duplicate that is ours to keep. */
+/* An irqfd's eventfd: a descriptor that is ours to keep. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "irqfd/eventfd.h"
 #include "irqfd/irqfd.h"
 
-int vmirq_irqfd_adopt(int fd, uint64_t token, struct vmirq_pump *pump,
+int vmirq_irqfd_adopt(int fd, bool take, uint64_t token, struct vmirq_pump *pump,
 		      const struct eventfd_kernel *kernel, struct irqfd_source **out)
 {
 	struct irqfd_source *source = calloc(1, sizeof(*source));
@@ -17,7 +17,7 @@ int vmirq_irqfd_adopt(int fd, uint64_t token, struct vmirq_pump *pump,
 	if (!source)
 		return -ENOMEM;
 	source->pump = pump;
-	source->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	source->fd = take ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (source->fd < 0) {
 		error = -errno;
 		free(source);
@@ -27,7 +27,8 @@ int vmirq_irqfd_adopt(int fd, uint64_t token, struct vmirq_pump *pump,
 	 * moment. */
 	error = vmirq_eventfd_bind(&source->binding, source->fd, token, kernel);
 	if (error) {
-		close(source->fd);
+		if (!take)
+			close(source->fd);
 		free(source);
 	} else {
 		*out = source;
@@ -35,11 +36,20 @@ int vmirq_irqfd_adopt(int fd, uint64_t token, struct vmirq_pump *pump,
 	return error;
 }
 
-void vmirq_irqfd_drop(struct irqfd_source *source)
+void vmirq_irqfd_give_back(struct irqfd_source *source)
 {
 	if (!source)
 		return;
 	vmirq_eventfd_unbind(&source->binding);
-	close(source->fd);
 	free(source);
+}
+
+void vmirq_irqfd_drop(struct irqfd_source *source)
+{
+	int fd = source ? source->fd : -1;
+
+	vmirq_irqfd_give_back(source);
+	/* Last: its number is what it was known by. */
+	if (fd >= 0)
+		close(fd);
 }

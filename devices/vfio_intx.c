@@ -100,7 +100,7 @@ static int exchange_trigger(struct vfio *vfio, int *mine)
 
 int vfio_intx_set_trigger(struct vfio *vfio, int trigger)
 {
-	int mine, ret = begin(vfio, trigger, &mine);
+	int mine = -1, ret = begin(vfio, trigger, &mine);
 
 	if (ret)
 		return ret;
@@ -135,7 +135,7 @@ static int exchange_unmask(struct vfio *vfio, int *mine)
 
 int vfio_intx_set_unmask(struct vfio *vfio, int unmask)
 {
-	int mine, ret = begin(vfio, unmask, &mine);
+	int mine = -1, ret = begin(vfio, unmask, &mine);
 
 	if (ret)
 		return ret;

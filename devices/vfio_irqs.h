@@ -9,7 +9,7 @@
 #include "vfio.h"
 
 #define VFIO_SLOTS (1 + VFIO_MSI_MAX + VFIO_MSIX_MAX + 1 + 1)
-#define VFIO_NONE  -1
+#define VFIO_NONE  (-1)
 
 struct vfio {
 	int fd;

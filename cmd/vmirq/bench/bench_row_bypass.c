@@ -98,9 +98,13 @@ static void pair_listed(void *opaque, uint32_t batch)
 		uint64_t token = 1 + (bench_random(&t->random) >> 32) % t->n;
 		struct listed **link = &lists->head[0], *producer;
 
-		while ((*link)->token != token)
+		while (*link && (*link)->token != token)
 			link = &(*link)->next;
 		producer = *link;
+		if (!producer) {
+			t->failed++;
+			continue;
+		}
 		*link = producer->next;
 		if (find(lists, 0, token) || !find(lists, 1, token))
 			t->failed++;
@@ -126,7 +130,7 @@ static uint32_t place_of(uint32_t i, uint32_t n, bool scattered)
 {
 	const uint32_t step = 7919 * 13; /* primes that no n here has */
 
-	return scattered ? (uint32_t)((uint64_t)i * step % n) : i;
+	return scattered && n ? (uint32_t)((uint64_t)i * step % n) : i;
 }
 
 static int open_lists(struct pairs *t, struct lists *lists, bool scattered)

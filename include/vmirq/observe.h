@@ -5,7 +5,7 @@
  *
  * Three laws hold at any quiet moment (no call in flight on the VM):
  *
- *   route:   raised = delivered + sum(verdicts) + held
+ *   route:   raised = sum(verdicts, `delivered` among them) + held
  *   vCPU:    posted = merged + taken + reset + pending, for each vector
  *   run:     what the source counted = raised; what the guest's handlers counted = taken
  *

@@ -45,7 +45,8 @@ static void print_help(void)
 	      "  0   every interrupt is accounted for: none lost, none extra, nothing failed\n"
 	      "  1   something was lost, was extra, failed, or did not finish\n"
 	      "  2   usage: an argument that cannot work, named in one line\n"
-	      "  77  this machine lacks what was asked for (/dev/kvm, qemu-storage-daemon)\n",
+	      "  77  this machine lacks what was asked for (/dev/kvm, qemu-storage-daemon)\n"
+	      "boot ends as its guest says.\n",
 	      stdout);
 }
 

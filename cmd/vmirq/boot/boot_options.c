@@ -152,8 +152,8 @@ void boot_help(void)
 	      "  vmirq boot build/guests/tests/hello.elf\n"
 	      "  vmirq boot --vcpus 4 build/guests/tests/ipi.elf\n"
 	      "\n"
-	      "exit codes: what the guest wrote to port 0xf4, as (value << 1) | 1; 1 also = it did not\n"
-	      "end in time or died, with lines on stderr that say where; 2 = usage, or an image that\n"
-	      "cannot be booted; 77 = the machine lacks what was asked for.\n",
+	      "exit codes: what the guest wrote to port 0xf4, as (value << 1) | 1 (the test guests: 33 =\n"
+	      "PASS, 35 = not); 1 also = it did not end in time or died, with lines on stderr that say\n"
+	      "where; 2 = usage, or an image that cannot be booted; 77 = the machine lacks what was asked for.\n",
 	      stdout);
 }

@@ -26,7 +26,7 @@
 #define EOI	   0xb0u
 #define DEVICES	   4u /* interrupts of the device: GSI and VECTOR upwards */
 #define INTERRUPTS 1000
-#define LOOKS	   1000
+#define LOOKS	   20000
 #define WAIT_NS	   10000000000
 
 static int must(const char *what, int result)
@@ -60,18 +60,19 @@ static void write_lapic(struct vmirq_vcpu *vcpu, uint32_t reg, uint32_t value)
 	must("vmirq_vcpu_mmio", vmirq_vcpu_mmio(vcpu, LAPIC + reg, &value, sizeof(value), true));
 }
 
-/* Before it sleeps, a vCPU's thread may look for a while: then the device need not ring. */
+/* The vCPU's thread looks whenever it does not sleep, and for a while before it does: the device need not ring
+ * then. */
 static void look_and_park(struct vmirq_vcpu *vcpu, struct vmirq_mailbox *mailbox)
 {
 	int found = 0;
 
-	vmirq_mailbox_start_looking(mailbox);
 	for (int i = 0; i < LOOKS && !found; i++)
 		found = vmirq_mailbox_poll(mailbox);
 	vmirq_mailbox_stop_looking(mailbox);
 	/* Returns at once if there is something. */
 	if (vmirq_vcpu_park(vcpu, WAIT_NS) == VMIRQ_PARK_TIMEOUT)
 		must("the device's interrupt", -ETIMEDOUT);
+	vmirq_mailbox_start_looking(mailbox);
 }
 
 static void take_interrupt(struct vmirq_vcpu *vcpu, struct vmirq_mailbox *mailbox, uint32_t wanted)
@@ -113,6 +114,7 @@ int main(int argc, char **argv)
 	must("vmirq_pump_start", vmirq_pump_start(vmirq_vm_pump(vm)));
 	socket = start_device(argc > 1 ? argv[1] : "./device", &device);
 	must("vmirq_mailbox_send", vmirq_mailbox_send(mailbox, socket));
+	vmirq_mailbox_start_looking(mailbox);
 
 	for (uint32_t n = 0; n < INTERRUPTS; n++) {
 		unsigned char request = (unsigned char)(n % DEVICES);
@@ -121,6 +123,7 @@ int main(int argc, char **argv)
 		take_interrupt(vcpu, mailbox, VECTOR + request);
 	}
 
+	vmirq_mailbox_stop_looking(mailbox);
 	close(socket);
 	must("waitpid", waitpid(device, &status, 0));
 	must("vmirq_mailbox_counts", vmirq_mailbox_counts(mailbox, &counts));

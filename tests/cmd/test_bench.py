@@ -131,7 +131,8 @@ def wrong_arguments_are_named():
     for args, named in ((('--rows', 'msi_past'), "'msi_past'"), (('--rows', 'state,'), "''"),
                         (('--rows',), '--rows'), (('--quickly',), "'--quickly'"),
                         (('state',), "'state'"), (('--json', ''), '--json'),
-                        (('--json', '/nonexistent/file'), '/nonexistent/file')):
+                        (('--json', '/nonexistent/file'), '/nonexistent/file'),
+                        (('--plot', '/nonexistent/directory'), '/nonexistent/directory')):
         done = vmirq('bench', *args)
         assert done.returncode == 2 and done.stdout == '', (args, done)
         assert has_one_line(done.stderr) and named in done.stderr, (args, done.stderr)

@@ -126,6 +126,8 @@ enum exit_code command_bench(int argc, char **argv)
 			return EXIT_USAGE;
 		}
 	}
+	if (options.plot && bench_plot_open(options.plot))
+		return EXIT_USAGE;
 	bench_machine_look(&machine);
 	memcpy(b.load_before, machine.load, sizeof(b.load_before));
 	bench_machine_raise_limit();

@@ -144,6 +144,8 @@ void bench_progress_clear(void);
 /* Output. */
 void bench_print(struct bench *b, FILE *out);
 int bench_write_json(struct bench *b, FILE *out); /* 0 or -errno */
+/* Before anything is measured: make the directory. An error is said. */
+int bench_plot_open(const char *dir);
 int bench_plot(struct bench *b, const char *dir); /* 0, or what failed is said */
 
 #endif

@@ -12,7 +12,9 @@
 
 #include "bench.h"
 
-#define STEPS 200
+#define PATH_ROOM 4096u
+
+#define STEPS	  200
 
 extern char **environ;
 
@@ -98,12 +100,9 @@ static bool has_samples(const struct bench_result *r)
 	return false;
 }
 
-int bench_plot(struct bench *b, const char *dir)
+int bench_plot_open(const char *dir)
 {
-	char path[4096];
-	int ret = 0;
-
-	if (!is_plain(dir) || strlen(dir) > sizeof(path) - 100) {
+	if (!is_plain(dir) || strlen(dir) > PATH_ROOM - 100) {
 		fprintf(stderr, "vmirq bench: --plot %s: not a name for gnuplot\n", dir);
 		return -EINVAL;
 	}
@@ -111,6 +110,14 @@ int bench_plot(struct bench *b, const char *dir)
 		fprintf(stderr, "vmirq bench: --plot %s: %s\n", dir, strerror(errno));
 		return -errno;
 	}
+	return 0;
+}
+
+int bench_plot(struct bench *b, const char *dir)
+{
+	char path[PATH_ROOM];
+	int ret = 0;
+
 	for (uint32_t i = 0; i < b->rows && !ret; i++) {
 		struct bench_result *r = &b->result[i];
 

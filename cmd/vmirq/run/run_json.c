@@ -88,7 +88,8 @@ static json_t *pirqs(const struct services *s)
 		json_array_append_new(each, number(s->of[i]));
 	json_object_set_new(object, "n", number(s->n));
 	json_object_set_new(object, "saturated", json_boolean(s->saturated));
-	json_object_set_new(object, "fairness", json_real(sum.fairness));
+	/* Nobody was served: there is nothing to compare. */
+	json_object_set_new(object, "fairness", sum.max ? json_real(sum.fairness) : json_null());
 	json_object_set_new(object, "min", number(sum.min));
 	json_object_set_new(object, "mean", json_real(sum.mean));
 	json_object_set_new(object, "max", number(sum.max));

@@ -62,6 +62,11 @@ static void print_services(const struct source *source, FILE *out)
 	if (!s->n)
 		return;
 	services_sum(s, &sum);
+	if (!sum.max) {
+		fprintf(out, "  %s: %u pirqs, none of which was served beyond the paced raises\n",
+			source->name, s->n);
+		return;
+	}
 	fprintf(out,
 		"  %s: %u pirqs%s, each served %" PRIu64 " to %" PRIu64
 		" times, mean %.1f; fairness %.6f;\n    the first %" PRIu64 ", the last %" PRIu64,

@@ -112,15 +112,24 @@ static void wait_served(struct timers *all)
 
 static int start_storm(struct timers *all, uint64_t raises)
 {
+	int ret;
+
 	wait_served(all);
 	all->seen_at = now_ns();
 	atomic_store_explicit(&all->tickets, (int64_t)raises, memory_order_relaxed);
 	all->saturated = !all->fd && raises >= all->n;
-	for (uint32_t i = 0; !all->fd && i < all->n && timers_take_ticket(all); i++)
+	if (all->fd) {
+		atomic_store_explicit(&all->storms, true, memory_order_relaxed);
+		return timerfds_start(all);
+	}
+	/* Services count from where all are waiting: until then nobody serves. */
+	vmirq_worker_stop(all->pirqs.worker);
+	for (uint32_t i = 0; i < all->n && timers_take_ticket(all); i++)
 		timer_raise(&all->timer[i], 0);
-	/* Services count from here, where all are waiting: those that were raised first have had some before. */
 	atomic_store_explicit(&all->storms, true, memory_order_relaxed);
-	return all->fd ? timerfds_start(all) : 0;
+	ret = vmirq_worker_start(all->pirqs.worker, -1);
+	return ret ? source_fail(all->source, ret, "no thread for the worker: %s", strerror(-ret))
+		   : 0;
 }
 
 static bool has_tickets(struct timers *all)

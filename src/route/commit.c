@@ -132,7 +132,7 @@ static struct route_transaction *own_transaction(struct route_table *table)
 {
 	uintptr_t owner = atomic_load_explicit(&table->transaction_owner, memory_order_relaxed);
 
-	return owner == (uintptr_t)pthread_self() ? table->transaction : NULL;
+	return unlikely(owner) && owner == (uintptr_t)pthread_self() ? table->transaction : NULL;
 }
 
 static int add_change(struct route_transaction *t, const struct route_change *change)

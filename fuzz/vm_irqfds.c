@@ -24,7 +24,8 @@ static void assign(struct world *w, struct irqfd_slot *slot, uint32_t gsi, uint8
 	struct vmirq_irqfd_config config = {
 		.size = sizeof(config),
 		.gsi = gsi,
-		.flags = flags >> 4,
+		/* Flags that nobody knows. */
+		.flags = (uint32_t)(flags >> 4) << 28,
 		.eventfd = flags & 1 ? slot->eventfd : -1,
 		/* Asking /proc takes long: rarely. */
 		.token = flags & 2 ? 0 : (uint64_t)(slot - w->irqfd) + 1,

@@ -16,6 +16,10 @@ WHERE = sys.argv[2]
 IMAGES = pathlib.Path(sys.argv[3])
 PASS = 33
 SECONDS = 25
+# These count ticks in a stretch of time: where the host takes the vCPU's thread away in the middle of one there is
+# a tick more. What is wrong is wrong each time.
+TIMED = {'pit', 'timer'}
+TIMES = 3
 
 # The guest; numbers of vCPUs; why it is not run with the kernel's local APICs, and not under QEMU's TCG.
 GUESTS = [
@@ -72,7 +76,14 @@ def case_for(name, vcpus, not_kvm, not_qemu):
             print(f'   {name} is not for {WHERE}: {reason}')
             return
         for count in counts:
-            run(name, count)
+            for last in [False] * (TIMES - 1 if name in TIMED else 0) + [True]:
+                try:
+                    run(name, count)
+                    break
+                except AssertionError as error:
+                    if last:
+                        raise
+                    print(f'   {name} again, {error}')
     case.__name__ = name
     return case
 

@@ -5,6 +5,8 @@
 #include "host.h"
 
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #define GSI	9
 #define OTHER	10
@@ -73,6 +75,46 @@ static void asserted_until_the_eoi(void **state)
 	assert_int_equal(host_counts(&h).runs, 3);
 	host_close(&h);
 	bench_free(&b);
+}
+
+/* Unread, queued, and in service: what was signalled before arrives and is ended, and nothing comes after it. */
+static void the_host_closes_its_source(void **state)
+{
+	for (int moment = 0; moment < 3; moment++) {
+		struct vmirq_pirq_config how = { .eventfd = eventfd(0, EFD_NONBLOCK) };
+		struct bench b = bench_new();
+		struct host h;
+
+		host_open(&h, &how);
+		assert_int_equal(bind_gsi(&h, b.s->vm, b.worker, VMIRQ_PIRQ_INTX, GSI, 0), 0);
+		assert_int_equal(eventfd_write(how.eventfd, 1), 0);
+		h.raised++;
+		if (moment == 0)
+			close(how.eventfd);
+		assert_int_equal(dispatch(b.s), 1);
+		if (moment == 1)
+			close(how.eventfd);
+		worker_serves(b.worker, 1);
+		begin_service(b.s->vcpu[0], VECTOR);
+		if (moment == 2)
+			close(how.eventfd);
+		end_service(b.s->vcpu[0]);
+		assert_int_equal(h.unmasked, 1);
+		assert_int_equal(vmirq_line_level(b.s->vm, GSI), 0);
+		assert_int_equal(dispatch(b.s), 0);
+		worker_serves(b.worker, 0);
+		take_nothing(b.s->vcpu[0]);
+		/* Bound again it is as it was, raised by call. */
+		assert_int_equal(vmirq_pirq_unbind(h.pirq), 0);
+		assert_int_equal(bind_gsi(&h, b.s->vm, b.worker, VMIRQ_PIRQ_INTX, GSI, 0), 0);
+		assert_raise(&h, VMIRQ_HELD);
+		worker_serves(b.worker, 1);
+		serve(&b, VECTOR);
+		assert_int_equal(h.unmasked, 2);
+		host_close(&h);
+		bench_free(&b);
+	}
+	(void)state;
 }
 
 /* An EOI of an interrupt that is nobody's. */
@@ -441,6 +483,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(asserted_until_the_eoi),
+		cmocka_unit_test(the_host_closes_its_source),
 		cmocka_unit_test(not_pending),
 		cmocka_unit_test(several_pirqs_on_one_gsi),
 		cmocka_unit_test(several_gsis_of_one_pirq),

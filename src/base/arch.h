@@ -4,6 +4,8 @@
 #define BASE_ARCH_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #define CACHE_LINE  64
 
@@ -25,6 +27,25 @@ static inline void fence_after_rmw(void)
 #else
 	atomic_thread_fence(memory_order_seq_cst);
 #endif
+}
+
+/* Has this processor an instruction that counts bits, which no compiler may assume? */
+static inline bool has_popcnt(void)
+{
+#if defined(__x86_64__)
+	return __builtin_cpu_supports("popcnt");
+#else
+	return false;
+#endif
+}
+
+/* Only where it has. */
+static inline uint64_t popcnt(uint64_t v)
+{
+#if defined(__x86_64__)
+	__asm__("popcnt %0, %0" : "+r"(v) : : "cc");
+#endif
+	return v;
 }
 
 /* In a loop that waits for another processor. */

@@ -22,9 +22,14 @@ static inline uint64_t nibble_counts(uint64_t v)
 static inline uint32_t count(const uint64_t set[4])
 {
 	const uint64_t low = UINT64_C(0x0f0f0f0f0f0f0f0f);
-	uint64_t a = nibble_counts(set[0]) + nibble_counts(set[1]);
-	uint64_t b = nibble_counts(set[2]) + nibble_counts(set[3]);
-	uint64_t bytes = (a & low) + ((a >> 4) & low) + (b & low) + ((b >> 4) & low);
+	uint64_t a, b, bytes;
+
+	if (likely(has_popcnt()))
+		return (uint32_t)(popcnt(set[0]) + popcnt(set[1]) + popcnt(set[2]) +
+				  popcnt(set[3]));
+	a = nibble_counts(set[0]) + nibble_counts(set[1]);
+	b = nibble_counts(set[2]) + nibble_counts(set[3]);
+	bytes = (a & low) + ((a >> 4) & low) + (b & low) + ((b >> 4) & low);
 
 	return (uint32_t)((bytes * UINT64_C(0x0101010101010101)) >> 56);
 }

@@ -21,7 +21,7 @@ def needs_the_daemon():
         raise Skip('qemu-storage-daemon is not installed')
 
 
-def daemon_ended_by(number, word):
+def daemon_ended_by(number, *words):
     needs_the_daemon()
     process = start('run', '--cpu', 'threads', '--source', 'vhost-user-blk', '--source', 'call',
                     '--count', '20000', '--paced', '--json', '-')
@@ -34,7 +34,7 @@ def daemon_ended_by(number, word):
     check_account(account)
     disk, call = account['sources']
     assert account['lost'] == account['extra'] == 0, account
-    assert word in disk['error'] and word in err, disk
+    assert disk['error'] in err and any(word in disk['error'] for word in words), disk
     assert disk['requests'] < 20000, disk
     assert call['handled'] == 20000 and call['error'] is None, call
 
@@ -44,7 +44,8 @@ def a_daemon_killed_in_mid_run_ends_its_source_only():
 
 
 def a_daemon_that_leaves_in_mid_run_ends_its_source_only():
-    daemon_ended_by(signal.SIGTERM, 'qemu-storage-daemon')
+    # It closes its socket before it ends: which of the two is seen first is a matter of chance.
+    daemon_ended_by(signal.SIGTERM, 'qemu-storage-daemon', 'the device is gone')
 
 
 def a_daemon_that_hangs_is_given_up():

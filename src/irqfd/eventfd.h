@@ -31,9 +31,9 @@ struct eventfd_kernel {
 	size_t n;
 };
 
-/* `fd` and its token, the caller's or the kernel's, or 0. With `kernel`, its VM's kernel is asked for it next, and until then that
- * kernel is given no other eventfd, nor gives one back. -EBUSY: it is bound. -ENOMEM; as
- * vmirq_eventfd_token(), also for one of the others. */
+/* `fd` and its token, the caller's or the kernel's, or 0. With `kernel`, its VM's kernel is asked for it
+ * next, and until then that kernel is given no other eventfd, nor gives one back. -EBUSY: it is bound.
+ * -ENOMEM; as vmirq_eventfd_token(), also for one of the others. */
 int vmirq_eventfd_bind(struct eventfd_binding *binding, int fd, uint64_t token,
 		       const struct eventfd_kernel *kernel);
 void vmirq_eventfd_unbind(struct eventfd_binding *binding);

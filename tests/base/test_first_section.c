@@ -3,6 +3,7 @@
  * A signal handler has a section of its own after the n-th instruction of a thread's first one, for every n:
  * the thread is in its section all the same. It single-steps itself (the trap flag, SDM vol. 3B 18.3.1.4).
  */
+#include "../single_step.h"
 #include "../support.h"
 
 #include <signal.h>
@@ -19,21 +20,6 @@ static void stepped(int signal)
 	(void)signal;
 	if (++steps == stop_at)
 		reader_exit(reader_enter());
-}
-
-/* The red zone is not ours to push on. */
-static inline __attribute__((always_inline)) void step_on(void)
-{
-	__asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq; "
-			 "lea 128(%%rsp), %%rsp" ::
-				 : "memory", "cc");
-}
-
-static inline __attribute__((always_inline)) void step_off(void)
-{
-	__asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; "
-			 "lea 128(%%rsp), %%rsp" ::
-				 : "memory", "cc");
 }
 
 /* As a thread has none that was never in a section. */

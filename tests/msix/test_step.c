@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "../single_step.h"
 #include "device.h"
 
 #define PATIENCE 1000
@@ -42,21 +43,6 @@ static void *run_guest(void *argument)
 		sched_yield();
 	}
 	return NULL;
-}
-
-/* The red zone is not ours to push on. */
-static inline __attribute__((always_inline)) void step_on(void)
-{
-	__asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq; "
-			 "lea 128(%%rsp), %%rsp" ::
-				 : "memory", "cc");
-}
-
-static inline __attribute__((always_inline)) void step_off(void)
-{
-	__asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; "
-			 "lea 128(%%rsp), %%rsp" ::
-				 : "memory", "cc");
 }
 
 static enum vmirq_verdict trigger_in_steps(int at)

@@ -100,16 +100,23 @@ int vmirq_pirq_destroy(struct vmirq_pirq *pirq)
 
 int vmirq_pirq_eoi(struct vmirq_pirq *pirq)
 {
-	bool pending = false;
+	bool pending, bound;
 
 	if (!pirq)
 		return -EINVAL;
 	if (pirq_must_not_wait())
 		return -EDEADLK;
+	/* Counted where unbind cannot be, which then waits: `unmask` is called with no lock held. */
 	pthread_mutex_lock(&pirq->mutex);
-	if (pirq->vm)
-		pending = vmirq_pirq_end(pirq, UINT64_MAX, false);
+	bound = pirq->vm != NULL;
+	if (bound)
+		atomic_fetch_add_explicit(&pirq->calls, 1, memory_order_relaxed);
 	pthread_mutex_unlock(&pirq->mutex);
+	if (!bound)
+		return 0;
+	pending = vmirq_pirq_end(pirq, UINT64_MAX, false);
+	/* Release: pairs with the acquire in wait_for_calls(). */
+	atomic_fetch_sub_explicit(&pirq->calls, 1, memory_order_release);
 	return pending;
 }
 

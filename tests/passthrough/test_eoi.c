@@ -4,6 +4,7 @@
 #include "../line/pc_world.h"
 #include "host.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -115,6 +116,43 @@ static void the_host_closes_its_source(void **state)
 		bench_free(&b);
 	}
 	(void)state;
+}
+
+static void *ask(void *argument)
+{
+	const struct host *h = argument;
+	struct vmirq_pirq_counts c = { .size = sizeof(c) };
+
+	return (void *)(intptr_t)vmirq_pirq_counts(h->pirq, &c);
+}
+
+static void ask_elsewhere(struct host *h)
+{
+	pthread_t thread;
+	void *error;
+
+	assert_int_equal(pthread_create(&thread, NULL, ask, h), 0);
+	pthread_join(thread, &error);
+	assert_null(error);
+}
+
+/* No lock of the pirq's is held in its unmask: it may wait for another thread that asks of it. */
+static void asked_about_in_its_unmask(void **state)
+{
+	struct bench b = bench_new();
+	struct host h;
+
+	(void)state;
+	intx(&b, &h, GSI);
+	h.then = ask_elsewhere;
+	assert_raise(&h, VMIRQ_HELD);
+	worker_serves(b.worker, 1);
+	assert_int_equal(vmirq_pirq_eoi(h.pirq), 1);
+	assert_int_equal(h.unmasked, 1);
+	serve(&b, VECTOR);
+	assert_int_equal(h.unmasked, 1);
+	host_close(&h);
+	bench_free(&b);
 }
 
 /* An EOI of an interrupt that is nobody's. */
@@ -484,6 +522,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(asserted_until_the_eoi),
 		cmocka_unit_test(the_host_closes_its_source),
+		cmocka_unit_test(asked_about_in_its_unmask),
 		cmocka_unit_test(not_pending),
 		cmocka_unit_test(several_pirqs_on_one_gsi),
 		cmocka_unit_test(several_gsis_of_one_pirq),

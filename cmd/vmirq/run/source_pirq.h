@@ -19,7 +19,8 @@ struct pirqs {
 	bool queued; /* also what could be posted at once */
 };
 
-/* Room for `most`, and a worker with a thread, which the fast path needs only on a kernel without KVM_SIGNAL_MSI. -errno after source_fail(); pirqs_close() in any case. */
+/* Room for `most`, and a worker with a thread, which the fast path needs only on a kernel without KVM_SIGNAL_MSI.
+ * -errno after source_fail(); pirqs_close() in any case. */
 int pirqs_open(struct source *source, struct pirqs *pirqs, uint32_t most, bool queued);
 /* One more. */
 int pirqs_add(struct source *source, struct pirqs *pirqs, const struct vmirq_pirq_config *config);

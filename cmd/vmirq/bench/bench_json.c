@@ -2,13 +2,13 @@
 /*
  * The rows for programs. Fields are only ever added.
  */
-#include <errno.h>
 #include <jansson.h>
 #include <string.h>
 #include <vmirq/version.h>
 
 #include "bench.h"
 #include "bench_machine.h"
+#include "json.h"
 
 static json_t *side_object(struct bench_side *side)
 {
@@ -153,7 +153,6 @@ static json_t *machine_object(const struct bench *b)
 int bench_write_json(struct bench *b, FILE *out)
 {
 	json_t *object = json_object(), *rows = json_array();
-	int ret;
 
 	for (uint32_t i = 0; i < b->rows; i++)
 		json_array_append_new(rows, row_object(&b->result[i]));
@@ -161,9 +160,5 @@ int bench_write_json(struct bench *b, FILE *out)
 	json_object_set_new(object, "quick", json_boolean(b->options->quick));
 	json_object_set_new(object, "machine", machine_object(b));
 	json_object_set_new(object, "rows", rows);
-	ret = json_dumpf(object, out, JSON_INDENT(2) | JSON_REAL_PRECISION(8));
-	json_decref(object);
-	if (ret || fputc('\n', out) == EOF || fflush(out) == EOF)
-		return errno ? -errno : -EIO;
-	return 0;
+	return json_write(object, out);
 }

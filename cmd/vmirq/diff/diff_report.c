@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* What came of it, for people and for programs. */
-#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <unistd.h>
 #include <vmirq/version.h>
 
 #include "diff.h"
+#include "json.h"
 
 static bool progress_shown;
 
@@ -133,11 +133,5 @@ static json_t *run_object(const struct diff_run *run)
 
 int diff_write_json(const struct diff_run *run, FILE *out)
 {
-	json_t *object = run_object(run);
-	int ret = json_dumpf(object, out, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-
-	json_decref(object);
-	if (ret || fputc('\n', out) == EOF || fflush(out) == EOF)
-		return errno ? -errno : -EIO;
-	return 0;
+	return json_write(run_object(run), out);
 }

@@ -2,10 +2,10 @@
 /*
  * The account of a run for programs. Fields are only ever added.
  */
-#include <errno.h>
 #include <jansson.h>
 #include <vmirq/version.h>
 
+#include "json.h"
 #include "run.h"
 
 static json_t *number(uint64_t n)
@@ -204,12 +204,5 @@ static json_t *run_object(const struct run *run)
 
 int run_write_json(const struct run *run, FILE *out)
 {
-	json_t *object = run_object(run);
-	int ret = json_dumpf(object, out, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-
-	json_decref(object);
-	/* A failed allocation above would have left a field out. */
-	if (ret || fputc('\n', out) == EOF || fflush(out) == EOF)
-		return errno ? -errno : -EIO;
-	return 0;
+	return json_write(run_object(run), out);
 }

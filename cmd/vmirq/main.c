@@ -57,12 +57,34 @@ static enum exit_code usage_error(const char *what, const char *argument)
 	return EXIT_USAGE;
 }
 
+static const struct subcommand *find(const char *name)
+{
+	for (size_t i = 0; i < SUBCOMMANDS; i++) {
+		if (strcmp(name, subcommands[i].name) == 0)
+			return &subcommands[i];
+	}
+	return NULL;
+}
+
+/* vmirq help SUBCOMMAND */
+static enum exit_code help_on(char *name)
+{
+	const struct subcommand *subcommand = find(name);
+	char help[] = "--help", *argv[] = { name, help, NULL };
+
+	return subcommand ? subcommand->run(2, argv) : usage_error("unknown subcommand", name);
+}
+
 int main(int argc, char **argv)
 {
+	const struct subcommand *subcommand;
+
 	if (argc < 2)
 		return usage_error("no subcommand given", NULL);
+	if (strcmp(argv[1], "help") == 0 && argc == 3)
+		return help_on(argv[2]);
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "--help") == 0 ||
-	    strcmp(argv[1], "-h") == 0) {
+	    strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
 		if (argc > 2)
 			return usage_error("unexpected argument", argv[2]);
 		if (argv[1][2] == 'v')
@@ -76,9 +98,7 @@ int main(int argc, char **argv)
 		return command_mailbox_device();
 	if (argv[1][0] == '-')
 		return usage_error("unknown option", argv[1]);
-	for (size_t i = 0; i < SUBCOMMANDS; i++) {
-		if (strcmp(argv[1], subcommands[i].name) == 0)
-			return subcommands[i].run(argc - 1, argv + 1);
-	}
-	return usage_error("unknown subcommand", argv[1]);
+	subcommand = find(argv[1]);
+	return subcommand ? subcommand->run(argc - 1, argv + 1)
+			  : usage_error("unknown subcommand", argv[1]);
 }

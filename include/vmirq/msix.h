@@ -16,12 +16,13 @@
  * further signal of a pending vector `coalesced`, and a pending one that is thrown away by reset or destroy
  * `deassigned`.
  *
- * Thread safety: every call but destroy from any thread, beside all others, unless said otherwise. Progress:
- * vmirq_msix_trigger() takes no lock. Every other call may block on another of the same device, and on a
- * change of routes; masking waits, as vmirq_vm_quiesce(), for signals under way. None may be made from
- * a callback that must not wait (kick, wake: -EDEADLK; resample), nor from that of a bypass producer of one of the
- * device's eventfds (-EDEADLK on the thread that changes the eventfd; on others it may wait for ever). System calls: KVM_SET_GSI_ROUTING, KVM_IRQFD and
- * KVM_SIGNAL_MSI (KVM, SPLIT), preadv2 and epoll_ctl where a vector has an eventfd, futex, those of malloc.
+ * Thread safety: every call but destroy from any thread, beside all others, unless said otherwise.
+ * Progress: vmirq_msix_trigger() takes no lock. Every other call may block on another of the same device,
+ * and on a change of routes; masking waits, as vmirq_vm_quiesce(), for signals under way. None may be made
+ * from a callback that must not wait (kick, wake: -EDEADLK; resample), nor from that of a bypass producer
+ * of one of the device's eventfds (-EDEADLK on the thread that changes the eventfd; on others it may wait
+ * for ever). System calls: KVM_SET_GSI_ROUTING, KVM_IRQFD and KVM_SIGNAL_MSI (KVM, SPLIT), preadv2 and
+ * epoll_ctl where a vector has an eventfd, futex, those of malloc.
  *
  * No access of a guest's costs more than one turn over the vectors, with one KVM_SET_GSI_ROUTING.
  */

@@ -239,14 +239,16 @@ VMIRQ_API int vmirq_pirq_retarget(struct vmirq_pirq *pirq, uint64_t address, uin
 VMIRQ_API enum vmirq_verdict vmirq_pirq_raise(struct vmirq_pirq *pirq);
 
 /**
- * End it in the guest's stead, as the watchdog does: lower its lines, and call `unmask` if it was pending. 1 if it was,
- * else 0. For EOIs that reach the VMM by another way (a hypercall). Not for signal handlers. -EINVAL: NULL.
+ * End it in the guest's stead, as the watchdog does: lower its lines, and call `unmask` if it was pending. 1
+ * if it was, else 0. For EOIs that reach the VMM by another way (a hypercall). Not for signal handlers.
+ * -EINVAL: NULL.
  */
 VMIRQ_API int vmirq_pirq_eoi(struct vmirq_pirq *pirq);
 
 /**
- * With a clock of the caller's own (vm.h): the VM's time at which vmirq_pirq_expire() has something to do, for a
- * storm limit or a watchdog, or UINT64_MAX; and do it. On CLOCK_MONOTONIC the VM's pump does. Expire may call `unmask`.
+ * With a clock of the caller's own (vm.h): the VM's time at which vmirq_pirq_expire() has something to do, for
+ * a storm limit or a watchdog, or UINT64_MAX; and do it. On CLOCK_MONOTONIC the VM's pump does. Expire may
+ * call `unmask`.
  */
 VMIRQ_API uint64_t vmirq_pirq_deadline(struct vmirq_vm *vm);
 VMIRQ_API void vmirq_pirq_expire(struct vmirq_vm *vm);

@@ -7,8 +7,8 @@
  * Every call on a vCPU wants it stopped (vmirq_vcpu_stop()), without a thread, or made by its own thread:
  * -EBUSY otherwise. What is loaded is checked first; -EINVAL changes nothing.
  *
- * Order of a load by the kernel's structs: vmirq_vcpu_set_apic_base_state(), vmirq_vcpu_set_lapic(), then the TSC deadline
- * (vmirq_vcpu_wrmsr() of IA32_TSC_DEADLINE).
+ * Order of a load by the kernel's structs: vmirq_vcpu_set_apic_base_state(), vmirq_vcpu_set_lapic(), then the
+ * TSC deadline (vmirq_vcpu_wrmsr() of IA32_TSC_DEADLINE).
  */
 #ifndef VMIRQ_STATE_H
 #define VMIRQ_STATE_H

@@ -131,8 +131,8 @@ enum vmirq_park {
  * Create a vCPU in an empty slot. Its local APIC starts as at power-up: software-disabled, so that signals
  * are `apic_disabled` until the guest (or vmirq_vcpu_mmio() at 0xfee000f0) sets SVR bit 8.
  * With KVM and SPLIT the APIC id is the KVM vCPU's, which apic_id repeats, and kvm_run must be given.
- * -EINVAL: size, slot or flag out of range, apic_id 0xffffffff; -E2BIG: unknown non-zero field; -EEXIST: slot or APIC id
- * in use; -ENOMEM. Thread safety: any thread; beside signals and guests that run.
+ * -EINVAL: size, slot or flag out of range, apic_id 0xffffffff; -E2BIG: unknown non-zero field; -EEXIST: slot
+ * or APIC id in use; -ENOMEM. Thread safety: any thread; beside signals and guests that run.
  */
 VMIRQ_API int vmirq_vcpu_create(struct vmirq_vm *vm, const struct vmirq_vcpu_config *config,
 				struct vmirq_vcpu **out);

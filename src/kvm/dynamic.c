@@ -158,9 +158,10 @@ static void evict_cold(struct kernel_table *t, uint32_t n)
 	}
 }
 
-/* Three quarters of the cold ones: a commit costs by the routes that are left, so that few cold ones
- * should be, where messages do not come again; where nearly all fit, most should stay. The library's messages without an irqfd go first while they are more, or
- * a few dynamic routes would have to evict each other beside many that nobody needs. */
+/* Three quarters of the cold ones: a commit costs by the routes that are left, so that few cold ones should
+ * be, where messages do not come again; where nearly all fit, most should stay. The library's messages without
+ * an irqfd go first while they are more, or a few dynamic routes would have to evict each other beside many
+ * that nobody needs. */
 bool vmirq_kernel_table_evict(struct kernel_table *t)
 {
 	uint32_t dynamic = 0, cold = 0, idle = 0;

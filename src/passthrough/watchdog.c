@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How long a guest may take to end an interrupt. A link has its own time, under its GSI's lock; the pirq has the first of
- * them, or one that is over already: then a look is in vain. */
+/* How long a guest may take to end an interrupt. A link has its own time, under its GSI's lock; the pirq has
+ * the first of them, or one that is over already: then a look is in vain. */
 #include "base/vm.h"
 #include "passthrough/pirq.h"
 

@@ -76,11 +76,16 @@ def an_image_shorter_than_a_sector_is_no_disk():
 
 
 def help_teaches():
-    for args in (('--help',), ('-h',), ('run', '--help'), ('run', '--count', '5', '--help')):
+    for args in (('--help',), ('-h',), ('help',), ('run', '--help'), ('help', 'run'),
+                 ('run', '--count', '5', '--help')):
         done = vmirq(*args)
         assert done.returncode == 0 and not done.stderr, args
         assert 'exit codes' in done.stdout and '77' in done.stdout, args
     assert 'run' in vmirq('--help').stdout
+    for name in ('run', 'boot', 'diff', 'bench'):
+        assert vmirq('help', name).stdout == vmirq(name, '--help').stdout, name
+    done = vmirq('help', 'nothing')
+    assert done.returncode == 2 and 'nothing' in done.stderr and has_one_line(done.stderr), done
     shown = vmirq('run', '--help').stdout
     for word in ('--source', '--count', '--cpu', '--irqchip', '--vcpus', '--paced', '--json',
                  '--timeout', 'call', 'eventfd', 'msi', 'vhost-user-blk', 'vhost-user-net',

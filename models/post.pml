@@ -2,7 +2,8 @@
 /*
  * Posting, parking, waking and kicking: src/chip/posted.h (A, B: posted_set(), posted_duty()),
  * src/vcpu/{step,park}.c (C, D), src/vcpu/kick.c, src/kvm/kvm_run.c (immediate_exit), and destroy in
- * src/vcpu/table.c. Two posters, a vector each; the first posts twice.
+ * src/vcpu/table.c. Two posters, a vector each; the first posts twice. Both vectors are of one class; the
+ * guest may be in a handler of that class (ppr_class), out of which it comes by itself, to EOI.
  *
  * Checked: when nothing moves any more, nothing is posted that the vCPU has not taken, and what a device
  * stored before its signal is seen by the handler; at most one poster wakes or kicks for one park or
@@ -17,15 +18,18 @@
  * wrong: CLEAR_LATE   immediate_exit is cleared after the mode says "in the guest"
  * wrong: SIGNAL_FIRST a kick sends the signal, then sets immediate_exit
  * wrong: NO_GRACE     destroy does not wait for read sections
+ * wrong: CLASS_LATE   ppr_class is stored when the mode says "in the guest" already
+ * wrong: CLASS_STAYS  ppr_class is stored only where something is in service
  */
 #define POSTERS 2
 #define VCPU    POSTERS
 #define PROCS   3
-#define WORDS   6
+#define WORDS   7
 #define MODE    0
 #define EXIT    1 /* kvm_run->immediate_exit */
 #define VEC(p)  (2 + (p))
 #define DATA(p) (4 + (p)) /* what a device stored, without a lock, before it raised */
+#define CLASS   6	  /* ppr_class: 1 = both vectors wait for the next exit */
 #include "tso.pml"
 
 #define DEAD     0
@@ -112,7 +116,11 @@ proctype poster(byte me; byte times)
 		/* B */
 		mode = LOAD(me, MODE);
 		if
-		:: mode == IN_GUEST -> act(IN_GUEST, KICKED)
+		:: mode == IN_GUEST ->
+			if
+			:: LOAD(me, CLASS) == 1
+			:: else -> act(IN_GUEST, KICKED)
+			fi
 		:: mode == PARKED -> act(PARKED, WAKING)
 		:: else
 		fi;
@@ -169,6 +177,7 @@ proctype vcpu()
 	byte own_exits = 1; /* exits that nobody asked for */
 	byte v;
 	bool found;
+	bool handler; /* the guest is in one of the vectors' class */
 
 step:
 #ifndef CLEAR_LATE
@@ -203,7 +212,22 @@ end_park:	!asleep
 	goto again;
 
 enter:
+	if
+	:: handler = true
+	:: handler = false
+	fi;
+#if defined(CLASS_STAYS)
+	if
+	:: handler -> STORE(VCPU, CLASS, 1)
+	:: else
+	fi;
+#elif !defined(CLASS_LATE)
+	STORE(VCPU, CLASS, handler);
+#endif
 	set_mode(IN_GUEST);
+#ifdef CLASS_LATE
+	STORE(VCPU, CLASS, handler);
+#endif
 	look(found);
 	if
 	:: found -> goto again
@@ -219,6 +243,7 @@ enter:
 	:: else ->
 end_guest:	if
 		:: kicked
+		:: handler
 		:: own_exits > 0 -> own_exits--
 		fi
 	fi;

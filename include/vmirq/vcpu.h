@@ -30,6 +30,10 @@
  * make the entry exit at once. How that is done is the back end's business (`kick`, `kick_signal`
  * and `kvm_run` in the config); a kick that comes late must be harmless.
  *
+ * A vector that the CPU could not take, as its class is not above that of what is in service or of TPR, does
+ * not kick: the guest cannot end the one or lower the other without coming out, to vmirq_vcpu_mmio(),
+ * vmirq_vcpu_wrmsr() or vmirq_vcpu_set_cr8(), after which the back end steps again.
+ *
  * `flags` tell what the CPU could take now. 0: nothing, and a pending vector gives WINDOW; with none, ENTER, so
  * a CPU that has nothing to run says VMIRQ_CPU_HALTED to get PARK. An interrupt handed out by INJECT and
  * acknowledged is in service. Where the entry then fails before the CPU took it (an exit with the event still to
@@ -91,6 +95,13 @@ struct vmirq_vcpu_config {
 	struct vmirq_callback kick;
 	/** Wakes a vCPU that parks by other means than vmirq_vcpu_park(). Rules as for `kick`. */
 	struct vmirq_callback wake;
+	/** How long vmirq_vcpu_park() may look for an interrupt before it sleeps, in ns; 0 = not at all. To be
+	 *  woken takes a thread tens of microseconds, and the raiser a system call. As the kernel's halt_poll_ns,
+	 *  whose default is 200,000: it looks shorter, down to not at all, while interrupts are further apart than
+	 *  that, so that an idle vCPU costs nothing. */
+	uint32_t poll_ns;
+	/** 0. */
+	uint32_t unused;
 };
 
 /** Starts in wait-for-SIPI (an application processor); otherwise it starts runnable. */
@@ -176,7 +187,7 @@ VMIRQ_API void vmirq_vcpu_leave(struct vmirq_vcpu *vcpu);
 
 /**
  * Sleep until there is something to do. timeout_ns: nanoseconds, negative = none.
- * Returns enum vmirq_park. Blocks in futex(2) and nothing else. Not ended by a signal handler as
+ * Returns enum vmirq_park. Blocks in futex(2) and nothing else, after it has looked for a while (poll_ns). Not ended by a signal handler as
  * such: call vmirq_vcpu_interrupt() in it.
  */
 VMIRQ_API int vmirq_vcpu_park(struct vmirq_vcpu *vcpu, int64_t timeout_ns);

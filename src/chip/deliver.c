@@ -3,9 +3,9 @@
 #include "chip/lapic.h"
 #include "chip/rtc_tick.h"
 
-bool vmirq_notify(struct chip *chip, struct posted *p)
+bool vmirq_notify(struct chip *chip, struct posted *p, uint32_t class)
 {
-	enum post_duty duty = posted_duty(p);
+	enum post_duty duty = posted_duty(p, class);
 
 	if (duty == POST_WAKE)
 		chip->host.wake(chip->host.opaque, p->index);
@@ -18,7 +18,7 @@ enum vmirq_verdict vmirq_post_event(struct chip *chip, struct posted *p, enum vc
 {
 	bool pending = posted_set_event(p, event);
 
-	if (!vmirq_notify(chip, p))
+	if (!vmirq_notify(chip, p, CLASS_EVENT))
 		return VMIRQ_NO_TARGET;
 	return pending ? VMIRQ_COALESCED : VMIRQ_DELIVERED;
 }
@@ -29,7 +29,7 @@ enum vmirq_verdict vmirq_post_nmi(struct chip *chip, struct posted *p)
 {
 	bool pending = posted_set_event(p, EVENT_NMI) && posted_set_event(p, EVENT_NMI_AGAIN);
 
-	if (!vmirq_notify(chip, p))
+	if (!vmirq_notify(chip, p, CLASS_EVENT))
 		return VMIRQ_NO_TARGET;
 	return pending ? VMIRQ_COALESCED : VMIRQ_DELIVERED;
 }
@@ -42,7 +42,7 @@ static enum vmirq_verdict post_start(struct chip *chip, struct posted *p, uint32
 
 	while (!atomic_compare_exchange_weak(&p->events, &old, (old & ~clear) | set))
 		;
-	if (!vmirq_notify(chip, p))
+	if (!vmirq_notify(chip, p, CLASS_EVENT))
 		return VMIRQ_NO_TARGET;
 	return old & bit32(event) ? VMIRQ_COALESCED : VMIRQ_DELIVERED;
 }

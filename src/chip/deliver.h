@@ -54,8 +54,8 @@ struct target {
 /* Inside a read section. */
 struct target vmirq_resolve(struct chip *chip, const struct interrupt *irq);
 
-/* Wake or kick as the vCPU's mode asks; posts nothing. False: nobody is there. */
-bool vmirq_notify(struct chip *chip, struct posted *p);
+/* Wake or kick as the vCPU's mode asks for what is of this class; posts nothing. False: nobody is there. */
+bool vmirq_notify(struct chip *chip, struct posted *p, uint32_t class);
 
 /* The vector was put in the descriptor: do what its vCPU's mode asks, B in posted.h. `pending`: it was
  * there already. */
@@ -63,7 +63,8 @@ static inline enum vmirq_verdict tell_vcpu(struct chip *chip, struct posted *p, 
 					   bool pending)
 {
 	/* Outside the guest it looks by itself. */
-	if (unlikely(atomic_load(&p->mode) != MODE_OUTSIDE) && !vmirq_notify(chip, p)) {
+	if (unlikely(atomic_load(&p->mode) != MODE_OUTSIDE) &&
+	    !vmirq_notify(chip, p, class_of(vector))) {
 		/* Not posted then: only what is delivered may be counted so. Unless the vCPU has found it
 		 * in its last moment, and has counted it. */
 		return pending || vecset_test_and_clear(&p->vectors, vector) ? VMIRQ_NO_TARGET

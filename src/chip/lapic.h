@@ -138,6 +138,12 @@ static inline bool lapic_test(const struct lapic *l, uint32_t set, uint8_t vecto
 	return lapic_get(l, lapic_vector_reg(set, vector)) & bit32(vector);
 }
 
+/* What it takes a higher class than to be the next. */
+static inline uint32_t lapic_ppr_class(const struct lapic *l)
+{
+	return lapic_get(l, LAPIC_PPR) >> 4;
+}
+
 static inline void lapic_assign(struct lapic *l, uint32_t set, uint8_t vector, bool value)
 {
 	uint32_t reg = lapic_vector_reg(set, vector);

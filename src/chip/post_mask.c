@@ -37,6 +37,16 @@ static void take_back(struct vecset *s, uint64_t fresh[4])
 			fresh[w] &= ~atomic_fetch_and(&s->word[w], ~fresh[w]);
 }
 
+/* That of the highest. There is one. */
+static uint32_t highest_class(const uint64_t vectors[4])
+{
+	uint32_t class = 15;
+
+	while (!(vectors[class / 4] >> class % 4 * 16 & 0xffff))
+		class --;
+	return class;
+}
+
 bool vmirq_post_mask(struct chip *chip, struct posted *p, const uint64_t vectors[4],
 		     uint64_t fresh[4])
 {
@@ -49,7 +59,8 @@ bool vmirq_post_mask(struct chip *chip, struct posted *p, const uint64_t vectors
 	fresh[2] = set_word(&word[2], vectors[2], vectors[0] | vectors[1]);
 	fresh[3] = set_word(&word[3], vectors[3], vectors[0] | vectors[1] | vectors[2]);
 	/* B in posted.h, once for all: it comes after the last. */
-	if (likely(atomic_load(&p->mode) == MODE_OUTSIDE) || vmirq_notify(chip, p))
+	if (likely(atomic_load(&p->mode) == MODE_OUTSIDE) ||
+	    vmirq_notify(chip, p, highest_class(vectors)))
 		return true;
 	take_back(&p->vectors, fresh);
 	return false;

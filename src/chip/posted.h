@@ -13,6 +13,11 @@
  * The locked set is not skipped where the bit is seen set: on x86 the device's earlier store to its
  * data may pass such a load, and the handler miss the data.
  *
+ * A vector that the CPU could not take, because one of its class or a higher one is in service or its TPR
+ * says so, kicks nobody out of the guest: the guest must end that, or lower its priority, and comes out for
+ * it. `ppr_class` is written before C. A poster whose look at the mode (B) saw IN_GUEST sees the class of
+ * that entry, or of a later one: before which the vCPU has looked at the words, and found A's bit.
+ *
  * Whether a vector came as a level is kept beside it in `level`, written before the vector's bit. It
  * says how the vector was last posted and is not taken with the bit: a poster between its two writes
  * would otherwise lose its level to the vCPU's exchange.
@@ -59,7 +64,9 @@ struct posted {
 	_Atomic uint32_t mode; /* enum vcpu_mode; also the futex a vCPU parks on */
 	_Atomic uint32_t events;
 	uint32_t index; /* of the vCPU; constant */
-	uint32_t unused_[5];
+	/* While it is IN_GUEST: vectors of this class and below wait for its next exit (PPR, 11.8.3.1). */
+	_Atomic uint32_t ppr_class;
+	uint32_t unused_[4];
 
 	struct vecset level __attribute__((aligned(CACHE_LINE)));
 } __attribute__((aligned(CACHE_LINE)));
@@ -90,12 +97,24 @@ enum post_duty {
 	POST_DEAD,
 };
 
+/* Of what was posted: above all classes of vectors, what is none. */
+#define CLASS_EVENT 16u
+
+static inline uint32_t class_of(uint8_t vector)
+{
+	return vector >> 4;
+}
+
 /* B: at most one poster is told to wake or kick for one park or entry. */
-static inline enum post_duty posted_duty(struct posted *p)
+static inline enum post_duty posted_duty(struct posted *p, uint32_t class)
 {
 	uint32_t mode = atomic_load(&p->mode);
 
 	if (likely(mode == MODE_OUTSIDE))
+		return POST_NOTHING;
+	/* Relaxed: the look at the mode came before, and acquires what was stored before C. */
+	if (mode == MODE_IN_GUEST &&
+	    class <= atomic_load_explicit(&p->ppr_class, memory_order_relaxed))
 		return POST_NOTHING;
 	if (mode == MODE_IN_GUEST)
 		return atomic_compare_exchange_strong(&p->mode, &mode, MODE_KICKED) ? POST_KICK

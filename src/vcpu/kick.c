@@ -53,7 +53,7 @@ void vmirq_vcpu_kick(struct vmirq_vcpu *vcpu)
 {
 	struct reader *section = reader_enter();
 
-	vmirq_notify(vcpu->chip, vcpu->posted);
+	vmirq_notify(vcpu->chip, vcpu->posted, CLASS_EVENT);
 	reader_exit(section);
 }
 

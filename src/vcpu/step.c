@@ -138,7 +138,9 @@ int vmirq_vcpu_step(struct vmirq_vcpu *vcpu, unsigned int flags, uint32_t *vecto
 		if (step != CONTINUE && step != VMIRQ_STEP_WINDOW)
 			return step;
 		vmirq_vcpu_arm_timer(vcpu);
-		/* Nothing now; say where we go, and look again: C and D in posted.h. */
+		/* Nothing now; say where we go, and look again: C and D in posted.h. Relaxed: C releases it. */
+		atomic_store_explicit(&vcpu->posted->ppr_class, lapic_ppr_class(&vcpu->lapic),
+				      memory_order_relaxed);
 		vcpu_set_mode(vcpu, MODE_IN_GUEST);
 		if (!vcpu_anything_posted(vcpu, vcpu->wanted_events))
 			return step == VMIRQ_STEP_WINDOW ? VMIRQ_STEP_WINDOW : VMIRQ_STEP_ENTER;

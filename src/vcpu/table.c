@@ -82,6 +82,8 @@ static int start_up(struct vmirq_vcpu *vcpu, const struct vmirq_vcpu_config *con
 	vcpu->kick_signal = config->kick_signal;
 	vcpu->kvm_run = config->kvm_run;
 	vcpu->kvm_vcpu_fd = config->kvm_vcpu_fd;
+	vcpu->poll_max = config->poll_ns;
+	vcpu->poll_ns = 0;
 	vcpu->tsc_khz = vmirq_vcpu_find_tsc_khz(vcpu);
 	vcpu->starts_waiting = config->flags & VMIRQ_VCPU_WAIT_FOR_SIPI;
 	vcpu->wait_for_sipi = vcpu->starts_waiting;
@@ -121,7 +123,7 @@ int vmirq_vcpu_create(struct vmirq_vm *vm, const struct vmirq_vcpu_config *calle
 		return error;
 	table = vm->vcpus;
 	if (config.index >= table->max || config.apic_id == UINT32_MAX || config.kick_signal < 0 ||
-	    (config.flags & ~(VMIRQ_VCPU_WAIT_FOR_SIPI | VMIRQ_VCPU_X2APIC)) ||
+	    (config.flags & ~(VMIRQ_VCPU_WAIT_FOR_SIPI | VMIRQ_VCPU_X2APIC)) || config.unused ||
 	    (vm->irqchip && !config.kvm_run))
 		return -EINVAL;
 	pthread_mutex_lock(&table->mutex);

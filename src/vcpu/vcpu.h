@@ -49,6 +49,8 @@ struct vmirq_vcpu {
 	/* A vector that the 8259s gave and the CPU has not taken yet; -1. And the last one it took. */
 	int16_t extint, extint_taken;
 	uint32_t wanted_events;	 /* what its last step would have acted on */
+	uint32_t poll_max;	 /* vmirq_vcpu_config.poll_ns */
+	uint32_t poll_ns;	 /* what it looks now before it sleeps */
 	bool kvm_halted;	 /* for vmirq_kvm_run() */
 	bool kvm_incomplete;	 /* an exit stands in the middle of an instruction */
 	uint64_t armed_deadline; /* what `timer` is set to */

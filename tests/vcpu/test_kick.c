@@ -83,6 +83,80 @@ static void every_entry_anew(void **state)
 	soft_free(s);
 }
 
+/* In the guest, with what it must end or lower before it could take `low`, but not `high`. */
+static void only_the_higher_class_kicks(struct soft *s, uint8_t low, uint8_t high)
+{
+	struct vmirq_vcpu *vcpu = s->vcpu[0];
+	const uint64_t both[4] = { [1] = UINT64_C(1) << (low & 63) | UINT64_C(1) << (high & 63) };
+	const uint64_t lower[4] = { [1] = UINT64_C(1) << (low & 63) };
+
+	assert_int_equal(enter(vcpu), VMIRQ_STEP_ENTER);
+	kicks = 0;
+	send(s, msi_to(0, low), VMIRQ_DELIVERED);
+	send(s, msi_to(0, low), VMIRQ_COALESCED);
+	assert_int_equal(vmirq_vcpu_post_mask(vcpu, lower, NULL), 0);
+	assert_int_equal(kicks, 0);
+	send(s, msi_to(0, high), VMIRQ_DELIVERED);
+	assert_int_equal(kicks, 1);
+	/* It comes out, and finds both; the higher one is taken and ended. */
+	vmirq_vcpu_leave(vcpu);
+	assert_int_equal(vmirq_vcpu_next_vector(vcpu), high);
+	assert_int_equal(vmirq_vcpu_ack(vcpu, high), 0);
+	apic_write(vcpu, APIC_EOI, 0);
+	assert_int_equal(vmirq_vcpu_next_vector(vcpu), -1);
+	/* Events, and a kick that was asked for, whatever is in service. */
+	assert_int_equal(enter(vcpu), VMIRQ_STEP_ENTER);
+	vmirq_vcpu_kick(vcpu);
+	assert_int_equal(kicks, 2);
+	assert_int_equal(enter(vcpu), VMIRQ_STEP_ENTER);
+	vmirq_vcpu_nmi(vcpu);
+	assert_int_equal(kicks, 3);
+	assert_int_equal(enter(vcpu), VMIRQ_STEP_NMI);
+	/* The mask's highest decides. */
+	assert_int_equal(enter(vcpu), VMIRQ_STEP_ENTER);
+	assert_int_equal(vmirq_vcpu_post_mask(vcpu, both, NULL), 2);
+	assert_int_equal(kicks, 4);
+	vmirq_vcpu_leave(vcpu);
+	assert_int_equal(vmirq_vcpu_next_vector(vcpu), high);
+	assert_int_equal(vmirq_vcpu_ack(vcpu, high), 0);
+	apic_write(vcpu, APIC_EOI, 0);
+	assert_int_equal(vmirq_vcpu_next_vector(vcpu), -1);
+}
+
+static void not_for_what_waits_for_an_eoi(void **state)
+{
+	struct soft *s = with_kick();
+	struct vmirq_vcpu *vcpu = s->vcpu[0];
+
+	(void)state;
+	send(s, msi_to(0, 0x61), VMIRQ_DELIVERED);
+	assert_int_equal(vmirq_vcpu_next_vector(vcpu), 0x61);
+	assert_int_equal(vmirq_vcpu_ack(vcpu, 0x61), 0);
+	only_the_higher_class_kicks(s, 0x6f, 0x71);
+	only_the_higher_class_kicks(s, 0x60, 0x70);
+	/* Its EOI lets it through. */
+	apic_write(vcpu, APIC_EOI, 0);
+	assert_int_equal(take_all(vcpu, NULL), 2);
+	assert_int_equal(enter(vcpu), VMIRQ_STEP_ENTER);
+	kicks = 0;
+	send(s, msi_to(0, 0x6f), VMIRQ_DELIVERED);
+	assert_int_equal(kicks, 1);
+	take_only(vcpu, 0x6f);
+	soft_free(s);
+}
+
+static void not_for_what_waits_for_a_lower_tpr(void **state)
+{
+	struct soft *s = with_kick();
+
+	(void)state;
+	apic_write(s->vcpu[0], APIC_TPR, 0x50);
+	only_the_higher_class_kicks(s, 0x5f, 0x60);
+	apic_write(s->vcpu[0], APIC_TPR, 0x4f);
+	take_only(s->vcpu[0], 0x5f);
+	soft_free(s);
+}
+
 /* WINDOW is "in the guest" too: what is better than what it waits for must be seen. */
 static void in_a_window(void **state)
 {
@@ -250,6 +324,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(not_outside_once_inside),
 		cmocka_unit_test(every_entry_anew),
+		cmocka_unit_test(not_for_what_waits_for_an_eoi),
+		cmocka_unit_test(not_for_what_waits_for_a_lower_tpr),
 		cmocka_unit_test(in_a_window),
 		cmocka_unit_test(by_every_source),
 		cmocka_unit_test(not_for_what_is_not_delivered),

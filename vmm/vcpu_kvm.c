@@ -171,6 +171,7 @@ static int kvm_vcpu_open(struct vmm_vcpu *v, const char **why)
 		.index = v->index,
 		.apic_id = v->index,
 		.kick_signal = KICK_SIGNAL,
+		.poll_ns = v->vmm->config.poll_ns,
 	};
 	void *run;
 	int err;

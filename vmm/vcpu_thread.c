@@ -44,6 +44,7 @@ static int thread_vcpu_open(struct vmm_vcpu *v, const char **why)
 		.size = sizeof(config),
 		.index = v->index,
 		.apic_id = v->index,
+		.poll_ns = v->vmm->config.poll_ns,
 		.kick = { .fn = on_kick, .opaque = v },
 	};
 

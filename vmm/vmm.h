@@ -26,10 +26,11 @@ struct vmm_config {
 	size_t memory;		 /* bytes, 0 = 16 MiB; 8 MiB to 1 GiB in whole pages */
 	const char *guest_image; /* a flat image in place of the built-in one, or NULL; KVM only */
 	bool busy;		 /* vCPUs spin in the guest in place of HLT */
-	uint32_t irqchip;	 /* enum vmirq_irqchip; threads have SOFT only */
-	uint32_t without;	 /* VMIRQ_CAP_* */
-	bool chips;		 /* IOAPIC and 8259s (VMIRQ_VM_PC_CHIPS) */
-	bool x2apic;		 /* guest and handlers use x2APIC MSRs in place of xAPIC MMIO */
+	uint32_t poll_ns; /* how long a halted vCPU looks before it sleeps; SOFT, see vcpu.h */
+	uint32_t irqchip; /* enum vmirq_irqchip; threads have SOFT only */
+	uint32_t without; /* VMIRQ_CAP_* */
+	bool chips;	  /* IOAPIC and 8259s (VMIRQ_VM_PC_CHIPS) */
+	bool x2apic;	  /* guest and handlers use x2APIC MSRs in place of xAPIC MMIO */
 };
 
 /* Everything is -errno; *why (may be NULL) is one line for the user, static or kept by the vmm.

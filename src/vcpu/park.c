@@ -10,7 +10,9 @@
 #include "base/vm.h"
 #include "vcpu/vcpu.h"
 
-#define NS_PER_S 1000000000
+#define NS_PER_S      1000000000
+#define POLL_FIRST_NS 10000u
+#define LOOKS	      16
 
 static struct timespec deadline_after(int64_t timeout_ns)
 {
@@ -24,6 +26,45 @@ static struct timespec deadline_after(int64_t timeout_ns)
 		t.tv_nsec -= NS_PER_S;
 	}
 	return t;
+}
+
+static uint64_t monotonic_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+/* Before it sleeps: its mode is OUTSIDE, so that nobody makes a system call for it. */
+static bool comes_soon(const struct vmirq_vcpu *vcpu, uint64_t start, int64_t timeout_ns)
+{
+	uint64_t limit = vcpu->poll_ns;
+
+	if (timeout_ns >= 0 && (uint64_t)timeout_ns < limit)
+		limit = (uint64_t)timeout_ns;
+	while (limit) {
+		for (int i = 0; i < LOOKS; i++) {
+			if (vcpu_anything_posted(vcpu, vcpu->wanted_events))
+				return true;
+			cpu_relax();
+		}
+		if (monotonic_ns() - start >= limit)
+			break;
+	}
+	return false;
+}
+
+/* It has slept: would looking longer have done? */
+static void adapt(struct vmirq_vcpu *vcpu, uint64_t start)
+{
+	if (monotonic_ns() - start > vcpu->poll_max)
+		vcpu->poll_ns = 0;
+	else if (!vcpu->poll_ns)
+		vcpu->poll_ns = POLL_FIRST_NS < vcpu->poll_max ? POLL_FIRST_NS : vcpu->poll_max;
+	else
+		vcpu->poll_ns = vcpu->poll_ns < vcpu->poll_max / 2 ? 2 * vcpu->poll_ns
+								   : vcpu->poll_max;
 }
 
 /* Until the mode is no longer PARKED; false: the deadline (NULL: none) has passed. */
@@ -74,8 +115,14 @@ int vmirq_vcpu_park(struct vmirq_vcpu *vcpu, int64_t timeout_ns)
 {
 	struct timespec deadline;
 	bool in_time = true, timer_first;
+	uint64_t start = 0;
 
 	timer_first = limit_to_timer(vcpu, &timeout_ns);
+	if (vcpu->poll_max) {
+		start = monotonic_ns();
+		if (comes_soon(vcpu, start, timeout_ns))
+			return take_request(vcpu) ? VMIRQ_PARK_INTERRUPTED : VMIRQ_PARK_RUNNABLE;
+	}
 	if (timeout_ns >= 0)
 		deadline = deadline_after(timeout_ns);
 	/* C and D in posted.h. */
@@ -83,6 +130,8 @@ int vmirq_vcpu_park(struct vmirq_vcpu *vcpu, int64_t timeout_ns)
 	if (!vcpu_anything_posted(vcpu, vcpu->wanted_events))
 		in_time = sleep_while_parked(vcpu, timeout_ns >= 0 ? &deadline : NULL);
 	vcpu_set_mode(vcpu, MODE_OUTSIDE);
+	if (vcpu->poll_max)
+		adapt(vcpu, start);
 	if (take_request(vcpu))
 		return VMIRQ_PARK_INTERRUPTED;
 	if (in_time || timer_first || vcpu_anything_posted(vcpu, vcpu->wanted_events))

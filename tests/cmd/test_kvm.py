@@ -30,6 +30,10 @@ def busy():
              '--vcpus', '1')
 
 
+def halted_vcpus_that_look_before_they_sleep():
+    run_json(*KVM, *OURS, '--count', '1000', '--halt-poll', '200000', '--vcpus', '3')
+
+
 def auto_takes_kvm():
     assert run_json('--source', 'call', '--count', '100')['cpu'] == 'kvm'
 
@@ -46,5 +50,5 @@ def lacking_kvm_is_77_in_one_line():
 if __name__ == '__main__':
     if os.access('/dev/kvm', os.R_OK | os.W_OK):
         sys.exit(main(a_storm_loses_nothing, each_paced_raise_is_one_handler, x2apic, busy,
-                      auto_takes_kvm))
+                      halted_vcpus_that_look_before_they_sleep, auto_takes_kvm))
     sys.exit(main(lacking_kvm_is_77_in_one_line) or 77)

@@ -54,6 +54,13 @@ def x2apic_and_busy_guests_take_them_too():
     run_json(*THREADS, '--source', 'call', '--busy', '--vcpus', '1', '--count', '500')
 
 
+def halted_vcpus_that_look_before_they_sleep():
+    for ns in ('1000', '200000', '1000000000'):
+        account = run_json(*THREADS, *OURS, '--halt-poll', ns, '--count', '2000')
+        assert account['halt_poll_ns'] == int(ns), account
+    run_json(*THREADS, *OURS, '--halt-poll', '50000', '--paced', '--count', '500')
+
+
 def nothing_raised_is_nothing_lost():
     account = run_json(*THREADS, *OURS, '--count', '0')
     for source in account['sources']:
@@ -100,7 +107,8 @@ def a_full_disk_is_told():
 if __name__ == '__main__':
     sys.exit(main(every_kind_is_there_or_skipped_with_a_reason,
                   a_storm_on_four_vcpus_loses_nothing, paced_raises_do_not_coalesce,
-                  x2apic_and_busy_guests_take_them_too, nothing_raised_is_nothing_lost,
+                  x2apic_and_busy_guests_take_them_too,
+                  halted_vcpus_that_look_before_they_sleep, nothing_raised_is_nothing_lost,
                   one_raise_is_enough_for_a_latency,
                   sources_of_one_kind_have_accounts_of_their_own,
                   as_many_sources_as_there_may_be, a_file_gets_the_json_and_stdout_the_table,

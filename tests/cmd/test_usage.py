@@ -46,6 +46,8 @@ WRONG = [
     (('run', '--source', 'pirq-timer', '--rate', '1000001'), "'1000001'"),
     (('run', '--source', 'pirq-timer', '--rate', '7', '--paced'), "'7'"),
     (('run', '--source', 'call', '--rate', '7'), "'7'"),
+    (('run', '--halt-poll', '1000000001'), "'1000000001'"),
+    (('run', '--irqchip', 'kvm', '--halt-poll', '7'), "'7'"),
     (('run', '--source', 'call', '--pirqs', '7'), "'7'"),
     (('run', '--paced=yes'), "'--paced=yes'"),
     (('run', '--source', 'smoke'), "'smoke'"),
@@ -90,7 +92,7 @@ def help_teaches():
     for word in ('--source', '--count', '--cpu', '--irqchip', '--vcpus', '--paced', '--json',
                  '--timeout', 'call', 'eventfd', 'msi', 'vhost-user-blk', 'vhost-user-net',
                  'guest-blk', 'e1000', 'mailbox', 'pirq-msi', 'pirq-intx', 'pirq-timer', '--pirqs',
-                 '--rate', 'fairness', '--without', 'lost', 'examples'):
+                 '--rate', '--halt-poll', 'fairness', '--without', 'lost', 'examples'):
         assert word in shown, word
 
 

@@ -3,6 +3,8 @@
 #include "../support.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #define LONG INT64_C(20000000000) /* a test that needs it has failed */
@@ -195,9 +197,93 @@ static void never_kicked_while_parked(void **state)
 	soft_free(s);
 }
 
+static struct vmirq_vcpu *polling_vcpu(struct soft *s, uint32_t poll_ns)
+{
+	struct vmirq_vcpu_config config = { .size = sizeof(config),
+					    .flags = VMIRQ_VCPU_X2APIC,
+					    .poll_ns = poll_ns };
+
+	assert_int_equal(vmirq_vcpu_destroy(s->vcpu[0]), 0);
+	config.unused = 1;
+	assert_int_equal(vmirq_vcpu_create(s->vm, &config, &s->vcpu[0]), -EINVAL);
+	config.unused = 0;
+	assert_int_equal(vmirq_vcpu_create(s->vm, &config, &s->vcpu[0]), 0);
+	return s->vcpu[0];
+}
+
+struct ping {
+	struct vmirq_vcpu *vcpu;
+	_Atomic uint32_t seen;
+	uint32_t rounds;
+};
+
+static void *park_and_take(void *argument)
+{
+	struct ping *p = argument;
+	uint32_t vector;
+
+	for (uint32_t i = 0; i < p->rounds;) {
+		int step = vmirq_vcpu_step(p->vcpu, VMIRQ_CPU_HALTED, &vector);
+
+		if (step == VMIRQ_STEP_NMI)
+			atomic_store(&p->seen, ++i);
+		else if (step == VMIRQ_STEP_PARK)
+			vmirq_vcpu_park(p->vcpu, -1);
+	}
+	return NULL;
+}
+
+/* Whether it is still looking, about to sleep or asleep: each is found, and the next comes after it. */
+static void one_that_looks_before_it_sleeps(void **state)
+{
+	static const uint32_t polls[] = { 1, 20000, 500000 };
+	struct soft *s = soft_new(1);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(polls) / sizeof(polls[0]); i++) {
+		struct ping p = { .vcpu = polling_vcpu(s, polls[i]), .rounds = 1000 };
+		pthread_t thread;
+
+		assert_int_equal(pthread_create(&thread, NULL, park_and_take, &p), 0);
+		for (uint32_t n = 1; n <= p.rounds; n++) {
+			const struct timespec nap = { .tv_nsec = n % 64 * 1000 };
+			int64_t end = now_ns() + LONG;
+
+			if (n % 16 == 0)
+				nanosleep(&nap, NULL);
+			vmirq_vcpu_nmi(p.vcpu);
+			while (atomic_load(&p.seen) != n) {
+				assert_true(now_ns() < end);
+				sched_yield();
+			}
+		}
+		pthread_join(thread, NULL);
+	}
+	soft_free(s);
+}
+
+/* It looks no longer than it may sleep, and is ended as one that sleeps is. */
+static void looking_ends_in_time(void **state)
+{
+	struct soft *s = soft_new(1);
+	struct vmirq_vcpu *vcpu = polling_vcpu(s, UINT32_MAX);
+
+	(void)state;
+	assert_int_equal(vmirq_vcpu_park(vcpu, 0), VMIRQ_PARK_TIMEOUT);
+	/* Now it looks: for 4 seconds, if it were not for the time-out. */
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(vmirq_vcpu_park(vcpu, 1000), VMIRQ_PARK_TIMEOUT);
+	vmirq_vcpu_interrupt(vcpu);
+	assert_int_equal(vmirq_vcpu_park(vcpu, -1), VMIRQ_PARK_INTERRUPTED);
+	assert_int_equal(vmirq_vcpu_park(vcpu, 0), VMIRQ_PARK_TIMEOUT);
+	soft_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_that_looks_before_it_sleeps),
+		cmocka_unit_test(looking_ends_in_time),
 		cmocka_unit_test(what_is_there_already),
 		cmocka_unit_test(what_cannot_be_taken_does_not_keep_it_awake),
 		cmocka_unit_test(time_outs),

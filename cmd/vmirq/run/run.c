@@ -43,6 +43,7 @@ static int create_vmm(struct run *run, enum vmm_cpu cpu, const char **why)
 		.cpu = cpu,
 		.vcpus = run->options->vcpus,
 		.busy = run->options->busy,
+		.poll_ns = run->options->poll_ns,
 		.x2apic = run->options->x2apic,
 		.irqchip = run->options->irqchip,
 		.without = run->options->without,

@@ -188,6 +188,7 @@ static json_t *run_object(const struct run *run)
 	json_object_set_new(object, "paced", json_boolean(options->paced));
 	json_object_set_new(object, "x2apic", json_boolean(options->x2apic));
 	json_object_set_new(object, "busy", json_boolean(options->busy));
+	json_object_set_new(object, "halt_poll_ns", json_integer(options->poll_ns));
 	json_object_set_new(object, "churn", json_boolean(options->churn));
 	json_object_set_new(object, "seconds", json_real(run->seconds));
 	json_object_set_new(object, "rates", rates(run));

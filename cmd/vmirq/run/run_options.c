@@ -145,6 +145,16 @@ static enum exit_code set_rate(struct run_options *options, const char *name, co
 	return parse_u32(name, value, RUN_RATE_MAX, &options->rate);
 }
 
+static enum exit_code set_halt_poll(struct run_options *options, const char *name,
+				    const char *value)
+{
+	uint64_t n = 0;
+	enum exit_code ret = parse_number(name, value, 0, RUN_HALT_POLL_MAX, &n);
+
+	options->poll_ns = (uint32_t)n;
+	return ret;
+}
+
 static enum exit_code set_json(struct run_options *options, const char *name, const char *value)
 {
 	if (!*value)
@@ -199,6 +209,7 @@ static const struct option {
 	{ "--timeout", set_timeout, 0 },
 	{ "--pirqs", set_pirqs, 0 },
 	{ "--rate", set_rate, 0 },
+	{ "--halt-poll", set_halt_poll, 0 },
 	{ "--source", add_source, 0 },
 	{ "--json", set_json, 0 },
 	{ "--paced", NULL, offsetof(struct run_options, paced) },
@@ -256,6 +267,10 @@ static enum exit_code check_together(const struct run_options *options)
 	if (options->cpu == RUN_CPU_THREADS && options->irqchip != VMIRQ_IRQCHIP_SOFT)
 		return wrong("--irqchip", irqchips[options->irqchip],
 			     "with --cpu threads it must be soft");
+	if (options->poll_ns && options->irqchip != VMIRQ_IRQCHIP_SOFT)
+		return wrong_number(
+			"--halt-poll", options->poll_ns,
+			"with --irqchip split or kvm the kernel polls, by its halt_poll_ns");
 	if (options->churn && options->paced)
 		return complain("a paced source waits for one vCPU, so it goes without", "--churn");
 	return EXIT_OK;

@@ -11,10 +11,11 @@
 #include "command.h"
 
 /* Four vectors each fit between the first and the spurious one. */
-#define RUN_SOURCES_MAX 32
-#define RUN_VCPUS_MAX	64
-#define RUN_PIRQS_MAX	65536
-#define RUN_RATE_MAX	1000000
+#define RUN_SOURCES_MAX	  32
+#define RUN_VCPUS_MAX	  64
+#define RUN_PIRQS_MAX	  65536
+#define RUN_RATE_MAX	  1000000
+#define RUN_HALT_POLL_MAX 1000000000
 
 struct source_kind;
 
@@ -33,6 +34,8 @@ struct run_options {
 	/* pirq-timer: how many, and how often a second each expires; 0 = as asked for by the kind. */
 	uint32_t pirqs;
 	uint32_t rate;
+	/* A halted vCPU looks so long before it sleeps. */
+	uint32_t poll_ns;
 	bool paced;
 	bool x2apic;
 	bool busy;

@@ -59,20 +59,22 @@ enum vcpu_event {
 };
 #define EVENT_SIPI_SHIFT 24
 
+/* Two lines: what posters write, and what they only look at, which then lies in all their caches at once. */
 struct posted {
 	struct vecset vectors;
-	_Atomic uint32_t mode; /* enum vcpu_mode; also the futex a vCPU parks on */
 	_Atomic uint32_t events;
-	uint32_t index; /* of the vCPU; constant */
-	/* While it is IN_GUEST: vectors of this class and below wait for its next exit (PPR, 11.8.3.1). */
-	_Atomic uint32_t ppr_class;
-	uint32_t unused_[4];
+	uint32_t unused_[7];
 
 	struct vecset level __attribute__((aligned(CACHE_LINE)));
+	_Atomic uint32_t mode; /* enum vcpu_mode; also the futex a vCPU parks on */
+	/* While it is IN_GUEST: vectors of this class and below wait for its next exit (PPR, 11.8.3.1). */
+	_Atomic uint32_t ppr_class;
+	uint32_t index; /* of the vCPU; constant */
 } __attribute__((aligned(CACHE_LINE)));
 
 _Static_assert(offsetof(struct posted, vectors) == 0 && sizeof(struct vecset) <= CACHE_LINE &&
-		       offsetof(struct posted, level) == CACHE_LINE,
+		       offsetof(struct posted, level) == CACHE_LINE &&
+		       sizeof(struct posted) == 2 * CACHE_LINE,
 	       "posted_of_word()");
 
 /* By a word of its vectors. */

@@ -16,11 +16,10 @@ static inline uint64_t set_word(_Atomic uint64_t *word, uint64_t vectors, bool h
 
 static uint64_t levels(const struct vecset *s, const uint64_t vectors[4])
 {
-	uint64_t found = 0;
-
-	for (unsigned int w = 0; w < 4; w++)
-		found |= atomic_load_explicit(&s->word[w], memory_order_relaxed) & vectors[w];
-	return found;
+	return (atomic_load_explicit(&s->word[0], memory_order_relaxed) & vectors[0]) |
+	       (atomic_load_explicit(&s->word[1], memory_order_relaxed) & vectors[1]) |
+	       (atomic_load_explicit(&s->word[2], memory_order_relaxed) & vectors[2]) |
+	       (atomic_load_explicit(&s->word[3], memory_order_relaxed) & vectors[3]);
 }
 
 static void make_edges(struct vecset *s, const uint64_t vectors[4])
@@ -50,17 +49,25 @@ static uint32_t highest_class(const uint64_t vectors[4])
 bool vmirq_post_mask(struct chip *chip, struct posted *p, const uint64_t vectors[4],
 		     uint64_t fresh[4])
 {
+	const uint64_t v0 = vectors[0], v1 = vectors[1], v2 = vectors[2], v3 = vectors[3];
 	_Atomic uint64_t *word = p->vectors.word;
+	uint64_t f0, f1, f2, f3;
+	bool outside;
 
 	if (unlikely(levels(&p->level, vectors)))
 		make_edges(&p->level, vectors);
-	fresh[0] = set_word(&word[0], vectors[0], false);
-	fresh[1] = set_word(&word[1], vectors[1], vectors[0]);
-	fresh[2] = set_word(&word[2], vectors[2], vectors[0] | vectors[1]);
-	fresh[3] = set_word(&word[3], vectors[3], vectors[0] | vectors[1] | vectors[2]);
+	/* No store between these, which each would wait for. */
+	f0 = set_word(&word[0], v0, false);
+	f1 = set_word(&word[1], v1, v0);
+	f2 = set_word(&word[2], v2, v0 | v1);
+	f3 = set_word(&word[3], v3, v0 | v1 | v2);
 	/* B in posted.h, once for all: it comes after the last. */
-	if (likely(atomic_load(&p->mode) == MODE_OUTSIDE) ||
-	    vmirq_notify(chip, p, highest_class(vectors)))
+	outside = atomic_load(&p->mode) == MODE_OUTSIDE;
+	fresh[0] = f0;
+	fresh[1] = f1;
+	fresh[2] = f2;
+	fresh[3] = f3;
+	if (likely(outside) || vmirq_notify(chip, p, highest_class(vectors)))
 		return true;
 	take_back(&p->vectors, fresh);
 	return false;

@@ -18,7 +18,7 @@ CALLS = 200
 CASES = {
     'fresh': ('measure_signal', 56),
     'pending': ('measure_signal', 56),
-    'post_mask': ('measure_post_mask', 249),
+    'post_mask': ('measure_post_mask', 235),
     'route': ('measure_route', 780),
     'message': ('measure_message', 267),
     'ipi': ('measure_ipi', 276),

@@ -44,21 +44,13 @@ int vmirq_dynamic_create(struct kernel_table *t)
 	return 0;
 }
 
-/* Multiply-shift over a vector (Dietzfelbinger): two messages share a bucket by chance of the
- * keys only. */
-static inline uint32_t *bucket_of(const struct kernel_table *t, uint32_t address_lo,
-				  uint32_t address_hi, uint32_t data)
-{
-	uint64_t h = t->key[0] + t->key[1] * address_lo + t->key[2] * address_hi + t->key[3] * data;
-
-	return &t->bucket[h >> t->bucket_shift];
-}
-
 static uint32_t *bucket_of_gsi(struct kernel_table *t, uint32_t gsi)
 {
 	const struct kvm_irq_routing_entry *entry = &t->slot[gsi].entry[0];
 
-	return bucket_of(t, entry->u.msi.address_lo, entry->u.msi.address_hi, entry->u.msi.data);
+	return kernel_table_bucket(t, &(struct msi_message){ .address_lo = entry->u.msi.address_lo,
+							     .address_hi = entry->u.msi.address_hi,
+							     .data = entry->u.msi.data });
 }
 
 void vmirq_dynamic_close(struct kernel_table *t)
@@ -74,7 +66,7 @@ void vmirq_dynamic_open(struct kernel_table *t)
 {
 	uint32_t closed = atomic_load_explicit(&t->closed, memory_order_relaxed);
 
-	/* Pairs with the acquires in is_open() and wait_open(). */
+	/* Pairs with the acquires in kernel_table_is_open() and wait_open(). */
 	atomic_store_explicit(&t->closed, closed + 1, memory_order_release);
 }
 
@@ -98,16 +90,7 @@ void vmirq_dynamic_unlink(struct kernel_table *t, uint32_t gsi)
 /* The mutex is held, or the table. */
 static inline uint32_t find(const struct kernel_table *t, const struct msi_message *msg)
 {
-	uint32_t gsi = *bucket_of(t, msg->address_lo, msg->address_hi, msg->data);
-
-	for (; gsi != NO_GSI; gsi = t->slot[gsi].chain) {
-		const struct kvm_irq_routing_entry *entry = &t->slot[gsi].entry[0];
-
-		if (entry->u.msi.address_lo == msg->address_lo &&
-		    entry->u.msi.address_hi == msg->address_hi && entry->u.msi.data == msg->data)
-			break;
-	}
-	return gsi;
+	return kernel_table_look(t, *kernel_table_bucket(t, msg), msg);
 }
 
 /* The library's message that no irqfd is on. Staged or not: one that is about to come may stay
@@ -237,19 +220,13 @@ static __attribute__((noinline)) int find_or_make(struct kernel_table *t, struct
 
 static __attribute__((noinline)) void wait_open(struct kernel_table *t, struct reader *section)
 {
-	/* Acquire: as in is_open(). */
+	/* Acquire: as in kernel_table_is_open(). */
 	for (unsigned int turn = 0; atomic_load_explicit(&t->closed, memory_order_acquire) & 1;
 	     turn++) {
 		reader_let_go(section);
 		vmirq_back_off(turn);
 		reader_hold(section, t);
 	}
-}
-
-static inline bool is_open(const struct kernel_table *t)
-{
-	/* Acquire: what was written while it was closed is seen; pairs with vmirq_dynamic_open(). */
-	return !(atomic_load_explicit(&t->closed, memory_order_acquire) & 1);
 }
 
 int vmirq_kernel_table_find(struct kernel_table *t, struct reader *section,
@@ -259,15 +236,13 @@ int vmirq_kernel_table_find(struct kernel_table *t, struct reader *section,
 
 	if (unlikely(!section))
 		return find_or_make(t, NULL, msg);
-	if (unlikely(!is_open(t)))
+	if (unlikely(!kernel_table_is_open(t)))
 		wait_open(t, section);
 	gsi = find(t, msg);
 	if (unlikely(gsi == NO_GSI)) {
 		reader_let_go(section);
 		return find_or_make(t, section, msg);
 	}
-	/* Only once a round of the hand: the line stays shared. */
-	if (unlikely(!atomic_load_explicit(&t->slot[gsi].hit, memory_order_relaxed)))
-		atomic_store_explicit(&t->slot[gsi].hit, true, memory_order_relaxed);
+	kernel_slot_note_hit(&t->slot[gsi]);
 	return (int)gsi;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A KVM VM's own irqchip: its messages, lines, routes and irqfds. Nothing here has a lock of its own but
- * the routing table (kvm/table.h), which a message holds where the kernel has no
+/* A KVM VM's own irqchip: its lines, routes and irqfds; its messages are in kvm/send.c. Nothing here has a lock of
+ * its own but the routing table (kvm/table.h), which a message holds where the kernel has no
  * KVM_SIGNAL_MSI. */
 #include "kvm/irqchip.h"
 
@@ -9,15 +9,8 @@
 #include <sys/ioctl.h>
 #include <vmirq/vm.h>
 
-#include "chip/deliver.h"
+#include "kvm/send.h"
 #include "kvm/table.h"
-
-struct kernel_irqchip {
-	struct irqchip irqchip;
-	int vm_fd;
-	uint32_t limit;
-	struct kernel_table *table;
-};
 
 static struct kernel_irqchip *of(struct irqchip *irqchip)
 {
@@ -29,104 +22,6 @@ static int has_cap(int vm_fd, unsigned long cap)
 	int n = ioctl(vm_fd, KVM_CHECK_EXTENSION, cap);
 
 	return n > 0 ? n : 0;
-}
-
-/* The kernel says how many took it, never what was wrong: that can be seen on the message. */
-static inline enum vmirq_verdict expect(const struct msi_message *msg)
-{
-	uint8_t mode = msi_mode(msg);
-
-	if (!msi_is_interrupt(msg) || mode == DELIVERY_RESERVED || mode == DELIVERY_SIPI)
-		return VMIRQ_BAD_MESSAGE;
-	if (msi_vector(msg) < FIRST_LEGAL_VECTOR &&
-	    (mode == DELIVERY_FIXED || mode == DELIVERY_LOWEST))
-		return VMIRQ_BAD_VECTOR;
-	return VMIRQ_DELIVERED;
-}
-
-/* Counted first, as nearly every message ends. The locked add is the section's fence, too. */
-static inline void count_first(struct counts *counts, enum vmirq_verdict expected)
-{
-	if (counts) {
-		counts_add(counts, expected, 1);
-		fence_after_rmw();
-	} else {
-		fence_full();
-	}
-}
-
-static __attribute__((noinline)) void recount(struct counts *counts, enum vmirq_verdict expected)
-{
-	if (counts) {
-		counts_sub(counts, expected, 1);
-		counts_add(counts, VMIRQ_NO_TARGET, 1);
-	}
-}
-
-static inline int finish(int accepted, struct counts *counts, enum vmirq_verdict expected,
-			 enum vmirq_verdict *verdict)
-{
-	if (unlikely(accepted <= 0)) {
-		accepted = 0;
-		if (expected == VMIRQ_DELIVERED) {
-			recount(counts, expected);
-			expected = VMIRQ_NO_TARGET;
-		}
-	}
-	if (verdict)
-		*verdict = expected;
-	return accepted;
-}
-
-static inline struct msi_message message_of(const struct kvm_msi *msi)
-{
-	return (struct msi_message){ .address_lo = msi->address_lo,
-				     .address_hi = msi->address_hi,
-				     .data = msi->data };
-}
-
-/* The system call is made in this function and the next, no deeper: each return that follows one is
- * mispredicted, since the kernel uses up the processor's stack of them. */
-static int send(struct irqchip *irqchip, const struct kvm_msi *msg, struct counts *counts,
-		enum vmirq_verdict *verdict)
-{
-	struct kvm_msi msi = { .address_lo = msg->address_lo,
-			       .address_hi = msg->address_hi,
-			       .data = msg->data };
-	const struct msi_message message = message_of(msg);
-	struct reader *section = reader_enter_unfenced();
-	enum vmirq_verdict expected = expect(&message);
-	int accepted;
-
-	count_first(counts, expected);
-	accepted = ioctl(of(irqchip)->vm_fd, KVM_SIGNAL_MSI, &msi);
-	reader_exit(section);
-	return finish(accepted, counts, expected, verdict);
-}
-
-/* Where the kernel has no KVM_SIGNAL_MSI. */
-static int send_by_route(struct irqchip *irqchip, const struct kvm_msi *msg, struct counts *counts,
-			 enum vmirq_verdict *verdict)
-{
-	const struct msi_message message = message_of(msg);
-	struct reader *section = reader_enter_unfenced();
-	enum vmirq_verdict expected = expect(&message);
-	struct kvm_irq_level line = { .level = 1 };
-	struct kernel_irqchip *k = of(irqchip);
-	struct reader *record = reader_record(section);
-	int gsi, accepted = 0;
-
-	vmirq_kernel_table_seek(k->table, record);
-	count_first(counts, expected);
-	gsi = vmirq_kernel_table_find(k->table, record, &message);
-	if (likely(gsi >= 0)) {
-		line.irq = (uint32_t)gsi;
-		if (likely(ioctl(k->vm_fd, KVM_IRQ_LINE_STATUS, &line) >= 0))
-			accepted = (int)line.status;
-		vmirq_kernel_table_found(k->table, record);
-	}
-	reader_exit(section);
-	return finish(accepted, counts, expected, verdict);
 }
 
 static int set_line(struct irqchip *irqchip, uint32_t gsi, bool level, int *status)
@@ -208,7 +103,8 @@ static void destroy(struct irqchip *irqchip)
 		.bind = bind, .unbind = unbind, .destroy = destroy,                                \
 	}
 
-static const struct irqchip_ops ops = OPS(send), ops_by_route = OPS(send_by_route);
+static const struct irqchip_ops ops = OPS(vmirq_kernel_send),
+				ops_by_route = OPS(vmirq_kernel_send_by_route);
 
 static int make_full(const struct kernel_irqchip_config *config)
 {

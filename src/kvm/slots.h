@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Inside the kernel's routing table, for table.c and dynamic.c. */
+/* Inside the kernel's routing table, for table.c and dynamic.c, and for what a message that has its route looks
+ * at. */
 #ifndef KVM_SLOTS_H
 #define KVM_SLOTS_H
 
@@ -9,6 +10,7 @@
 
 #include "base/reader.h"
 #include "kvm/table.h"
+#include "msi/message.h"
 
 #define NO_GSI UINT32_MAX
 
@@ -52,6 +54,47 @@ struct kernel_table {
 
 /* Nothing: what an evicted GSI is to have. */
 extern const struct kernel_route vmirq_kernel_route_none;
+
+/* Multiply-shift over a vector (Dietzfelbinger): two messages share a bucket by chance of the
+ * keys only. The bucket is to be looked into with the mutex or the table held. */
+static inline uint32_t *kernel_table_bucket(const struct kernel_table *t,
+					    const struct msi_message *msg)
+{
+	uint64_t h = t->key[0] + t->key[1] * msg->address_lo + t->key[2] * msg->address_hi +
+		     t->key[3] * msg->data;
+
+	return &t->bucket[h >> t->bucket_shift];
+}
+
+/* The mutex is held, or the table, for these two. The message's GSI, from this one of its bucket on; or
+ * NO_GSI. */
+static inline uint32_t kernel_table_look(const struct kernel_table *t, uint32_t gsi,
+					 const struct msi_message *msg)
+{
+	for (; gsi != NO_GSI; gsi = t->slot[gsi].chain) {
+		const struct kvm_irq_routing_entry *entry = &t->slot[gsi].entry[0];
+
+		if (likely(entry->u.msi.address_lo == msg->address_lo &&
+			   entry->u.msi.address_hi == msg->address_hi &&
+			   entry->u.msi.data == msg->data))
+			break;
+	}
+	return gsi;
+}
+
+/* Only once a round of the hand: the line stays shared. */
+static inline void kernel_slot_note_hit(struct kernel_slot *slot)
+{
+	if (unlikely(!atomic_load_explicit(&slot->hit, memory_order_relaxed)))
+		atomic_store_explicit(&slot->hit, true, memory_order_relaxed);
+}
+
+/* The table is held: is the hash not being written? */
+static inline bool kernel_table_is_open(const struct kernel_table *t)
+{
+	/* Acquire: what was written while it was closed is seen; pairs with vmirq_dynamic_open(). */
+	return !(atomic_load_explicit(&t->closed, memory_order_acquire) & 1);
+}
 
 static inline bool is_message(const struct kvm_irq_routing_entry *entry, uint32_t n)
 {

@@ -109,9 +109,17 @@ static inline struct reader *reader_enter_unfenced(void)
 
 static inline struct reader *reader_enter(void)
 {
-	struct reader *r = reader_enter_unfenced();
+	struct reader *r = vmirq_reader_self;
+	uint64_t state = reader_state(r);
 
-	fence_full();
+	if (unlikely(state & 1)) {
+		r = vmirq_reader_enter_odd();
+		fence_full();
+		return r;
+	}
+	/* A in one with the fence. */
+	atomic_exchange(&r->state, state + 1);
+	fence_after_rmw();
 	return r;
 }
 

@@ -202,6 +202,40 @@ static void tell_illegal(struct chip *chip, const struct vcpu_set *takers)
 	}
 }
 
+/* A vector to each of them. */
+static enum vmirq_verdict post_vectors(struct chip *chip, const struct vcpu_set *takers,
+				       uint8_t vector, bool level)
+{
+	uint32_t seen = 0;
+
+	for (uint32_t w = 0; w < chip->map.words; w++) {
+		struct posted *first = &chip->posted[w * 64];
+		unsigned int bit;
+
+		for_each_bit(bit, takers->word[w])
+			seen |= bit32(post_vector(chip, first + bit, vector, level));
+	}
+	return seen & bit32(VMIRQ_DELIVERED)   ? VMIRQ_DELIVERED
+	       : seen & bit32(VMIRQ_COALESCED) ? VMIRQ_COALESCED
+					       : VMIRQ_NO_TARGET;
+}
+
+static enum vmirq_verdict post_all(struct chip *chip, const struct vcpu_set *takers,
+				   const struct interrupt *irq)
+{
+	enum vmirq_verdict verdict = VMIRQ_NO_TARGET;
+
+	if (likely(needs_enabled(irq) && !irq->tick))
+		return post_vectors(chip, takers, irq->vector, irq->level);
+	for (uint32_t w = 0; w < chip->map.words; w++) {
+		unsigned int bit;
+
+		for_each_bit(bit, takers->word[w])
+			verdict = better(verdict, post_one(chip, &chip->posted[w * 64 + bit], irq));
+	}
+	return verdict;
+}
+
 struct delivery vmirq_deliver_set(struct chip *chip, const struct interrupt *irq,
 				  const struct vcpu_set *to, const struct vcpu_set *enabled)
 {
@@ -227,12 +261,7 @@ struct delivery vmirq_deliver_set(struct chip *chip, const struct interrupt *irq
 		out.accepted = 1;
 		return out;
 	}
-	for (uint32_t w = 0; w < chip->map.words; w++) {
-		unsigned int bit;
-
-		for_each_bit(bit, takers->word[w]) out.verdict =
-			better(out.verdict, post_one(chip, &chip->posted[w * 64 + bit], irq));
-	}
+	out.verdict = post_all(chip, takers, irq);
 	return out;
 }
 
@@ -243,7 +272,9 @@ bool vmirq_deliver_to_one(struct chip *chip, const struct interrupt *irq, struct
 	if (irq->logical || dest_is_broadcast(irq->dest) || !needs_enabled(irq) || irq->tick ||
 	    form(irq) != VMIRQ_DELIVERED)
 		return false;
-	one = vmirq_dest_map_one(&chip->map, irq->dest);
+	one = dest_map_direct(&chip->map, irq->dest);
+	if (unlikely(one < 0))
+		one = vmirq_dest_map_one(&chip->map, irq->dest);
 	if (unlikely(one < 0))
 		return false;
 	out->verdict = post_vector(chip, &chip->posted[one], irq->vector, irq->level);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "chip/dest_map.h"
 
-#include "base/arch.h"
-
 #define XAPIC_BROADCAST	 0xffu
 #define X2APIC_BROADCAST 0xffffffffu
 #define FLAT_BITS	 8
@@ -25,6 +23,8 @@ typedef _Atomic uint64_t set_word;
 struct dest_map_copy {
 	struct map_slot *slot;	  /* [vcpus] */
 	_Atomic uint32_t *bucket; /* [buckets], chains by id */
+	_Atomic uint32_t *by_id;  /* [direct], DIRECT_* */
+	_Atomic uint32_t xapics;  /* present ones in that mode */
 	set_word *present;	  /* each of the following [words] */
 	set_word *x2apic;	  /* present ones in x2APIC mode */
 	set_word *enabled;
@@ -43,6 +43,12 @@ static uint32_t buckets_for(uint32_t vcpus)
 	return n;
 }
 
+/* As many ids as there are buckets: ids are mostly small, though with holes. */
+static uint32_t direct_for(uint32_t vcpus)
+{
+	return buckets_for(vcpus);
+}
+
 static size_t align_line(size_t n)
 {
 	return (n + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
@@ -53,6 +59,7 @@ static size_t copy_size(uint32_t vcpus)
 	return align_line(sizeof(struct dest_map_copy)) +
 	       align_line(vcpus * sizeof(struct map_slot)) +
 	       align_line(buckets_for(vcpus) * sizeof(uint32_t)) +
+	       align_line(direct_for(vcpus) * sizeof(uint32_t)) +
 	       align_line((size_t)SETS_PER_COPY * BITS_WORDS(vcpus) * sizeof(uint64_t));
 }
 
@@ -71,6 +78,8 @@ static struct dest_map_copy *lay_out(struct dest_map *map, unsigned char *memory
 	memory += align_line(map->vcpus * sizeof(struct map_slot));
 	copy->bucket = (_Atomic uint32_t *)memory;
 	memory += align_line(map->buckets * sizeof(uint32_t));
+	copy->by_id = (_Atomic uint32_t *)memory;
+	memory += align_line(map->direct * sizeof(uint32_t));
 	sets = (set_word *)memory;
 	copy->present = sets;
 	copy->x2apic = copy->present + map->words;
@@ -85,8 +94,11 @@ void vmirq_dest_map_init(struct dest_map *map, uint32_t vcpus, void *memory)
 	map->vcpus = vcpus;
 	map->words = BITS_WORDS(vcpus);
 	map->buckets = buckets_for(vcpus);
+	map->direct = direct_for(vcpus);
 	map->copy[0] = lay_out(map, memory);
 	map->copy[1] = lay_out(map, (unsigned char *)memory + copy_size(vcpus));
+	map->by_id[0] = map->copy[0]->by_id;
+	map->by_id[1] = map->copy[1]->by_id;
 	atomic_store_explicit(&map->latch, 0, memory_order_release);
 }
 
@@ -123,6 +135,31 @@ static void chain_remove(struct dest_map_copy *c, uint32_t bucket, uint32_t inde
 		at = &c->slot[get32(at) - 1].next;
 	if (get32(at))
 		put32(at, get32(&c->slot[index].next));
+}
+
+/* What the chains say of this id, for those who ask for it alone. */
+static void direct_put(const struct dest_map *map, struct dest_map_copy *c, uint32_t id)
+{
+	uint32_t entry = 0;
+
+	if (id >= map->direct)
+		return;
+	for (uint32_t at = get32(&c->bucket[bucket_of(map, id)]); at;
+	     at = get32(&c->slot[at - 1].next)) {
+		uint32_t flags = get32(&c->slot[at - 1].flags);
+
+		if (get32(&c->slot[at - 1].id) != id)
+			continue;
+		entry = entry ? DIRECT_SEVERAL
+			      : at | (flags & ADDR_ENABLED ? DIRECT_ENABLED : 0) |
+					(flags & ADDR_X2APIC ? DIRECT_X2APIC : 0);
+	}
+	put32(&c->by_id[id], entry);
+}
+
+static bool is_xapic(const struct apic_address *a)
+{
+	return a->present && !a->x2apic;
 }
 
 /* Enter or remove a slot's logical id, in the model that it uses. */
@@ -183,6 +220,10 @@ static void copy_set(const struct dest_map *map, struct dest_map_copy *c, uint32
 		put32(&slot->next, get32(head));
 		put32(head, index + 1);
 	}
+	if (old.present)
+		direct_put(map, c, old.id);
+	direct_put(map, c, new->id);
+	put32(&c->xapics, get32(&c->xapics) + is_xapic(new) - is_xapic(&old));
 }
 
 void vmirq_dest_map_set(struct dest_map *map, uint32_t index, const struct apic_address *address)
@@ -208,24 +249,38 @@ static void add_set(const struct dest_map *map, const set_word *from, struct vcp
 		to->word[w] |= atomic_load_explicit(&from[w], memory_order_relaxed);
 }
 
+static inline void set_add(struct vcpu_set *set, uint32_t index)
+{
+	set->word[index / 64] |= bit64(index);
+}
+
 /* Those whose id is `id`; where `x2apic_only`, in that mode. A chain that changes under us may lead
  * anywhere in the array, but not out of it, and the walk is bounded. */
-static void add_by_id(const struct dest_map *map, const struct dest_map_copy *c, uint32_t id,
-		      bool x2apic_only, struct vcpu_set *to)
+static inline void add_by_id(const struct dest_map *map, const struct dest_map_copy *c, uint32_t id,
+			     bool x2apic_only, struct vcpu_set *to)
 {
-	uint32_t at = get32(&c->bucket[bucket_of(map, id)]);
+	uint32_t at, entry;
 
+	if (likely(id < map->direct)) {
+		entry = get32(&c->by_id[id]);
+		if (likely(!(entry & DIRECT_SEVERAL))) {
+			if (entry && (!x2apic_only || (entry & DIRECT_X2APIC)))
+				set_add(to, (entry & DIRECT_SLOT) - 1);
+			return;
+		}
+	}
+	at = get32(&c->bucket[bucket_of(map, id)]);
 	for (uint32_t n = 0; at && n < map->vcpus; n++) {
 		const struct map_slot *slot = &c->slot[at - 1];
 
 		if (get32(&slot->id) == id && (!x2apic_only || (get32(&slot->flags) & ADDR_X2APIC)))
-			to->word[(at - 1) / 64] |= bit64(at - 1);
+			set_add(to, at - 1);
 		at = get32(&slot->next);
 	}
 }
 
-static void match_logical(const struct dest_map *map, const struct dest_map_copy *c, uint32_t id,
-			  struct vcpu_set *to)
+static void match_xapics(const struct dest_map *map, const struct dest_map_copy *c, uint32_t id,
+			 struct vcpu_set *to)
 {
 	size_t words = map->words;
 	unsigned int bit;
@@ -234,6 +289,15 @@ static void match_logical(const struct dest_map *map, const struct dest_map_copy
 	if (id <= 0xff)
 		for_each_bit(bit, id & 0xf) add_set(
 			map, c->cluster + ((size_t)(id >> 4) * CLUSTER_BITS + bit) * words, to);
+}
+
+static void match_logical(const struct dest_map *map, const struct dest_map_copy *c, uint32_t id,
+			  struct vcpu_set *to)
+{
+	unsigned int bit;
+
+	if (get32(&c->xapics))
+		match_xapics(map, c, id, to);
 	/* SDM vol. 3A 11.12.10.2: logical x2APIC id = id[31:4] << 16 | 1 << id[3:0]. */
 	for_each_bit(bit, id & 0xffff) add_by_id(map, c, (id >> 16) << 4 | bit, true, to);
 }

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arch.h"
 #include "base/bits.h"
 
 #define MAX_VCPUS 4096
@@ -44,12 +45,22 @@ static inline bool apic_address_equal(const struct apic_address *a, const struct
 
 struct dest_map_copy;
 
+/* What one physical id means, where it is known at once. 0: nobody. */
+#define DIRECT_SLOT    0xffffu /* plus one */
+#define DIRECT_ENABLED (1u << 16)
+#define DIRECT_X2APIC  (1u << 17)
+#define DIRECT_SEVERAL (1u << 18) /* and nothing else of this */
+
+_Static_assert(MAX_VCPUS < DIRECT_SLOT, "a slot plus one");
+
 struct dest_map {
 	_Atomic uint64_t latch; /* 64 bits: a guest cannot turn it over */
 	uint32_t vcpus;
 	uint32_t words; /* of a vcpu_set */
 	uint32_t buckets;
+	uint32_t direct; /* ids below it are in `by_id` */
 	struct dest_map_copy *copy[2];
+	_Atomic uint32_t *by_id[2]; /* of each copy: [direct] */
 };
 
 /* Memory that init wants, zeroed and aligned to 64, for so many slots. */
@@ -84,6 +95,22 @@ uint64_t vmirq_dest_map_match(const struct dest_map *map, struct dest dest,
 /* The slot of the one APIC with this physical id, no broadcast's, which is enabled. -1: none, or several, or
  * it is not. */
 int32_t vmirq_dest_map_one(const struct dest_map *map, uint32_t id);
+
+/* The same, where it is known at once; -1 may also mean that it is not. */
+static inline int32_t dest_map_direct(const struct dest_map *map, uint32_t id)
+{
+	uint64_t generation = dest_map_generation(map);
+	uint32_t entry;
+
+	if (unlikely(id >= map->direct))
+		return -1;
+	entry = atomic_load_explicit(&map->by_id[generation & 1][id], memory_order_relaxed);
+	/* The load above before the look; pairs with the fence in vmirq_dest_map_set(). */
+	atomic_thread_fence(memory_order_acquire);
+	if (unlikely(atomic_load_explicit(&map->latch, memory_order_relaxed) != generation))
+		return -1;
+	return entry & DIRECT_ENABLED ? (int32_t)(entry & DIRECT_SLOT) - 1 : -1;
+}
 
 /* A physical destination that means many. */
 static inline bool dest_is_broadcast(uint32_t id)

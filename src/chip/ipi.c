@@ -43,7 +43,7 @@ static struct delivery deliver_to_set(const struct lapic *l, uint32_t low,
 	return vmirq_deliver_set(chip, irq, &to, &enabled);
 }
 
-void vmirq_lapic_send_ipi(struct lapic *l, uint32_t low, uint32_t dest)
+static __attribute__((noinline)) void send_any(struct lapic *l, uint32_t low, uint32_t dest)
 {
 	struct chip *chip = l->chip;
 	struct delivery result;
@@ -71,4 +71,35 @@ void vmirq_lapic_send_ipi(struct lapic *l, uint32_t low, uint32_t dest)
 	lapic_count(&l->ipi.verdict[result.verdict], 1);
 	if (result.verdict == VMIRQ_BAD_VECTOR)
 		vmirq_lapic_error(l, ESR_SEND_ILLEGAL);
+}
+
+static __attribute__((noinline)) void tell_and_count(struct lapic *l, struct posted *p,
+						     uint8_t vector, bool pending)
+{
+	lapic_count(&l->ipi.verdict[tell_vcpu(l->chip, p, vector, pending)], 1);
+}
+
+/* Here only what most are: fixed, an edge, to one local APIC by its physical id, its vCPU outside the guest. No
+ * stack frame: all else goes on elsewhere. */
+void vmirq_lapic_send_ipi(struct lapic *l, uint32_t low, uint32_t dest)
+{
+	const uint32_t other = ICR_DELIVERY | bit32(ICR_LOGICAL) | bit32(ICR_LEVEL) | ICR_SHORTHAND;
+	struct chip *chip = l->chip;
+	uint8_t vector = (uint8_t)low;
+	struct posted *p;
+	bool pending;
+	int32_t one = dest_map_direct(&chip->map, dest);
+
+	if (unlikely((low & other) || vector < FIRST_LEGAL_VECTOR || one < 0 ||
+		     dest_is_broadcast(dest))) {
+		send_any(l, low, dest);
+		return;
+	}
+	p = &chip->posted[one];
+	pending = posted_set(p, vector, false);
+	/* B in posted.h. */
+	if (unlikely(atomic_load(&p->mode) != MODE_OUTSIDE))
+		tell_and_count(l, p, vector, pending);
+	else
+		lapic_count(&l->ipi.verdict[pending ? VMIRQ_COALESCED : VMIRQ_DELIVERED], 1);
 }

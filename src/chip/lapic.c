@@ -41,21 +41,10 @@ static void update_ppr(struct lapic *l)
 	put_ppr(l, highest(l, LAPIC_ISR));
 }
 
-static bool nothing_posted(const struct vecset *s)
-{
-	return !(atomic_load_explicit(&s->word[0], memory_order_relaxed) |
-		 atomic_load_explicit(&s->word[1], memory_order_relaxed) |
-		 atomic_load_explicit(&s->word[2], memory_order_relaxed) |
-		 atomic_load_explicit(&s->word[3], memory_order_relaxed));
-}
-
 void vmirq_lapic_fold(struct lapic *l)
 {
-	bool on;
+	bool on = lapic_hw_enabled(l) && lapic_sw_enabled(l);
 
-	if (likely(nothing_posted(&l->posted->vectors)))
-		return;
-	on = lapic_hw_enabled(l) && lapic_sw_enabled(l);
 	for (unsigned int w = 0; w < 4; w++) {
 		_Atomic uint64_t *word = &l->posted->vectors.word[w];
 		uint64_t taken;
@@ -149,8 +138,6 @@ void vmirq_lapic_broadcast_eoi(struct lapic *l)
 	int vector = l->ended;
 	bool level;
 
-	if (likely(vector < 0))
-		return;
 	l->ended = -1;
 	if (!chip->eoi)
 		return;

@@ -55,7 +55,7 @@ void vmirq_lapic_drop(struct lapic *l);
 /* The vCPU is gone and nobody posts any more: all that was pending is counted as reset. */
 void vmirq_lapic_end(struct lapic *l);
 
-/* Move what was posted into IRR and TMR. */
+/* Move what was posted into IRR and TMR; lapic_fold() where there may be nothing. */
 void vmirq_lapic_fold(struct lapic *l);
 /* The vector to inject now, or -1. */
 int vmirq_lapic_next(const struct lapic *l);
@@ -66,7 +66,8 @@ void vmirq_lapic_ack(struct lapic *l, uint8_t vector);
 /* False: not in service. */
 bool vmirq_lapic_unack(struct lapic *l, uint8_t vector);
 void vmirq_lapic_eoi(struct lapic *l);
-/* After an access, outside read sections: tell the IOAPICs of the EOI that it was. */
+/* After an access, outside read sections: tell the IOAPICs of the EOI that it was; lapic_broadcast_eoi() where it
+ * may be none. */
 void vmirq_lapic_broadcast_eoi(struct lapic *l);
 /* Does this vCPU take the 8259s' interrupts? Any thread. */
 bool vmirq_lapic_accepts_pic(const struct lapic *l);
@@ -150,6 +151,23 @@ static inline void lapic_assign(struct lapic *l, uint32_t set, uint8_t vector, b
 	uint32_t word = lapic_get(l, reg);
 
 	lapic_put(l, reg, value ? word | bit32(vector) : word & ~bit32(vector));
+}
+
+static inline void lapic_fold(struct lapic *l)
+{
+	const struct vecset *s = &l->posted->vectors;
+
+	if (unlikely(atomic_load_explicit(&s->word[0], memory_order_relaxed) |
+		     atomic_load_explicit(&s->word[1], memory_order_relaxed) |
+		     atomic_load_explicit(&s->word[2], memory_order_relaxed) |
+		     atomic_load_explicit(&s->word[3], memory_order_relaxed)))
+		vmirq_lapic_fold(l);
+}
+
+static inline void lapic_broadcast_eoi(struct lapic *l)
+{
+	if (unlikely(l->ended >= 0))
+		vmirq_lapic_broadcast_eoi(l);
 }
 
 static inline uint64_t lapic_base(const struct lapic *l)

@@ -225,10 +225,22 @@ enum lapic_msr vmirq_lapic_rdmsr(const struct lapic *l, uint32_t msr, uint64_t *
 	return LAPIC_MSR_DONE;
 }
 
+static enum lapic_msr write_x2apic_icr(struct lapic *l, uint64_t value)
+{
+	if (value & X2APIC_ICR_RESERVED)
+		return LAPIC_MSR_FAULT;
+	lapic_put(l, LAPIC_ICR, (uint32_t)value & ~ICR_BUSY);
+	lapic_put(l, LAPIC_ICR2, (uint32_t)(value >> 32));
+	vmirq_lapic_send_ipi(l, (uint32_t)value, (uint32_t)(value >> 32));
+	return LAPIC_MSR_DONE;
+}
+
 enum lapic_msr vmirq_lapic_wrmsr(struct lapic *l, uint32_t msr, uint64_t value)
 {
 	uint32_t reg;
 
+	if (msr == MSR_X2APIC_ICR && likely(lapic_x2apic(l)))
+		return write_x2apic_icr(l, value);
 	if (msr == MSR_APIC_BASE)
 		return vmirq_lapic_set_base(l, value) ? LAPIC_MSR_DONE : LAPIC_MSR_FAULT;
 	if (msr == MSR_TSC_DEADLINE) {
@@ -240,14 +252,6 @@ enum lapic_msr vmirq_lapic_wrmsr(struct lapic *l, uint32_t msr, uint64_t value)
 	reg = (msr - MSR_X2APIC_FIRST) * 0x10;
 	if (!lapic_x2apic(l) || reg >= LAPIC_REGS_SIZE)
 		return LAPIC_MSR_FAULT;
-	if (reg == LAPIC_ICR) {
-		if (value & X2APIC_ICR_RESERVED)
-			return LAPIC_MSR_FAULT;
-		lapic_put(l, LAPIC_ICR, (uint32_t)value & ~ICR_BUSY);
-		lapic_put(l, LAPIC_ICR2, (uint32_t)(value >> 32));
-		vmirq_lapic_send_ipi(l, (uint32_t)value, (uint32_t)(value >> 32));
-		return LAPIC_MSR_DONE;
-	}
 	/* ESR takes 0 only, and EOI too (11.12.1.2), but for /dev/kvm. */
 	if (value >> 32 || (reg == LAPIC_ESR && value) ||
 	    (reg == LAPIC_EOI && value && l->chip->profile_spec) ||

@@ -55,10 +55,12 @@ enum lapic_reg {
 
 #define LVT_MASKED	     (1u << 16)
 
+#define ICR_DELIVERY	     (7u << 8)
 #define ICR_LOGICAL	     11
 #define ICR_BUSY	     (1u << 12)
 #define ICR_ASSERT	     14
 #define ICR_LEVEL	     15
+#define ICR_SHORTHAND	     (3u << 18)
 
 #define APIC_BASE_BSP	     (1u << 8)
 #define APIC_BASE_X2APIC     (1u << 10)
@@ -68,6 +70,7 @@ enum lapic_reg {
 #define MSR_APIC_BASE	     0x1bu
 #define MSR_TSC_DEADLINE     0x6e0u
 #define MSR_X2APIC_FIRST     0x800u
+#define MSR_X2APIC_ICR	     0x830u
 #define MSR_X2APIC_LAST	     0x8ffu
 
 #endif

@@ -31,7 +31,7 @@ static void copy_registers(unsigned char *page, const unsigned char *regs)
 
 void vmirq_lapic_save(struct lapic *l, void *page)
 {
-	vmirq_lapic_fold(l);
+	lapic_fold(l);
 	/* Others only read the registers, so their writer may read them as plain memory. */
 	copy_registers(page, (const unsigned char *)l->regs);
 	page_put(page, LAPIC_TMCCT, vmirq_lapic_timer_current(l));

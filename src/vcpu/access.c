@@ -9,8 +9,8 @@
  * were. A read shows what was posted; a write of TPR or EOI decides on all there is. */
 static void catch_up(struct vmirq_vcpu *vcpu)
 {
-	vmirq_vcpu_run_timer(vcpu);
-	vmirq_lapic_fold(&vcpu->lapic);
+	vcpu_run_timer(vcpu);
+	lapic_fold(&vcpu->lapic);
 }
 
 int vmirq_vcpu_mmio(struct vmirq_vcpu *vcpu, uint64_t gpa, void *data, uint32_t len, bool is_write)
@@ -23,7 +23,7 @@ int vmirq_vcpu_mmio(struct vmirq_vcpu *vcpu, uint64_t gpa, void *data, uint32_t 
 	catch_up(vcpu);
 	vmirq_lapic_mmio(&vcpu->lapic, gpa, data, len, is_write);
 	reader_exit(section);
-	vmirq_lapic_broadcast_eoi(&vcpu->lapic);
+	lapic_broadcast_eoi(&vcpu->lapic);
 	return 0;
 }
 
@@ -45,13 +45,13 @@ int vmirq_vcpu_wrmsr(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t value)
 	struct reader *section;
 	enum lapic_msr result;
 
-	if (vcpu_in_kernel(vcpu))
+	if (unlikely(vcpu_in_kernel(vcpu)))
 		return -ENOENT;
 	section = reader_enter();
 	catch_up(vcpu);
 	result = vmirq_lapic_wrmsr(&vcpu->lapic, msr, value);
 	reader_exit(section);
-	vmirq_lapic_broadcast_eoi(&vcpu->lapic);
+	lapic_broadcast_eoi(&vcpu->lapic);
 	return msr_error(result);
 }
 

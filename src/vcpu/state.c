@@ -45,7 +45,7 @@ int vmirq_vcpu_get_lapic(struct vmirq_vcpu *vcpu, struct kvm_lapic_state *state)
 	if (lapic_timer_deadline(&vcpu->lapic.timer) != TIMER_NEVER) {
 		struct reader *section = reader_enter();
 
-		vmirq_vcpu_run_timer(vcpu);
+		vcpu_run_timer(vcpu);
 		reader_exit(section);
 	}
 	vmirq_lapic_save(&vcpu->lapic, state->regs);

@@ -128,8 +128,8 @@ int vmirq_vcpu_step(struct vmirq_vcpu *vcpu, unsigned int flags, uint32_t *vecto
 		vcpu_take_events(vcpu, events & (bit32(EVENT_TIMER) | bit32(EVENT_EXTINT)));
 		if (vcpu_take_events(vcpu, events & bit32(EVENT_ILLEGAL_VECTOR)))
 			vmirq_lapic_error(&vcpu->lapic, ESR_RECEIVE_ILLEGAL);
-		vmirq_vcpu_run_timer(vcpu);
-		vmirq_lapic_fold(&vcpu->lapic);
+		vcpu_run_timer(vcpu);
+		lapic_fold(&vcpu->lapic);
 		vcpu->wanted_events = wanted_events(vcpu, flags);
 		step = vcpu->wait_for_sipi ? VMIRQ_STEP_PARK
 					   : step_interrupt(vcpu, events, flags, vector);
@@ -149,7 +149,7 @@ int vmirq_vcpu_step(struct vmirq_vcpu *vcpu, unsigned int flags, uint32_t *vecto
 
 int vmirq_vcpu_next_vector(struct vmirq_vcpu *vcpu)
 {
-	vmirq_lapic_fold(&vcpu->lapic);
+	lapic_fold(&vcpu->lapic);
 	return vmirq_lapic_next(&vcpu->lapic);
 }
 

@@ -20,12 +20,6 @@ static void deadline_passed(void *opaque)
 	vmirq_post_event(vcpu->chip, vcpu->posted, EVENT_TIMER);
 }
 
-void vmirq_vcpu_run_timer(struct vmirq_vcpu *vcpu)
-{
-	if (lapic_timer_deadline(&vcpu->lapic.timer) != TIMER_NEVER)
-		vmirq_lapic_timer_run(&vcpu->lapic);
-}
-
 /* A guest that runs is not asked for the time: something must kick it when its timer is due. With a
  * clock of the VMM's own nothing here can wait for it; vmirq_vcpu_deadline() tells the VMM. */
 void vmirq_vcpu_arm_timer(struct vmirq_vcpu *vcpu)

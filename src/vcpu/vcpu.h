@@ -83,8 +83,7 @@ int vmirq_vcpu_table_reset_all(struct vcpu_table *table);
 void vmirq_vcpu_host_wake(void *vm, uint32_t index);
 void vmirq_vcpu_host_kick(void *vm, uint32_t index);
 
-/* time.c: post what the timer owes; see that a guest is kicked when it is due. Its own thread. */
-void vmirq_vcpu_run_timer(struct vmirq_vcpu *vcpu);
+/* time.c: see that a guest is kicked when its timer is due. Its own thread. */
 void vmirq_vcpu_arm_timer(struct vmirq_vcpu *vcpu);
 uint64_t vmirq_vcpu_host_tsc(void *vm, uint32_t index, uint32_t *khz);
 
@@ -94,6 +93,13 @@ uint32_t vmirq_vcpu_find_tsc_khz(const struct vmirq_vcpu *vcpu);
 bool vmirq_vcpu_is_own(struct vmirq_vcpu *vcpu);
 /* run_state.c: its thread has seen EVENT_STOP. */
 void vmirq_vcpu_saw_stop(struct vmirq_vcpu *vcpu);
+
+/* Post what the timer owes. Its own thread. */
+static inline void vcpu_run_timer(struct vmirq_vcpu *vcpu)
+{
+	if (unlikely(lapic_timer_deadline(&vcpu->lapic.timer) != TIMER_NEVER))
+		vmirq_lapic_timer_run(&vcpu->lapic);
+}
 
 static inline uint32_t vcpu_events(const struct vmirq_vcpu *vcpu)
 {

@@ -100,10 +100,31 @@ static void check(struct bench *b, struct dest dest)
 	}
 }
 
+/* The one who answers, if it is one and enabled; small ids are known at once. */
+static void check_one(struct bench *b, uint32_t id)
+{
+	int32_t one = -1;
+	uint32_t n = 0;
+
+	if (dest_is_broadcast(id))
+		return;
+	for (uint32_t i = 0; i < b->vcpus; i++) {
+		if (!answers(&b->apic[i], (struct dest){ .id = id }))
+			continue;
+		one = b->apic[i].enabled ? (int32_t)i : -1;
+		n++;
+	}
+	one = n == 1 ? one : -1;
+	assert_int_equal(vmirq_dest_map_one(&b->map, id), one);
+	if (id < b->vcpus || dest_map_direct(&b->map, id) >= 0)
+		assert_int_equal(dest_map_direct(&b->map, id), one);
+}
+
 static void check_all_ways(struct bench *b, uint32_t id)
 {
 	for (int way = 0; way < 4; way++)
 		check(b, (struct dest){ .id = id, .logical = way & 1, .ipi = way & 2 });
+	check_one(b, id);
 }
 
 static void an_empty_map_matches_nobody(void **state)
@@ -135,8 +156,10 @@ static void sparse_ids(void **state)
 		    (struct apic_address){
 			    .present = true, .enabled = i % 2, .x2apic = true, .id = ids[i] });
 	for (uint32_t i = 0; i < N; i++)
-		for (uint32_t near = 0; near < 3; near++)
+		for (uint32_t near = 0; near < 3; near++) {
 			check(b, (struct dest){ .id = ids[i] + near - 1 });
+			check_one(b, ids[i] + near - 1);
+		}
 	bench_free(b);
 }
 
@@ -150,8 +173,10 @@ static void the_biggest_map(void **state)
 		set(b, i,
 		    (struct apic_address){
 			    .present = true, .enabled = true, .x2apic = true, .id = i });
-	for (uint32_t id = 0; id < MAX_VCPUS; id += 511)
+	for (uint32_t id = 0; id < MAX_VCPUS; id += 511) {
 		check(b, (struct dest){ .id = id });
+		check_one(b, id);
+	}
 	check(b, (struct dest){ .id = 255u << 16 | 0xffff, .logical = true });
 	check(b, (struct dest){ .id = UINT32_MAX });
 	check(b, (struct dest){ .id = 0xff });

@@ -20,8 +20,8 @@ CASES = {
     'pending': ('measure_signal', 56),
     'post_mask': ('measure_post_mask', 235),
     'route': ('measure_route', 780),
-    'message': ('measure_message', 267),
-    'ipi': ('measure_ipi', 276),
+    'message': ('measure_message', 231),
+    'ipi': ('measure_ipi', 136),
 }
 
 

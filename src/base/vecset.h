@@ -23,6 +23,15 @@ static inline bool vecset_word_test_and_set(_Atomic uint64_t *word, uint8_t vect
 	return atomic_fetch_or(word, bit64(vector)) & bit64(vector);
 }
 
+/* At some moment. */
+static inline bool vecset_empty(const struct vecset *s)
+{
+	return !(atomic_load_explicit(&s->word[0], memory_order_relaxed) |
+		 atomic_load_explicit(&s->word[1], memory_order_relaxed) |
+		 atomic_load_explicit(&s->word[2], memory_order_relaxed) |
+		 atomic_load_explicit(&s->word[3], memory_order_relaxed));
+}
+
 static inline bool vecset_test(const struct vecset *s, uint8_t vector)
 {
 	return atomic_load_explicit(&s->word[vector >> 6], memory_order_relaxed) & bit64(vector);

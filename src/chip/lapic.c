@@ -190,7 +190,7 @@ void vmirq_lapic_leave_map(struct lapic *l)
 
 static void drop_posted(struct lapic *l)
 {
-	for (unsigned int w = 0; w < 4; w++) {
+	for (unsigned int w = 0; w < 4 && !vecset_empty(&l->posted->vectors); w++) {
 		_Atomic uint64_t *word = &l->posted->vectors.word[w];
 		uint64_t dropped;
 		unsigned int bit;

@@ -78,8 +78,6 @@ void vmirq_lapic_set_tpr(struct lapic *l, uint32_t tpr);
 /* The x2APIC's id and the logical id that follows from it (SDM vol. 3A 11.12.10.2). */
 void vmirq_lapic_put_x2apic_id(struct lapic *l);
 uint32_t vmirq_lapic_version(const struct lapic *l);
-/* Bits that an LVT entry keeps. */
-uint32_t vmirq_lapic_lvt_bits(uint32_t reg);
 /* IA32_APIC_BASE, from any mode to any but the one there is not. */
 bool vmirq_lapic_load_base(struct lapic *l, uint64_t value);
 /* Is there such a value at all? */
@@ -128,6 +126,14 @@ static inline void lapic_put(struct lapic *l, uint32_t reg, uint32_t value)
 	atomic_store_explicit(&l->regs[reg / 4], value, memory_order_relaxed);
 }
 
+static inline uint32_t lapic_lvt_bits(uint32_t reg)
+{
+	static const uint32_t bits[] = { LVT_BITS_TIMER, LVT_BITS_DELIVERY, LVT_BITS_DELIVERY,
+					 LVT_BITS_LINT,	 LVT_BITS_LINT,	    LVT_BITS_ERROR };
+
+	return bits[(reg - LAPIC_LVT_TIMER) / 0x10];
+}
+
 /* IRR, ISR and TMR are eight 32-bit registers each, 16 bytes apart. */
 static inline uint32_t lapic_vector_reg(uint32_t set, uint8_t vector)
 {
@@ -155,12 +161,7 @@ static inline void lapic_assign(struct lapic *l, uint32_t set, uint8_t vector, b
 
 static inline void lapic_fold(struct lapic *l)
 {
-	const struct vecset *s = &l->posted->vectors;
-
-	if (unlikely(atomic_load_explicit(&s->word[0], memory_order_relaxed) |
-		     atomic_load_explicit(&s->word[1], memory_order_relaxed) |
-		     atomic_load_explicit(&s->word[2], memory_order_relaxed) |
-		     atomic_load_explicit(&s->word[3], memory_order_relaxed)))
+	if (unlikely(!vecset_empty(&l->posted->vectors)))
 		vmirq_lapic_fold(l);
 }
 

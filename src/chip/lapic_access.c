@@ -3,24 +3,10 @@
  * (SDM vol. 3A 11.4.1, 11.12.1). */
 #include "chip/lapic.h"
 
-/* Bits an LVT entry keeps (11.5.1). */
-#define LVT_BITS_TIMER	  0x700ffu
-#define LVT_BITS_DELIVERY 0x107ffu
-#define LVT_BITS_LINT	  0x1a7ffu
-#define LVT_BITS_ERROR	  0x100ffu
-
-#define TDCR_BITS	  0xbu
+#define TDCR_BITS 0xbu
 
 /* #GP in x2APIC mode (11.12.9). Bit 12, once the delivery status, is not: /dev/kvm takes it too. */
 #define X2APIC_ICR_RESERVED 0xfff32000u
-
-uint32_t vmirq_lapic_lvt_bits(uint32_t reg)
-{
-	static const uint32_t bits[] = { LVT_BITS_TIMER, LVT_BITS_DELIVERY, LVT_BITS_DELIVERY,
-					 LVT_BITS_LINT,	 LVT_BITS_LINT,	    LVT_BITS_ERROR };
-
-	return bits[(reg - LAPIC_LVT_TIMER) / 0x10];
-}
 
 /* ISR, TMR and IRR, eight registers each; ESR follows them. */
 static bool is_vector_set(uint32_t reg)
@@ -78,7 +64,7 @@ static void write_svr(struct lapic *l, uint32_t value)
 
 static void write_lvt(struct lapic *l, uint32_t reg, uint32_t value)
 {
-	value &= vmirq_lapic_lvt_bits(reg);
+	value &= lapic_lvt_bits(reg);
 	if (!lapic_sw_enabled(l))
 		value |= LVT_MASKED;
 	if (reg == LAPIC_LVT_TIMER)

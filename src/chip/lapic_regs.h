@@ -53,24 +53,29 @@ enum lapic_reg {
 #define ESR_RECEIVE_ILLEGAL  (1u << 6)
 #define ESR_ILLEGAL_REGISTER (1u << 7)
 
-#define LVT_MASKED	     (1u << 16)
+/* Bits an LVT entry keeps (11.5.1). */
+#define LVT_BITS_TIMER	  0x700ffu
+#define LVT_BITS_DELIVERY 0x107ffu
+#define LVT_BITS_LINT	  0x1a7ffu
+#define LVT_BITS_ERROR	  0x100ffu
+#define LVT_MASKED	  (1u << 16)
 
-#define ICR_DELIVERY	     (7u << 8)
-#define ICR_LOGICAL	     11
-#define ICR_BUSY	     (1u << 12)
-#define ICR_ASSERT	     14
-#define ICR_LEVEL	     15
-#define ICR_SHORTHAND	     (3u << 18)
+#define ICR_DELIVERY	  (7u << 8)
+#define ICR_LOGICAL	  11
+#define ICR_BUSY	  (1u << 12)
+#define ICR_ASSERT	  14
+#define ICR_LEVEL	  15
+#define ICR_SHORTHAND	  (3u << 18)
 
-#define APIC_BASE_BSP	     (1u << 8)
-#define APIC_BASE_X2APIC     (1u << 10)
-#define APIC_BASE_ENABLED    (1u << 11)
-#define APIC_BASE_DEFAULT    UINT64_C(0xfee00000)
+#define APIC_BASE_BSP	  (1u << 8)
+#define APIC_BASE_X2APIC  (1u << 10)
+#define APIC_BASE_ENABLED (1u << 11)
+#define APIC_BASE_DEFAULT UINT64_C(0xfee00000)
 
-#define MSR_APIC_BASE	     0x1bu
-#define MSR_TSC_DEADLINE     0x6e0u
-#define MSR_X2APIC_FIRST     0x800u
-#define MSR_X2APIC_ICR	     0x830u
-#define MSR_X2APIC_LAST	     0x8ffu
+#define MSR_APIC_BASE	  0x1bu
+#define MSR_TSC_DEADLINE  0x6e0u
+#define MSR_X2APIC_FIRST  0x800u
+#define MSR_X2APIC_ICR	  0x830u
+#define MSR_X2APIC_LAST	  0x8ffu
 
 #endif

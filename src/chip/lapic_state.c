@@ -50,9 +50,22 @@ bool vmirq_lapic_page_valid(const struct lapic *l, uint64_t base, const void *pa
 	return l->chip->format.ids_32bit ? id == l->initial_id : id >> 24 == (l->initial_id & 0xff);
 }
 
+/* Most states have no vector pending, and none in service. */
+static bool any_vector(const struct lapic *l, uint32_t set)
+{
+	uint32_t bits = 0;
+
+#pragma GCC unroll 8
+	for (unsigned int w = 0; w <= LAPIC_TOP_WORD; w++)
+		bits |= lapic_get(l, set + w * REGISTER_STRIDE);
+	return bits;
+}
+
 /* What is pending in the state was posted somewhere else. */
 static void count_loaded(struct lapic *l)
 {
+	if (!l->irr_top)
+		return;
 	for (unsigned int w = 0; w < 8; w++) {
 		unsigned int bit;
 
@@ -68,16 +81,18 @@ static void put_loaded(struct lapic *l, const void *page)
 	for (size_t i = 0; i < LAPIC_REGS_SIZE / REGISTER_STRIDE; i++)
 		atomic_store_explicit(&l->regs[i * (REGISTER_STRIDE / 4)],
 				      page_get(page, i * REGISTER_STRIDE), memory_order_relaxed);
-	l->irr_top = l->isr_top = LAPIC_TOP_WORD;
 	/* /dev/kvm latches vectors that are illegal, and never delivers them. */
 	lapic_put(l, LAPIC_IRR, page_get(page, LAPIC_IRR) & LEGAL_VECTORS);
 	lapic_put(l, LAPIC_ISR, page_get(page, LAPIC_ISR) & LEGAL_VECTORS);
+	l->irr_top = any_vector(l, LAPIC_IRR) ? LAPIC_TOP_WORD : 0;
+	l->isr_top = any_vector(l, LAPIC_ISR) ? LAPIC_TOP_WORD : 0;
 	lapic_put(l, LAPIC_VERSION, vmirq_lapic_version(l));
 	lapic_put(l, LAPIC_SVR, page_get(page, LAPIC_SVR) & (SVR_MASK | SVR_SUPPRESS_EOI));
 	lapic_put(l, LAPIC_TDCR, page_get(page, LAPIC_TDCR) & TDCR_BITS);
 	lapic_put(l, LAPIC_TMCCT, 0);
+#pragma GCC unroll 6
 	for (uint32_t reg = LAPIC_LVT_TIMER; reg <= LAPIC_LVT_ERROR; reg += REGISTER_STRIDE)
-		lapic_put(l, reg, page_get(page, reg) & vmirq_lapic_lvt_bits(reg));
+		lapic_put(l, reg, page_get(page, reg) & lapic_lvt_bits(reg));
 }
 
 bool vmirq_lapic_load(struct lapic *l, const void *page)

@@ -101,11 +101,11 @@ static uint64_t remaining(const struct lapic *l)
 
 uint32_t vmirq_lapic_timer_current(const struct lapic *l)
 {
-	uint64_t count;
+	uint64_t left = remaining(l), count;
 
-	if (mode(l) == TSC_DEADLINE)
+	if (!left || mode(l) == TSC_DEADLINE)
 		return 0;
-	count = remaining(l) / ((uint64_t)divider(l) * NS_PER_BUS_CYCLE);
+	count = left / ((uint64_t)divider(l) * NS_PER_BUS_CYCLE);
 	return count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
 }
 

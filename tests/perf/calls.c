@@ -8,10 +8,12 @@
 #include <vmirq/irqfd.h>
 #include <vmirq/msi.h>
 #include <vmirq/route.h>
+#include <vmirq/state.h>
 #include <vmirq/vcpu.h>
 #include <vmirq/vm.h>
 
 #define CALLS	     200u
+#define VCPUS	     16u
 #define FIRST_GSI    32u
 #define FIRST_VECTOR 0x20u
 #define X2APIC_EOI   0x80bu
@@ -19,7 +21,7 @@
 #define X2APIC_ICR   0x830u
 
 static struct vmirq_vm *vm;
-static struct vmirq_vcpu *vcpu[2];
+static struct vmirq_vcpu *vcpu[VCPUS];
 static struct vmirq_irqfd *irqfd[CALLS];
 
 #define MEASURED __attribute__((noinline)) void
@@ -64,12 +66,32 @@ MEASURED measure_ipi(void)
 		vmirq_vcpu_wrmsr(vcpu[0], X2APIC_ICR, UINT64_C(1) << 32 | (FIRST_VECTOR + i));
 }
 
+/* To all 16 of cluster 0. */
+MEASURED measure_cluster(void);
+MEASURED measure_cluster(void)
+{
+	for (uint32_t i = 0; i < CALLS; i++)
+		vmirq_vcpu_wrmsr(vcpu[0], X2APIC_ICR,
+				 UINT64_C(0xffff) << 32 | 1u << 11 | (FIRST_VECTOR + i));
+}
+
+MEASURED measure_state(void);
+MEASURED measure_state(void)
+{
+	struct kvm_lapic_state state;
+
+	for (uint32_t i = 0; i < CALLS; i++) {
+		vmirq_vcpu_get_lapic(vcpu[1], &state);
+		vmirq_vcpu_set_lapic(vcpu[1], &state);
+	}
+}
+
 static int set_up(void)
 {
-	struct vmirq_vm_config config = { .size = sizeof(config), .max_vcpus = 2 };
+	struct vmirq_vm_config config = { .size = sizeof(config), .max_vcpus = VCPUS };
 	int error = vmirq_vm_create(&config, &vm);
 
-	for (uint32_t i = 0; i < 2 && !error; i++) {
+	for (uint32_t i = 0; i < VCPUS && !error; i++) {
 		struct vmirq_vcpu_config one = {
 			.size = sizeof(one), .index = i, .apic_id = i, .flags = VMIRQ_VCPU_X2APIC
 		};
@@ -128,6 +150,10 @@ int main(int argc, char **argv)
 		measure_message();
 	} else if (strcmp(what, "ipi") == 0) {
 		measure_ipi();
+	} else if (strcmp(what, "cluster") == 0) {
+		measure_cluster();
+	} else if (strcmp(what, "state") == 0) {
+		measure_state();
 	} else {
 		fputs("calls: of what?\n", stderr);
 		return 2;

@@ -22,6 +22,8 @@ CASES = {
     'route': ('measure_route', 780),
     'message': ('measure_message', 231),
     'ipi': ('measure_ipi', 136),
+    'cluster': ('measure_cluster', 1358),
+    'state': ('measure_state', 880),
 }
 
 

@@ -97,21 +97,15 @@ static inline int raise_gsi(const struct kernel_irqchip *k, uint32_t gsi)
 	return unlikely(error < 0) ? error : (int)line.status;
 }
 
-/* Inside another section or without a record, of an odd form, not counted; or the hash is closed, or there is no
- * route yet. */
-static __attribute__((noinline)) int send_slowly(struct kernel_irqchip *k,
-						 const struct kvm_msi *msi, struct counts *counts,
-						 enum vmirq_verdict *verdict)
+/* The section is entered, the table held where it can be, and the message counted. */
+static __attribute__((noinline)) int send_held(struct kernel_irqchip *k, const struct kvm_msi *msi,
+					       struct counts *counts, enum vmirq_verdict expected,
+					       enum vmirq_verdict *verdict, struct reader *section)
 {
 	const struct msi_message message = message_of(msi);
-	struct reader *section = reader_enter_unfenced();
 	struct reader *record = reader_record(section);
-	enum vmirq_verdict expected = expect(&message);
-	int gsi, accepted = 0;
+	int gsi = vmirq_kernel_table_find(k->table, record, &message), accepted = 0;
 
-	vmirq_kernel_table_seek(k->table, record);
-	count_first(counts, expected);
-	gsi = vmirq_kernel_table_find(k->table, record, &message);
 	if (likely(gsi >= 0)) {
 		accepted = raise_gsi(k, (uint32_t)gsi);
 		vmirq_kernel_table_found(k->table, record);
@@ -120,19 +114,21 @@ static __attribute__((noinline)) int send_slowly(struct kernel_irqchip *k,
 	return finish(accepted, counts, expected, verdict);
 }
 
-/* Back to as it was, for send_slowly(). */
-static __attribute__((noinline)) int start_again(struct kernel_irqchip *k,
+/* Inside another section or without a record, of an odd form, or not counted. */
+static __attribute__((noinline)) int send_slowly(struct kernel_irqchip *k,
 						 const struct kvm_msi *msi, struct counts *counts,
-						 enum vmirq_verdict *verdict,
-						 struct reader *section)
+						 enum vmirq_verdict *verdict)
 {
-	counts_sub(counts, VMIRQ_DELIVERED, 1);
-	reader_let_go(section);
-	reader_end(section, reader_state(section) - 1);
-	return send_slowly(k, msi, counts, verdict);
+	const struct msi_message message = message_of(msi);
+	struct reader *section = reader_enter_unfenced();
+	enum vmirq_verdict expected = expect(&message);
+
+	vmirq_kernel_table_seek(k->table, reader_record(section));
+	count_first(counts, expected);
+	return send_held(k, msi, counts, expected, verdict, section);
 }
 
-/* Here only what most are: an interrupt that has its route. */
+/* Here only what most are: an interrupt that has its route. All else goes on elsewhere. */
 int vmirq_kernel_send_by_route(struct irqchip *irqchip, const struct kvm_msi *msi,
 			       struct counts *counts, enum vmirq_verdict *verdict)
 {
@@ -142,24 +138,20 @@ int vmirq_kernel_send_by_route(struct irqchip *irqchip, const struct kvm_msi *ms
 	struct reader *section = vmirq_reader_self;
 	uint64_t state = reader_state(section);
 	const uint32_t *bucket;
-	uint32_t gsi = NO_GSI;
+	uint32_t gsi;
 	int accepted;
 
 	if (unlikely((state & 1) || !counts || expect(&message) != VMIRQ_DELIVERED))
 		return send_slowly(k, msi, counts, verdict);
-	/* vmirq_kernel_table_seek() and find(), by hand. */
 	bucket = kernel_table_bucket(t, &message);
 	reader_begin(section, state);
-	reader_hold_unfenced(section, t);
-	counts_add(counts, VMIRQ_DELIVERED, 1);
-	fence_after_rmw();
-	if (likely(kernel_table_is_open(t)))
-		gsi = kernel_table_look(t, *bucket, &message);
+	vmirq_kernel_table_seek(t, section);
+	count_first(counts, VMIRQ_DELIVERED);
+	gsi = kernel_table_find_now(t, bucket, &message);
 	if (unlikely(gsi == NO_GSI))
-		return start_again(k, msi, counts, verdict, section);
-	kernel_slot_note_hit(&t->slot[gsi]);
+		return send_held(k, msi, counts, VMIRQ_DELIVERED, verdict, section);
 	accepted = raise_gsi(k, gsi);
-	reader_let_go(section);
+	vmirq_kernel_table_found(t, section);
 	reader_end(section, reader_state(section) - 1);
 	return finish(accepted, counts, VMIRQ_DELIVERED, verdict);
 }

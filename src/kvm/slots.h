@@ -96,6 +96,20 @@ static inline bool kernel_table_is_open(const struct kernel_table *t)
 	return !(atomic_load_explicit(&t->closed, memory_order_acquire) & 1);
 }
 
+/* The table is held and the fence was: the GSI of a message that has its route, whose bucket this is. NO_GSI: ask
+ * vmirq_kernel_table_find(). */
+static inline uint32_t kernel_table_find_now(struct kernel_table *t, const uint32_t *bucket,
+					     const struct msi_message *msg)
+{
+	uint32_t gsi = NO_GSI;
+
+	if (likely(kernel_table_is_open(t)))
+		gsi = kernel_table_look(t, *bucket, msg);
+	if (likely(gsi != NO_GSI))
+		kernel_slot_note_hit(&t->slot[gsi]);
+	return gsi;
+}
+
 static inline bool is_message(const struct kvm_irq_routing_entry *entry, uint32_t n)
 {
 	return n == 1 && entry->type == KVM_IRQ_ROUTING_MSI;

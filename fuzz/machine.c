@@ -151,8 +151,8 @@ static void check_nothing_missed(const struct cpu *cpu)
 
 	check(mode != MODE_DEAD);
 	check((mode == MODE_IN_GUEST) == cpu->inside);
-	check((mode == MODE_PARKED) == cpu->parked);
-	if (mode == MODE_IN_GUEST || mode == MODE_PARKED)
+	check((mode == MODE_PARKED_ELSEWHERE) == cpu->parked);
+	if (mode == MODE_IN_GUEST || mode == MODE_PARKED_ELSEWHERE)
 		check(!vcpu_anything_posted(vcpu, vcpu->wanted_events));
 }
 

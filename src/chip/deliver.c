@@ -7,8 +7,8 @@ bool vmirq_notify(struct chip *chip, struct posted *p, uint32_t class)
 {
 	enum post_duty duty = posted_duty(p, class);
 
-	if (duty == POST_WAKE)
-		chip->host.wake(chip->host.opaque, p->index);
+	if (duty == POST_WAKE || duty == POST_WAKE_ELSEWHERE)
+		chip->host.wake(chip->host.opaque, p->index, duty == POST_WAKE_ELSEWHERE);
 	else if (duty == POST_KICK)
 		chip->host.kick(chip->host.opaque, p->index);
 	return duty != POST_DEAD;

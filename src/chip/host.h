@@ -4,13 +4,15 @@
 #ifndef CHIP_HOST_H
 #define CHIP_HOST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct chip_host {
 	void *opaque;
 	/* A parked vCPU has something to do / a vCPU must leave the guest. Lock-free, async-signal-safe;
-	 * called from any thread, inside a read section, with no chip lock held. */
-	void (*wake)(void *opaque, uint32_t vcpu);
+	 * called from any thread, inside a read section, with no chip lock held. elsewhere: it does not
+	 * sleep on its mode. */
+	void (*wake)(void *opaque, uint32_t vcpu, bool elsewhere);
 	void (*kick)(void *opaque, uint32_t vcpu);
 	/* Nanoseconds that never go back. */
 	uint64_t (*now)(void *opaque);

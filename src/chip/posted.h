@@ -33,15 +33,16 @@
 #include "base/arch.h"
 #include "base/vecset.h"
 
-/* Where the vCPU is, and who may change that:
- * the vCPU thread: OUTSIDE, IN_GUEST, PARKED. A poster: IN_GUEST -> KICKED, PARKED -> WAKING. */
+/* Where the vCPU is, and who may change that: the vCPU thread: OUTSIDE, IN_GUEST, PARKED, PARKED_ELSEWHERE. A
+ * poster: IN_GUEST -> KICKED, PARKED and PARKED_ELSEWHERE -> WAKING. */
 enum vcpu_mode {
 	MODE_DEAD = 0, /* no vCPU in this slot */
 	MODE_OUTSIDE,  /* will look before it enters or parks */
 	MODE_IN_GUEST,
 	MODE_KICKED, /* was in the guest; somebody has kicked it */
-	MODE_PARKED,
+	MODE_PARKED, /* in vmirq_vcpu_park() */
 	MODE_WAKING, /* was parked; somebody is waking it */
+	MODE_PARKED_ELSEWHERE,
 };
 
 /* Bits of the event word. */
@@ -95,6 +96,7 @@ static inline bool posted_word_level(const _Atomic uint64_t *word, uint8_t vecto
 enum post_duty {
 	POST_NOTHING,
 	POST_WAKE,
+	POST_WAKE_ELSEWHERE,
 	POST_KICK,
 	POST_DEAD,
 };
@@ -107,6 +109,15 @@ static inline uint32_t class_of(uint8_t vector)
 	return vector >> 4;
 }
 
+/* The duty is whose exchange succeeds. Where another poster was first it is his; where the vCPU was, it looks. */
+static inline enum post_duty posted_take_duty(struct posted *p, uint32_t from, uint32_t to,
+					      enum post_duty duty)
+{
+	if (atomic_compare_exchange_strong(&p->mode, &from, to))
+		return duty;
+	return from == MODE_DEAD ? POST_DEAD : POST_NOTHING;
+}
+
 /* B: at most one poster is told to wake or kick for one park or entry. */
 static inline enum post_duty posted_duty(struct posted *p, uint32_t class)
 {
@@ -114,19 +125,21 @@ static inline enum post_duty posted_duty(struct posted *p, uint32_t class)
 
 	if (likely(mode == MODE_OUTSIDE))
 		return POST_NOTHING;
-	/* Relaxed: the look at the mode came before, and acquires what was stored before C. */
-	if (mode == MODE_IN_GUEST &&
-	    class <= atomic_load_explicit(&p->ppr_class, memory_order_relaxed))
+	switch (mode) {
+	case MODE_IN_GUEST:
+		/* Relaxed: the look at the mode came before, and acquires what was stored before C. */
+		if (class <= atomic_load_explicit(&p->ppr_class, memory_order_relaxed))
+			return POST_NOTHING;
+		return posted_take_duty(p, mode, MODE_KICKED, POST_KICK);
+	case MODE_PARKED:
+		return posted_take_duty(p, mode, MODE_WAKING, POST_WAKE);
+	case MODE_PARKED_ELSEWHERE:
+		return posted_take_duty(p, mode, MODE_WAKING, POST_WAKE_ELSEWHERE);
+	case MODE_DEAD:
+		return POST_DEAD;
+	default:
 		return POST_NOTHING;
-	if (mode == MODE_IN_GUEST)
-		return atomic_compare_exchange_strong(&p->mode, &mode, MODE_KICKED) ? POST_KICK
-		       : mode == MODE_DEAD					    ? POST_DEAD
-										    : POST_NOTHING;
-	if (mode == MODE_PARKED)
-		return atomic_compare_exchange_strong(&p->mode, &mode, MODE_WAKING) ? POST_WAKE
-		       : mode == MODE_DEAD					    ? POST_DEAD
-										    : POST_NOTHING;
-	return mode == MODE_DEAD ? POST_DEAD : POST_NOTHING;
+	}
 }
 
 /* A: returns whether the bit was set already. */

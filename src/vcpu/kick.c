@@ -16,15 +16,15 @@ static struct vmirq_vcpu *at(struct vmirq_vm *vm, uint32_t index)
 	return atomic_load_explicit(&vm->vcpus->vcpu[index], memory_order_acquire);
 }
 
-void vmirq_vcpu_host_wake(void *vm, uint32_t index)
+void vmirq_vcpu_host_wake(void *vm, uint32_t index, bool elsewhere)
 {
 	struct vmirq_vcpu *vcpu = at(vm, index);
 	int saved = errno;
 
 	if (vcpu->wake.fn)
 		vcpu->wake.fn(vcpu->wake.opaque);
-	/* It may all the same be in vmirq_vcpu_park(). */
-	syscall(SYS_futex, &vcpu->posted->mode, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	if (!elsewhere)
+		syscall(SYS_futex, &vcpu->posted->mode, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 	errno = saved;
 }
 

@@ -105,7 +105,7 @@ static bool park_elsewhere(struct vmirq_vcpu *vcpu)
 {
 	if (!vcpu->wake.fn)
 		return true;
-	vcpu_set_mode(vcpu, MODE_PARKED);
+	vcpu_set_mode(vcpu, MODE_PARKED_ELSEWHERE);
 	return !vcpu_anything_posted(vcpu, vcpu->wanted_events);
 }
 

@@ -80,7 +80,7 @@ int vmirq_vcpu_table_destroy_all(struct vcpu_table *table);
 int vmirq_vcpu_table_reset_all(struct vcpu_table *table);
 
 /* kick.c: the host's side of a chip's wake and kick; `vm` is the VM. */
-void vmirq_vcpu_host_wake(void *vm, uint32_t index);
+void vmirq_vcpu_host_wake(void *vm, uint32_t index, bool elsewhere);
 void vmirq_vcpu_host_kick(void *vm, uint32_t index);
 
 /* time.c: see that a guest is kicked when its timer is due. Its own thread. */

@@ -11,14 +11,16 @@ struct bench {
 	void *memory;
 	int wakes, kicks;
 	uint32_t last;
+	bool elsewhere;
 };
 
-static void wake(void *opaque, uint32_t vcpu)
+static void wake(void *opaque, uint32_t vcpu, bool elsewhere)
 {
 	struct bench *b = opaque;
 
 	b->wakes++;
 	b->last = vcpu;
+	b->elsewhere = elsewhere;
 }
 
 static void kick(void *opaque, uint32_t vcpu)
@@ -91,6 +93,7 @@ static void what_a_poster_does_in_each_mode(void **state)
 		{ MODE_IN_GUEST, MODE_KICKED, 0, 1, VMIRQ_DELIVERED },
 		{ MODE_KICKED, MODE_KICKED, 0, 0, VMIRQ_DELIVERED },
 		{ MODE_PARKED, MODE_WAKING, 1, 0, VMIRQ_DELIVERED },
+		{ MODE_PARKED_ELSEWHERE, MODE_WAKING, 1, 0, VMIRQ_DELIVERED },
 		{ MODE_WAKING, MODE_WAKING, 0, 0, VMIRQ_DELIVERED },
 		{ MODE_DEAD, MODE_DEAD, 0, 0, VMIRQ_NO_TARGET },
 	};
@@ -114,6 +117,9 @@ static void what_a_poster_does_in_each_mode(void **state)
 			assert_int_equal(b->kicks, cases[i].kicks);
 			if (b->wakes + b->kicks)
 				assert_int_equal(b->last, 2);
+			if (b->wakes)
+				assert_int_equal(b->elsewhere,
+						 cases[i].mode == MODE_PARKED_ELSEWHERE);
 		}
 		/* Only what is delivered lies there. */
 		assert_int_equal(vecset_test(&p->vectors, 0x41),

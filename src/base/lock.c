@@ -7,26 +7,29 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SPINS 100
+/* How long a sleeper sleeps that the giver has missed: see lock.h. */
+#define NAP_NS 1000000
 
-static void futex(_Atomic uint32_t *word, int what, uint32_t value)
+static void futex(_Atomic uint32_t *word, int what, uint32_t value, const struct timespec *longest)
 {
 	int saved = errno;
 
-	syscall(SYS_futex, word, what, value, NULL, NULL, 0);
+	syscall(SYS_futex, word, what, value, longest, NULL, 0);
 	errno = saved;
 }
 
 void vmirq_futex_wait(_Atomic uint32_t *word, uint32_t seen)
 {
-	futex(word, FUTEX_WAIT_PRIVATE, seen);
+	futex(word, FUTEX_WAIT_PRIVATE, seen, NULL);
 }
 
 void vmirq_futex_wake_all(_Atomic uint32_t *word)
 {
-	futex(word, FUTEX_WAKE_PRIVATE, INT_MAX);
+	futex(word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL);
 }
 
 /* The holder is soon through, if it has a processor. */
@@ -48,16 +51,18 @@ static bool spin(struct lock *lock)
 /* Who has slept takes it as waited for: it cannot know whether others sleep, too. One wake-up too many. */
 void vmirq_lock_wait(struct lock *lock)
 {
+	static const struct timespec nap = { .tv_nsec = NAP_NS };
+
 	if (spin(lock))
 		return;
 	/* Acquire: pairs with the release in lock_give(). */
 	while (atomic_exchange_explicit(&lock->word, LOCK_WAITED_FOR, memory_order_acquire) !=
 	       LOCK_FREE)
-		vmirq_futex_wait(&lock->word, LOCK_WAITED_FOR);
+		futex(&lock->word, FUTEX_WAIT_PRIVATE, LOCK_WAITED_FOR, &nap);
 }
 
 /* It may have been freed by now: the kernel only compares addresses. */
 void vmirq_lock_wake(struct lock *lock)
 {
-	futex(&lock->word, FUTEX_WAKE_PRIVATE, 1);
+	futex(&lock->word, FUTEX_WAKE_PRIVATE, 1, NULL);
 }

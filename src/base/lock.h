@@ -1,8 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A lock that sleeps, for what is held for a few dozen instructions: one word, one locked operation to
- * take it and one to give it, inline. Not recursive, and nobody's in particular: who has it is not
+ * take it and none to give it, inline. Not recursive, and nobody's in particular: who has it is not
  * remembered. (A pthread_mutex_t is 40 bytes and some 60 instructions.)
+ *
+ *	giver				waiter
+ *	A: is it waited for?		C: say that it is waited for (locked)
+ *	B: if not, store "free"		D: sleep while the word says so
+ *
+ * Where C comes between A and B nobody wakes the waiter; D then sees at once that the word has changed.
+ * Only a giver that is off its processor just there lets it go to sleep, so a sleep has an end (NAP_NS):
+ * the locked exchange that would never miss a waiter would cost every giver as much as taking does. B writes
+ * the holder's own word, so nobody can come to hold it twice. It is not a full fence.
  *
  * A signal handler must not take one. Zeroed it is free; there is nothing to destroy.
  */
@@ -10,6 +19,7 @@
 #define BASE_LOCK_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #ifdef __SANITIZE_THREAD__
 #include <sanitizer/tsan_interface.h>
@@ -58,10 +68,12 @@ static inline void lock_take(struct lock *lock)
 
 static inline void lock_give(struct lock *lock)
 {
+	bool wake = atomic_load_explicit(&lock->word, memory_order_relaxed) == LOCK_WAITED_FOR;
+
 	lock_is_unwanted(lock);
 	/* Release: pairs with the acquires in lock_take() and vmirq_lock_wait(). */
-	if (unlikely(atomic_exchange_explicit(&lock->word, LOCK_FREE, memory_order_release) ==
-		     LOCK_WAITED_FOR))
+	atomic_store_explicit(&lock->word, LOCK_FREE, memory_order_release);
+	if (unlikely(wake))
 		vmirq_lock_wake(lock);
 	lock_is_given(lock);
 }

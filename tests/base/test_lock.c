@@ -79,6 +79,29 @@ static void sleepers_are_woken(void **state)
 	assert_int_equal(atomic_load(&lock.word), LOCK_FREE);
 }
 
+/* A giver that is off its processor between its look and its store: who came to wait meanwhile, and went to
+ * sleep, is not woken. */
+static void missed_sleepers_wake_up(void **state)
+{
+	pthread_t thread[THREADS];
+
+	(void)state;
+	met = 0;
+	lock_take(&lock);
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, hold_once, NULL), 0);
+	while (atomic_load(&lock.word) != LOCK_WAITED_FOR)
+		sched_yield();
+	usleep(2000);
+	lock_is_unwanted(&lock);
+	atomic_store(&lock.word, LOCK_FREE);
+	lock_is_given(&lock);
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
+	assert_int_equal(met, 0);
+	assert_int_equal(atomic_load(&lock.word), LOCK_FREE);
+}
+
 static _Atomic uint32_t word;
 
 static void *wait_for_change(void *argument)
@@ -110,6 +133,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_at_a_time),
 		cmocka_unit_test(sleepers_are_woken),
+		cmocka_unit_test(missed_sleepers_wake_up),
 		cmocka_unit_test(waiters_see_a_change),
 	};
 

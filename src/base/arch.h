@@ -11,6 +11,9 @@
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+/* On a path whose instructions are counted (tests/perf): one frame, and what is seldom called is out of it. */
+#define in_path	 inline __attribute__((always_inline))
+#define off_path __attribute__((noinline))
 
 /* A store before it and a load after it do not change places. */
 static inline void fence_full(void)

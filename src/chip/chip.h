@@ -39,7 +39,7 @@ struct chip {
 	bool profile_spec;
 	/* Local interrupts: timers, LINT pins, errors. */
 	struct counts local;
-	/* Messages of IOAPICs, also where a standing level is delivered again. */
+	/* Messages of IOAPICs that were not delivered; each IOAPIC counts what it has sent. */
 	struct counts ioapic;
 };
 

@@ -49,7 +49,7 @@ int vmirq_i8259_request(const struct i8259 *pic, int chip)
 
 /* The numbers are those of /dev/kvm 6.18, where an edge on a line that is high already counts as 1
  * though nothing is latched by it, and a level that is seen already as 0. */
-static struct line_result drive(struct kvm_pic_state *s, uint32_t pin, bool level)
+static inline struct line_result drive(struct kvm_pic_state *s, uint32_t pin, bool level)
 {
 	struct line_result result = { .verdict = VMIRQ_DELIVERED, .status = 1 };
 	uint8_t bit = pin_bit(pin);
@@ -128,40 +128,48 @@ void vmirq_i8259_finish(struct i8259 *pic, const struct i8259_events *events)
 	look_and_tell(pic, !events->no_cascade, events->acknowledged);
 }
 
-/* INT is looked at only where it may be another: the pin's request is, or the slave asks, which is a pulse
- * whenever it is looked. The lock is held and let go of. */
-static struct line_result follow_asserters(struct i8259 *pic, uint32_t pin)
+struct line_result vmirq_i8259_change_locked(struct i8259 *pic, uint32_t pin, int sources)
 {
 	const struct kvm_pic_state *slave = &pic->chip[SLAVE];
 	struct kvm_pic_state *s = &pic->chip[pin >> 3];
 	uint8_t before = s->irr;
-	struct line_result result = drive(s, pin, pic->asserters[pin] > 0);
+	struct line_result result;
 
-	if (s->irr == before && !(slave->irr & (uint8_t)~slave->imr))
-		i8259_unlock(pic);
+	if (sources > 0 || pic->asserters[pin])
+		pic->asserters[pin] += (uint32_t)sources;
+	result = drive(s, pin, pic->asserters[pin] > 0);
+	pic->look = s->irr != before || (slave->irr & (uint8_t)~slave->imr);
+	return result;
+}
+
+void vmirq_i8259_look_unlock(struct i8259 *pic)
+{
+	look_and_tell(pic, true, false);
+}
+
+static struct line_result change(struct i8259 *pic, uint32_t pin, int sources)
+{
+	struct line_result result;
+
+	if (pin >= I8259_PINS)
+		return NO_SUCH_PIN;
+	i8259_lock(pic);
+	result = vmirq_i8259_change_locked(pic, pin, sources);
+	if (pic->look)
+		vmirq_i8259_look_unlock(pic);
 	else
-		look_and_tell(pic, true, false);
+		i8259_unlock(pic);
 	return result;
 }
 
 struct line_result vmirq_i8259_set_line(struct i8259 *pic, uint32_t pin, bool level)
 {
-	if (pin >= I8259_PINS)
-		return NO_SUCH_PIN;
-	i8259_lock(pic);
-	if (level)
-		pic->asserters[pin]++;
-	else if (pic->asserters[pin])
-		pic->asserters[pin]--;
-	return follow_asserters(pic, pin);
+	return change(pic, pin, level ? 1 : -1);
 }
 
 struct line_result vmirq_i8259_look_at_line(struct i8259 *pic, uint32_t pin)
 {
-	if (pin >= I8259_PINS)
-		return NO_SUCH_PIN;
-	i8259_lock(pic);
-	return follow_asserters(pic, pin);
+	return change(pic, pin, 0);
 }
 
 bool vmirq_i8259_output(const struct i8259 *pic)

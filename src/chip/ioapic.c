@@ -29,17 +29,29 @@ void vmirq_ioapic_decode(const struct ioapic *a, uint64_t rte, struct interrupt 
 		irq->dest |= (uint32_t)(rte >> RTE_EXT_DEST_SHIFT & 0x7f) << 8;
 }
 
-/* Let go of the lock and send; returns without it. */
-static struct delivery send(struct ioapic *a, struct interrupt *irq, bool tick)
+/* Let go of the lock and send what the RTE says; returns without it. */
+static in_path struct delivery send(struct ioapic *a, uint32_t n, uint64_t rte, bool tick)
 {
+	const struct ioapic_calls *calls = &a->config.calls;
+	struct interrupt irq;
 	struct delivery d;
 
-	if (tick) {
+	atomic_store_explicit(&a->sent, atomic_load_explicit(&a->sent, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+	if (unlikely(tick)) {
 		rtc_tick_begin(&a->rtc);
-		irq->tick = &a->rtc;
+		ioapic_unlock(a);
+	} else {
+		ioapic_unlock(a);
+		if (calls->post) {
+			d = calls->post(calls->opaque, n, rte);
+			if (likely(d.accepted))
+				return d;
+		}
 	}
-	ioapic_unlock(a);
-	d = a->config.calls.deliver(a->config.calls.opaque, irq);
+	vmirq_ioapic_decode(a, rte, &irq);
+	irq.tick = tick ? &a->rtc : NULL;
+	d = calls->deliver(calls->opaque, &irq);
 	if (tick) {
 		ioapic_lock(a);
 		rtc_tick_sent(&a->rtc, d.accepted);
@@ -74,31 +86,30 @@ static bool take_back(struct ioapic *a, struct ioapic_pin *p, uint64_t episode, 
 struct line_result vmirq_ioapic_serve_unlock(struct ioapic *a, uint32_t n, bool tick)
 {
 	struct ioapic_pin *p = &a->config.pins[n];
-	struct interrupt irq;
 	struct delivery d;
 	uint32_t tries = 0, generation;
-	uint64_t episode;
+	uint64_t episode = 0, rte;
 
 	do {
-		if (p->rte & RTE_MASKED)
+		rte = p->rte;
+		if (rte & RTE_MASKED)
 			return unlock_with(a, VMIRQ_RTE_MASKED, -1);
-		vmirq_ioapic_decode(a, p->rte, &irq);
-		if (!irq.level) {
-			p->delivered = true;
-			d = send(a, &irq, tick);
-			break;
-		}
-		if (p->rte & RTE_REMOTE_IRR) {
+		if (rte & RTE_REMOTE_IRR) {
 			p->generation++;
 			return unlock_with(a, VMIRQ_REMOTE_IRR, STATUS_REMOTE_IRR);
 		}
-		/* Before the lock goes: the EOI may come before deliver returns. */
-		p->rte |= RTE_REMOTE_IRR;
-		episode = ioapic_next_episode(a);
-		p->episode = episode;
 		generation = p->generation;
-		d = send(a, &irq, tick);
-	} while (!d.accepted && take_back(a, p, episode, generation, ++tries < MAX_TRIES));
+		if (rte & RTE_LEVEL) {
+			/* Before the lock goes: the EOI may come before deliver returns. */
+			p->rte = rte | RTE_REMOTE_IRR;
+			episode = ioapic_next_episode(a);
+			p->episode = episode;
+		} else {
+			p->delivered = true;
+		}
+		d = send(a, n, rte, tick);
+	} while (unlikely(!d.accepted) && (rte & RTE_LEVEL) &&
+		 take_back(a, p, episode, generation, ++tries < MAX_TRIES));
 	return (struct line_result){ .verdict = d.verdict, .status = (int)d.accepted };
 }
 
@@ -128,11 +139,14 @@ static struct line_result drive(struct ioapic *a, uint32_t n, bool tick)
 	return vmirq_ioapic_serve_unlock(a, n, tick);
 }
 
-/* The lock is held and let go of. */
-static struct line_result follow_asserters(struct ioapic *a, uint32_t n, bool status)
+struct line_result vmirq_ioapic_change_unlock(struct ioapic *a, uint32_t n, int sources,
+					      bool status)
 {
 	struct ioapic_pin *p = &a->config.pins[n];
 
+	if (sources > 0 || p->asserters)
+		p->asserters += (uint32_t)sources;
+	/* One source less, and others hold it: to /dev/kvm that is an assertion like any. */
 	if (p->asserters)
 		return drive(a, n, status && n == a->config.rtc_pin);
 	/* Also what a loaded state has left high: its source was nobody here. */
@@ -140,38 +154,27 @@ static struct line_result follow_asserters(struct ioapic *a, uint32_t n, bool st
 	return unlock_with(a, VMIRQ_DELIVERED, 1);
 }
 
-static struct line_result set_line(struct ioapic *a, uint32_t n, bool level, bool status)
-{
-	struct ioapic_pin *p;
-
-	if (n >= a->config.count)
-		return NO_SUCH_PIN;
-	p = &a->config.pins[n];
-	ioapic_lock(a);
-	if (level)
-		p->asserters++;
-	else if (p->asserters)
-		p->asserters--;
-	/* One source less, and others hold it: to /dev/kvm that is an assertion like any. */
-	return follow_asserters(a, n, status);
-}
-
-struct line_result vmirq_ioapic_set_line(struct ioapic *a, uint32_t pin, bool level)
-{
-	return set_line(a, pin, level, false);
-}
-
-struct line_result vmirq_ioapic_look_at_line(struct ioapic *a, uint32_t pin, bool status)
+static struct line_result change(struct ioapic *a, uint32_t pin, int sources, bool status)
 {
 	if (pin >= a->config.count)
 		return NO_SUCH_PIN;
 	ioapic_lock(a);
-	return follow_asserters(a, pin, status);
+	return vmirq_ioapic_change_unlock(a, pin, sources, status);
+}
+
+struct line_result vmirq_ioapic_set_line(struct ioapic *a, uint32_t pin, bool level)
+{
+	return change(a, pin, level ? 1 : -1, false);
+}
+
+struct line_result vmirq_ioapic_look_at_line(struct ioapic *a, uint32_t pin, bool status)
+{
+	return change(a, pin, 0, status);
 }
 
 struct line_result vmirq_ioapic_set_line_status(struct ioapic *a, uint32_t pin, bool level)
 {
-	return set_line(a, pin, level, true);
+	return change(a, pin, level ? 1 : -1, true);
 }
 
 /* The EOI has freed the pin and its line is high. Returns without the lock. */
@@ -192,7 +195,7 @@ static void serve_again(struct ioapic *a, uint32_t n)
 }
 
 /* latest: the last episode that this EOI may end. Without the lock. */
-static void eoi_pin(struct ioapic *a, uint32_t n, bool level, uint64_t latest)
+static off_path void eoi_pin(struct ioapic *a, uint32_t n, bool level, uint64_t latest)
 {
 	struct ioapic_pin *p = &a->config.pins[n];
 
@@ -237,18 +240,22 @@ void vmirq_ioapic_eoi(struct ioapic *a, uint32_t vcpu, uint8_t vector, bool leve
 {
 	/* Whoever ends an interrupt has seen it posted, and with it the episode. */
 	uint64_t latest = atomic_load_explicit(&a->episodes, memory_order_relaxed);
+	uint32_t count = a->config.count;
 
 	end_tick(a, vcpu, vector);
-	for (uint32_t n = 0; n < a->config.count; n += PINS_PER_WORD) {
-		unsigned int bit;
+	for (uint32_t n = 0; n < count; n += PINS_PER_WORD) {
+		uint64_t pins = ioapic_pins_with(a, n, vector);
 
-		for_each_bit(bit, ioapic_pins_with(a, n, vector))
-		{
-			uint32_t pin = n + bit / 8;
+		while (unlikely(pins)) {
+			uint32_t pin = n + (uint32_t)__builtin_ctzll(pins) / 8;
 
-			/* Again, for what an ack before it has changed; past the last pin are zeros. */
-			if (pin < a->config.count && (ioapic_pins_with(a, n, vector) & bit64(bit)))
+			/* Past the last pin are zeros. */
+			if (pin < count)
 				eoi_pin(a, pin, level, latest);
+			pins &= pins - 1;
+			/* Again, for what an ack has changed. */
+			if (pins)
+				pins &= ioapic_pins_with(a, n, vector);
 		}
 	}
 }

@@ -44,6 +44,9 @@ struct ioapic_calls {
 	/* Send it; how many accepted decides Remote-IRR. Also for ExtINT, which /dev/kvm accepts
 	 * nowhere (0). irq->tick: note there who gets it. */
 	struct delivery (*deliver)(void *opaque, const struct interrupt *irq);
+	/* Send what this RTE of the pin's says by what is known of it from earlier. Nobody accepted:
+	 * nothing was done, and deliver is called. */
+	struct delivery (*post)(void *opaque, uint32_t pin, uint64_t rte);
 	/* An interrupt of this pin's vector has had its EOI. Before Remote-IRR clears: what the
 	 * callback does to the line is seen when it is decided whether to deliver again. */
 	void (*ack)(void *opaque, uint32_t pin);
@@ -92,6 +95,7 @@ struct ioapic {
 	_Atomic uint64_t level_vectors[4];
 	_Atomic uint64_t pin_vectors[IOAPIC_MAX_PINS / 8]; /* a byte a pin, masked or not */
 	_Atomic uint64_t episodes;			   /* the last one named */
+	_Atomic uint64_t sent;				   /* messages, whatever came of them */
 	/* Under the lock, as are the pins: */
 	uint32_t ioregsel;
 	uint8_t id;
@@ -138,6 +142,23 @@ struct line_result vmirq_ioapic_set_line_status(struct ioapic *ioapic, uint32_t 
 /* A source has set the level that its line has already: nothing changes, but a level that could be
  * delivered is, as on /dev/kvm. status: as above. */
 struct line_result vmirq_ioapic_look_at_line(struct ioapic *ioapic, uint32_t pin, bool status);
+
+/* The same for whoever has the lock's type, and has taken it: one source more (1), fewer (-1), or none; the pin
+ * is in range. Returns without the lock. */
+struct line_result vmirq_ioapic_change_unlock(struct ioapic *ioapic, uint32_t pin, int sources,
+					      bool status);
+
+/* Likewise, of what happens most: one source fewer. False, and nothing done: it was not the only one. The lock stays. */
+static inline bool ioapic_lower(struct ioapic *ioapic, uint32_t pin)
+{
+	struct ioapic_pin *p = &ioapic->config.pins[pin];
+
+	if (p->asserters != 1)
+		return false;
+	p->asserters = 0;
+	p->irr = false;
+	return true;
+}
 
 /* This vCPU's local APIC has ended this vector. level: its TMR bit. Of an edge only acks are told, and
  * the RTC's tick. */

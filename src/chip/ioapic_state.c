@@ -77,6 +77,7 @@ bool vmirq_ioapic_init(struct ioapic *a, const struct ioapic_config *config)
 		return false;
 	a->config = *config;
 	atomic_store_explicit(&a->episodes, 0, memory_order_relaxed);
+	atomic_store_explicit(&a->sent, 0, memory_order_relaxed);
 	a->rtc = (struct rtc_tick){ .sending = false };
 	for (uint32_t n = 0; n < config->count; n++)
 		config->pins[n] = (struct ioapic_pin){ .asserters = 0 };

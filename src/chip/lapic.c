@@ -41,36 +41,47 @@ static void update_ppr(struct lapic *l)
 	put_ppr(l, highest(l, LAPIC_ISR));
 }
 
+/* One vector that was posted; into an APIC that is on. */
+static inline void take_vector(struct lapic *l, uint8_t vector)
+{
+	uint32_t irr = lapic_vector_reg(LAPIC_IRR, vector), requests = lapic_get(l, irr);
+
+	lapic_assign(l, LAPIC_TMR, vector, vecset_test(&l->posted->level, vector));
+	if (unlikely(requests & bit32(vector))) {
+		lapic_count(&l->count[vector].merged, 1);
+		return;
+	}
+	lapic_put(l, irr, requests | bit32(vector));
+	if (vector / 32 > l->irr_top)
+		l->irr_top = vector / 32;
+}
+
+static in_path void fold_word(struct lapic *l, unsigned int w, bool on)
+{
+	/* D in posted.h; also acquires what the poster's device wrote. */
+	uint64_t taken = atomic_exchange(&l->posted->vectors.word[w], 0);
+	unsigned int bit;
+
+	for_each_bit(bit, taken)
+	{
+		uint8_t vector = (uint8_t)(w * 64 + bit);
+
+		lapic_count(&l->count[vector].posted, 1);
+		/* It was on its way when the APIC was disabled or reset. */
+		if (unlikely(!on))
+			lapic_count(&l->count[vector].reset, 1);
+		else
+			take_vector(l, vector);
+	}
+}
+
 void vmirq_lapic_fold(struct lapic *l)
 {
 	bool on = lapic_hw_enabled(l) && lapic_sw_enabled(l);
 
-	for (unsigned int w = 0; w < 4; w++) {
-		_Atomic uint64_t *word = &l->posted->vectors.word[w];
-		uint64_t taken;
-		unsigned int bit;
-
-		if (!atomic_load_explicit(word, memory_order_relaxed))
-			continue;
-		/* D in posted.h; also acquires what the poster's device wrote. */
-		taken = atomic_exchange(word, 0);
-		for_each_bit(bit, taken)
-		{
-			uint8_t vector = (uint8_t)(w * 64 + bit);
-
-			lapic_count(&l->count[vector].posted, 1);
-			/* It was on its way when the APIC was disabled or reset. */
-			if (!on) {
-				lapic_count(&l->count[vector].reset, 1);
-				continue;
-			}
-			lapic_assign(l, LAPIC_TMR, vector, vecset_test(&l->posted->level, vector));
-			if (lapic_test(l, LAPIC_IRR, vector))
-				lapic_count(&l->count[vector].merged, 1);
-			else
-				raise_irr(l, vector);
-		}
-	}
+	for (unsigned int w = 0; w < 4; w++)
+		if (atomic_load_explicit(&l->posted->vectors.word[w], memory_order_relaxed))
+			fold_word(l, w, on);
 }
 
 int vmirq_lapic_next(const struct lapic *l)

@@ -79,14 +79,17 @@ static void end_calls(struct vmirq_irqfd *irqfd)
 /* Its counts go to its GSI. Nobody signals any more. */
 static void retire_counts(struct vmirq_irqfd *irqfd)
 {
+	struct route_table *routes = irqfd->table->vm->routes;
 	struct counts *retired =
 		&atomic_load_explicit(&irqfd->slot->more, memory_order_relaxed)->counts;
 
+	vmirq_route_lock(routes, irqfd->slot);
 	for (int i = 0; i < VMIRQ_VERDICTS; i++)
 		if (atomic_load_explicit(&irqfd->counts.verdict[i], memory_order_relaxed))
-			counts_add(retired, (enum vmirq_verdict)i,
-				   atomic_exchange_explicit(&irqfd->counts.verdict[i], 0,
-							    memory_order_relaxed));
+			counts_add_in_turn(retired, (enum vmirq_verdict)i,
+					   atomic_exchange_explicit(&irqfd->counts.verdict[i], 0,
+								    memory_order_relaxed));
+	vmirq_route_unlock(routes, irqfd->slot);
 }
 
 /* The rest of deassign, for the one that claimed it. */

@@ -23,7 +23,7 @@ static struct delivery ioapic_deliver(void *opaque, const struct interrupt *irq)
 	struct line_ioapic *io = opaque;
 	struct vmirq_vm *vm = io->lines->vm;
 	struct chip *chip = vm->chip;
-	struct reader *section = reader_enter();
+	struct reader *section = line_enter();
 	struct msi_message msg;
 	struct delivery d;
 
@@ -31,14 +31,27 @@ static struct delivery ioapic_deliver(void *opaque, const struct interrupt *irq)
 		vmirq_msi_encode(irq, chip->format, &msg);
 		d = vmirq_route_send(vm, &msg);
 	} else {
-		d = vmirq_line_deliver(io, irq);
+		d = vmirq_deliver(chip, irq);
 	}
 	reader_exit(section);
 	/* As /dev/kvm: nobody accepts one from an IOAPIC, so Remote-IRR is not set. */
 	if (irq->mode == DELIVERY_EXTINT)
 		d.accepted = 0;
-	counts_add(&chip->ioapic, d.verdict, 1);
+	if (unlikely(d.verdict != VMIRQ_DELIVERED))
+		counts_add(&chip->ioapic, d.verdict, 1);
 	return d;
+}
+
+uint64_t vmirq_line_delivered(const struct line_domain *lines)
+{
+	const struct counts *others = &lines->vm->chip->ioapic;
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < lines->ioapics; i++)
+		n += atomic_load_explicit(&lines->ioapic[i]->ioapic.sent, memory_order_relaxed);
+	for (int i = 0; i < VMIRQ_VERDICTS; i++)
+		n -= atomic_load_explicit(&others->verdict[i], memory_order_relaxed);
+	return n;
 }
 
 static void pin_acked(struct line_domain *lines, enum pin_of chip, uint32_t pin)
@@ -189,6 +202,7 @@ static int add_ioapic(struct line_domain *lines, const struct vmirq_ioapic_confi
 			    .mutex = &io->mutex,
 			    .calls = { .opaque = io,
 				       .deliver = ioapic_deliver,
+				       .post = lines->vm->irqchip ? NULL : vmirq_line_post,
 				       .ack = ioapic_ack,
 				       .mask_changed = ioapic_mask_changed,
 				       .stands = ioapic_stands,

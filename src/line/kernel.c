@@ -11,11 +11,6 @@ static int vm_ioctl(const struct vmirq_vm *vm, unsigned long request, const void
 	return ioctl(vm->kvm_fd, request, argument) < 0 ? -errno : 0;
 }
 
-bool vmirq_line_in_kernel(const struct vmirq_vm *vm)
-{
-	return vm->irqchip && vm->irqchip->full;
-}
-
 int vmirq_kernel_get_irqchip(const struct vmirq_vm *vm, struct kvm_irqchip *state)
 {
 	return vm_ioctl(vm, KVM_GET_IRQCHIP, state);

@@ -13,41 +13,57 @@ static struct line_result none(enum vmirq_verdict verdict)
 	return (struct line_result){ .verdict = verdict, .status = VMIRQ_LINE_NOBODY };
 }
 
-/* What happens to the pins of a line. */
-enum pin_change { PIN_LOW, PIN_HIGH, PIN_SAME };
+/* What happens to the pins of a line: sources more. */
+enum pin_change { PIN_LOW = -1, PIN_SAME, PIN_HIGH };
 
 /* status: the caller is told whether the RTC's tick got lost. */
-static struct line_result set_ioapic(struct line_domain *lines, uint32_t at, enum pin_change change,
-				     bool status)
+static in_path struct line_result set_ioapic(struct line_domain *lines, uint32_t at,
+					     enum pin_change change, bool status)
 {
-	struct ioapic *ioapic = &lines->ioapic[at >> 16]->ioapic;
-	uint32_t pin = at & 0xffff;
+	struct line_ioapic *io = lines->ioapic[at >> 16];
+	struct line_result result;
+	struct reader *section;
 
-	if (change == PIN_SAME)
-		return vmirq_ioapic_look_at_line(ioapic, pin, status);
-	return status ? vmirq_ioapic_set_line_status(ioapic, pin, change == PIN_HIGH)
-		      : vmirq_ioapic_set_line(ioapic, pin, change == PIN_HIGH);
+	if (change == PIN_LOW) {
+		lock_take(&io->mutex);
+		if (unlikely(!ioapic_lower(&io->ioapic, at & 0xffff)))
+			return vmirq_ioapic_change_unlock(&io->ioapic, at & 0xffff, change, status);
+		lock_give(&io->mutex);
+		return (struct line_result){ .verdict = VMIRQ_DELIVERED, .status = 1 };
+	}
+	/* What is sent is sent in it: taking the lock is its fence. */
+	section = reader_enter_unfenced();
+	lock_take(&io->mutex);
+	result = vmirq_ioapic_change_unlock(&io->ioapic, at & 0xffff, change, status);
+	reader_exit(section);
+	return result;
 }
 
-static struct line_result set_pic(struct line_domain *lines, uint32_t pin, enum pin_change change)
+static in_path struct line_result set_pic(struct line_domain *lines, uint32_t pin,
+					  enum pin_change change)
 {
-	return change == PIN_SAME ? vmirq_i8259_look_at_line(&lines->pic, pin)
-				  : vmirq_i8259_set_line(&lines->pic, pin, change == PIN_HIGH);
+	struct line_result result;
+
+	lock_take(&lines->pic_mutex);
+	result = vmirq_i8259_change_locked(&lines->pic, pin, change);
+	if (unlikely(lines->pic.look))
+		vmirq_i8259_look_unlock(&lines->pic);
+	else
+		lock_give(&lines->pic_mutex);
+	return result;
 }
 
 /* Of two targets' outcomes, the one that the interrupt is said to have come to. */
 static enum vmirq_verdict better(enum vmirq_verdict a, enum vmirq_verdict b)
 {
-	if (a == VMIRQ_DELIVERED || b == VMIRQ_DELIVERED)
-		return VMIRQ_DELIVERED;
-	if (a == VMIRQ_COALESCED || b == VMIRQ_COALESCED)
-		return VMIRQ_COALESCED;
+	_Static_assert(VMIRQ_DELIVERED == 0 && VMIRQ_COALESCED == 1, "the best come first");
 	/* The 8259 is masked on every modern guest: the IOAPIC, which comes later, knows more. */
-	return b;
+	return a <= VMIRQ_COALESCED && a < b ? a : b;
 }
 
 /* The pins are the kernel's, which ors its own sources of the GSI with this one. */
-static struct line_result set_in_kernel(struct line_domain *lines, uint32_t gsi, bool level)
+static off_path struct line_result set_in_kernel(struct line_domain *lines, uint32_t gsi,
+						 bool level)
 {
 	struct irqchip *irqchip = lines->vm->irqchip;
 	int status = VMIRQ_LINE_NOBODY;
@@ -61,7 +77,7 @@ static struct line_result set_in_kernel(struct line_domain *lines, uint32_t gsi,
 }
 
 /* The kernel's sum: what is not negative adds up (SEMANTICS: KVM_IRQ_LINE_STATUS). */
-static struct line_result add(struct line_result sum, struct line_result one)
+static in_path struct line_result add(struct line_result sum, struct line_result one)
 {
 	if (one.status >= 0)
 		sum.status = one.status + (sum.status < 0 ? 0 : sum.status);
@@ -70,30 +86,38 @@ static struct line_result add(struct line_result sum, struct line_result one)
 }
 
 /* The pins one by one, in registers: this is where a line's change spends its time. */
-static struct line_result set_pins(struct line_domain *lines, uint32_t master, uint32_t slave,
-				   uint32_t ioapic, enum pin_change change, bool status)
+static in_path struct line_result set_pins(struct line_domain *lines, uint32_t master,
+					   uint32_t slave, uint32_t ioapic, enum pin_change change,
+					   bool status)
 {
 	struct line_result sum = none(VMIRQ_NO_ROUTE);
 
+	/* A PC's GSI goes to one of the two. */
+	if (slave != NO_PIN) {
+		if (unlikely(master != NO_PIN))
+			sum = add(sum, set_pic(lines, master, change));
+		master = slave + 8;
+	}
 	if (master != NO_PIN)
 		sum = add(sum, set_pic(lines, master, change));
-	if (slave != NO_PIN)
-		sum = add(sum, set_pic(lines, slave + 8, change));
 	if (ioapic != NO_PIN)
 		sum = add(sum, set_ioapic(lines, ioapic, change, status));
 	return sum;
 }
 
 /* Of the slot's route, under its lock. */
-static struct line_result set_slot(struct line_domain *lines, const struct route_slot *slot,
-				   enum pin_change change, bool status)
+static off_path struct line_result set_slot(struct line_domain *lines,
+					    const struct route_slot *slot, enum pin_change change,
+					    bool status)
 {
-	return set_pins(lines, route_pin_locked(slot, PIN_MASTER),
-			route_pin_locked(slot, PIN_SLAVE), route_pin_locked(slot, PIN_IOAPIC),
-			change, status);
+	const struct route_copy *copy = route_copy_locked(slot);
+
+	return set_pins(lines, route_copy_pin(copy, PIN_MASTER), route_copy_pin(copy, PIN_SLAVE),
+			route_copy_pin(copy, PIN_IOAPIC), change, status);
 }
 
-static struct line_result send_message(struct line_domain *lines, const struct route_slot *slot)
+static off_path struct line_result send_message(struct line_domain *lines,
+						const struct route_slot *slot)
 {
 	struct route route = route_read_locked(slot);
 	struct reader *section = reader_enter();
@@ -104,18 +128,19 @@ static struct line_result send_message(struct line_domain *lines, const struct r
 }
 
 /* One source's level; the slot's lock is held for its line, and its route is of this kind. */
-static struct line_result change_source(struct line_domain *lines, struct route_slot *slot,
-					enum route_kind kind, uint32_t source, bool level)
+static in_path struct line_result change_source(struct line_domain *lines, struct route_slot *slot,
+						enum route_kind kind, uint32_t source, bool level)
 {
 	struct route_more *more = atomic_load_explicit(&slot->more, memory_order_relaxed);
 	uint64_t before = more->sources, bit = UINT64_C(1) << source;
 
 	more->sources = level ? before | bit : before & ~bit;
-	if (kind == ROUTE_MSI)
+	if (unlikely(kind != ROUTE_PINS)) {
+		if (kind == ROUTE_NONE)
+			return none(VMIRQ_NO_ROUTE);
 		return level ? send_message(lines, slot) : none(VMIRQ_DELIVERED);
-	if (kind == ROUTE_NONE)
-		return none(VMIRQ_NO_ROUTE);
-	if (vmirq_line_in_kernel(lines->vm))
+	}
+	if (unlikely(vmirq_line_in_kernel(lines->vm)))
 		return set_in_kernel(lines, slot->gsi, more->sources != 0);
 	/* Where another source holds it high, or it was low, nothing changes at the pins. */
 	return set_slot(lines, slot,
@@ -126,8 +151,8 @@ static struct line_result change_source(struct line_domain *lines, struct route_
 }
 
 /* The same, and an assertion is counted. */
-static struct line_result set_source(struct line_domain *lines, struct route_slot *slot,
-				     uint32_t source, bool level)
+static in_path struct line_result set_source(struct line_domain *lines, struct route_slot *slot,
+					     uint32_t source, bool level)
 {
 	enum route_kind kind = route_kind_locked(slot);
 	struct route_more *more = atomic_load_explicit(&slot->more, memory_order_relaxed);
@@ -135,30 +160,55 @@ static struct line_result set_source(struct line_domain *lines, struct route_slo
 	struct line_result result = change_source(lines, slot, kind, source, level);
 
 	if (level && (!asserted || kind == ROUTE_MSI))
-		counts_add(&more->counts, result.verdict, 1);
+		counts_add_in_turn(&more->counts, result.verdict, 1);
 	return result;
 }
 
-static int find_slot(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, struct route_slot **slot)
+/* The slot, locked, with its struct route_more; or NULL. */
+static off_path struct route_slot *lock_new_slot(struct route_table *routes, uint32_t gsi)
 {
-	if (!vm || source >= LINE_SOURCES)
-		return -EINVAL;
-	return vmirq_route_slot(vm->routes, gsi, slot);
+	struct route_slot *slot;
+
+	if (vmirq_route_slot(routes, gsi, &slot))
+		return NULL;
+	vmirq_route_lock_line(routes, slot);
+	if (!vmirq_route_make_more(slot))
+		return slot;
+	vmirq_route_unlock(routes, slot);
+	return NULL;
 }
 
-static struct line_result set_line(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool level,
-				   int *error)
+static in_path struct route_slot *lock_slot(struct route_table *routes, uint32_t gsi)
+{
+	struct route_slot *slot = vmirq_route_find(routes, gsi);
+
+	/* Once it is there it stays. */
+	if (unlikely(!slot || !atomic_load_explicit(&slot->more, memory_order_acquire)))
+		return lock_new_slot(routes, gsi);
+	vmirq_route_lock_line(routes, slot);
+	return slot;
+}
+
+/* Why lock_slot() has none. */
+static off_path int no_slot(const struct vmirq_vm *vm, uint32_t gsi)
+{
+	return gsi >= vm->routes->max_gsis ? -EINVAL : -ENOMEM;
+}
+
+static in_path struct line_result set_line(struct vmirq_vm *vm, uint32_t gsi, uint32_t source,
+					   bool level, int *error)
 {
 	struct line_result result = none(VMIRQ_NO_ROUTE);
 	struct route_slot *slot;
-	int failed = find_slot(vm, gsi, source, &slot);
+	int failed = -EINVAL;
 
-	if (!failed) {
-		vmirq_route_lock_line(vm->routes, slot);
-		failed = vmirq_route_make_more(slot);
-		if (!failed)
+	if (likely(vm && source < LINE_SOURCES)) {
+		slot = lock_slot(vm->routes, gsi);
+		failed = likely(slot) ? 0 : no_slot(vm, gsi);
+		if (likely(slot)) {
 			result = set_source(vm->lines, slot, source, level);
-		vmirq_route_unlock(vm->routes, slot);
+			vmirq_route_unlock(vm->routes, slot);
+		}
 	}
 	if (error)
 		*error = failed;
@@ -178,24 +228,24 @@ enum vmirq_verdict vmirq_line_change(struct vmirq_vm *vm, uint32_t gsi, uint32_t
 /* The last few sources are the library's own. */
 int vmirq_line_set(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool level, int *error)
 {
-	return vmirq_line_set_any(vm, gsi, source < FIRST_OWN_SOURCE ? source : LINE_SOURCES, level,
-				  error);
+	return set_line(vm, gsi, source < FIRST_OWN_SOURCE ? source : LINE_SOURCES, level, error)
+		.status;
 }
 
 int vmirq_line_pulse(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, int *error)
 {
 	struct line_result result = none(VMIRQ_NO_ROUTE);
 	struct route_slot *slot;
-	int failed = find_slot(vm, gsi, source < FIRST_OWN_SOURCE ? source : LINE_SOURCES, &slot);
+	int failed = -EINVAL;
 
-	if (!failed) {
-		vmirq_route_lock_line(vm->routes, slot);
-		failed = vmirq_route_make_more(slot);
-		if (!failed) {
+	if (vm && source < FIRST_OWN_SOURCE) {
+		slot = lock_slot(vm->routes, gsi);
+		failed = slot ? 0 : no_slot(vm, gsi);
+		if (slot) {
 			result = set_source(vm->lines, slot, source, true);
 			set_source(vm->lines, slot, source, false);
+			vmirq_route_unlock(vm->routes, slot);
 		}
-		vmirq_route_unlock(vm->routes, slot);
 	}
 	if (error)
 		*error = failed;

@@ -18,7 +18,9 @@
 #include <stdint.h>
 
 #include "base/lock.h"
+#include "base/reader.h"
 #include "base/seqcount.h"
+#include "base/vm.h"
 #include "chip/chip.h"
 #include "chip/deliver.h"
 #include "chip/i8259.h"
@@ -36,7 +38,7 @@
 #define SOURCE_PIT	 62u
 #define SOURCE_PIRQ	 63u
 
-/* What a message came to; relaxed, under seq. */
+/* What an RTE's message came to; relaxed, under seq. */
 struct line_target {
 	struct seqcount seq;
 	_Atomic uint64_t key, generation;
@@ -52,7 +54,7 @@ struct line_ioapic {
 	struct ioapic_pin pin[IOAPIC_MAX_PINS];
 	/* When a throttled pin is tried again; 0: it is not throttled. */
 	_Atomic uint64_t retry_at[IOAPIC_MAX_PINS];
-	struct line_target target[LINE_TARGETS]; /* by vector */
+	struct line_target target[LINE_TARGETS]; /* by pin */
 };
 
 /* Beside enum vmirq_notice, for resamplers: struct ioapic_calls.stands. */
@@ -131,8 +133,21 @@ bool vmirq_line_asserted_by(struct vmirq_vm *vm, uint32_t gsi, uint32_t source);
 void vmirq_line_moved(void *opaque, const struct route_slot *slot, const struct route *route,
 		      bool on);
 
-/* target.c. To our own local APICs, inside a read section that is fenced. */
-struct delivery vmirq_line_deliver(struct line_ioapic *io, const struct interrupt *irq);
+/* chips.c. Messages of the IOAPICs that were delivered, also where a standing level was so again. */
+uint64_t vmirq_line_delivered(const struct line_domain *lines);
+/* target.c. struct ioapic_calls.post, to our own local APICs. */
+struct delivery vmirq_line_post(void *opaque, uint32_t pin, uint64_t rte);
+
+/* A read section around what an IOAPIC sends. Its own, with a fence; or within that of the line's change, for
+ * which taking the IOAPIC's lock was the fence. */
+static inline struct reader *line_enter(void)
+{
+	if (likely(reader_inside())) {
+		fence_after_rmw();
+		return READER_INNER;
+	}
+	return reader_enter();
+}
 
 /* split.c. A guest's write, with the kernel's table kept in step. */
 void vmirq_line_write_ioapic(struct line_domain *lines, struct line_ioapic *io, uint64_t gpa,
@@ -152,7 +167,10 @@ void vmirq_line_notify(struct line_domain *lines, enum vmirq_notice notice, enum
 bool vmirq_line_goes_to(struct line_domain *lines, uint32_t gsi, enum pin_of chip, uint32_t pin);
 
 /* kernel.c. The chips are the kernel's; and their state there. */
-bool vmirq_line_in_kernel(const struct vmirq_vm *vm);
+static inline bool vmirq_line_in_kernel(const struct vmirq_vm *vm)
+{
+	return unlikely(vm->irqchip) && vm->irqchip->full;
+}
 int vmirq_kernel_get_irqchip(const struct vmirq_vm *vm, struct kvm_irqchip *state);
 int vmirq_kernel_set_irqchip(const struct vmirq_vm *vm, const struct kvm_irqchip *state);
 int vmirq_kernel_get_pit2(const struct vmirq_vm *vm, struct kvm_pit_state2 *state);

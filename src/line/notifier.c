@@ -39,24 +39,28 @@ struct news {
 	uint32_t pin;
 };
 
-/* The first from `n` on that is to be told; the mutex is held. */
-static struct vmirq_notifier *find_told(struct line_domain *lines, struct vmirq_notifier *n,
-					const struct news *news)
+/* Is it one for this notifier? The mutex is held. */
+static in_path bool is_told(struct line_domain *lines, struct vmirq_notifier *n, struct news news)
 {
-	for (; n; n = n->next) {
-		/* Whoever removes it waits for the calls under way, not for ever more. */
-		if (n->leaving || n->config.notice != news->notice)
-			continue;
-		if (!n->slot)
-			n->slot = vmirq_route_find(lines->vm->routes, n->config.gsi);
-		if (n->slot && route_has_pin(n->slot, news->chip, news->pin))
-			break;
-	}
+	/* Whoever removes it waits for the calls under way, not for ever more. */
+	if (n->config.notice != news.notice || unlikely(n->leaving))
+		return false;
+	if (unlikely(!n->slot))
+		n->slot = vmirq_route_find(lines->vm->routes, n->config.gsi);
+	return n->slot && route_has_pin(n->slot, news.chip, news.pin);
+}
+
+/* The first from `n` on that is to be told; the mutex is held. */
+static in_path struct vmirq_notifier *find_told(struct line_domain *lines, struct vmirq_notifier *n,
+						struct news news)
+{
+	while (n && !is_told(lines, n, news))
+		n = n->next;
 	return n;
 }
 
 /* The mutex is not held. */
-static void call(struct vmirq_notifier *n, uint32_t value)
+static in_path void call(struct vmirq_notifier *n, uint32_t value)
 {
 	struct call call = { .notifier = n, .outer = calls_here };
 
@@ -67,7 +71,7 @@ static void call(struct vmirq_notifier *n, uint32_t value)
 
 /* Likewise. From the add on nobody keeps it from being freed. Both are sequentially consistent, as is what
  * vmirq_notifier_remove() does: either it sees the call ended or it is seen. */
-static void end_call(struct line_domain *lines, struct vmirq_notifier *n)
+static in_path void end_call(struct line_domain *lines, struct vmirq_notifier *n)
 {
 	atomic_fetch_add(&n->ended, 1);
 	if (likely(!atomic_load(&lines->leavers)))
@@ -87,10 +91,10 @@ void vmirq_line_notify(struct line_domain *lines, enum vmirq_notice notice, enum
 	if (!atomic_load_explicit(&lines->notifier_count, memory_order_acquire))
 		return;
 	lock_take(&lines->notifier_mutex);
-	n = find_told(lines, lines->notifiers, &news);
+	n = find_told(lines, lines->notifiers, news);
 	while (n) {
 		n->begun++;
-		more = find_told(lines, n->next, &news);
+		more = find_told(lines, n->next, news);
 		lock_give(&lines->notifier_mutex);
 		call(n, value);
 		if (!more) {
@@ -99,7 +103,7 @@ void vmirq_line_notify(struct line_domain *lines, enum vmirq_notice notice, enum
 		}
 		lock_take(&lines->notifier_mutex);
 		/* Again: it may have been removed. */
-		more = find_told(lines, n->next, &news);
+		more = find_told(lines, n->next, news);
 		end_call(lines, n);
 		n = more;
 	}

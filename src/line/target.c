@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* What the IOAPICs' messages resolved to last. A signal of an irqfd has a copy of its target; this is the
- * same for a pin's, found by the message. */
+/* What the IOAPICs' RTEs resolved to last. A signal of an irqfd has a copy of its target; this is the same for a
+ * pin's. */
+#include "base/reader.h"
 #include "base/vm.h"
+#include "chip/ioapic_pin.h"
 #include "line/line.h"
 
-/* All that a message is; a bit more, so that no entry is one before it is written. */
-static uint64_t key_of(const struct interrupt *irq)
+/* All that a message is; and the mask bit, so that no entry is one before it is written. */
+static uint64_t key_of(uint64_t rte)
 {
-	return irq->dest | (uint64_t)irq->vector << 32 | (uint64_t)irq->mode << 40 |
-	       (uint64_t)irq->logical << 48 | (uint64_t)irq->level << 49 | UINT64_C(1) << 63;
+	return (rte & ~RTE_READ_ONLY) | RTE_MASKED;
 }
 
 /* False: not known, or the map is another by now. *posted NULL: not one descriptor. Inside a read section
  * that is fenced. */
-static bool find(struct line_target *t, uint64_t key, const struct dest_map *map,
-		 struct posted **posted)
+static inline bool find(struct line_target *t, uint64_t key, const struct dest_map *map,
+			struct posted **posted)
 {
 	uint32_t seq = seq_peek(&t->seq);
 	uint64_t generation = atomic_load_explicit(&t->generation, memory_order_relaxed);
@@ -39,26 +40,34 @@ static void keep(struct line_target *t, uint64_t key, const struct target *targe
 	seq_write_end(&t->seq);
 }
 
-static struct posted *resolve(struct chip *chip, struct line_target *t, uint64_t key,
-			      const struct interrupt *irq)
+static struct posted *resolve(struct line_ioapic *io, struct line_target *t, uint64_t rte)
 {
-	struct target target = vmirq_resolve(chip, irq);
+	struct interrupt irq;
+	struct target target;
 
-	keep(t, key, &target);
+	vmirq_ioapic_decode(&io->ioapic, rte, &irq);
+	target = vmirq_resolve(io->lines->vm->chip, &irq);
+	keep(t, key_of(rte), &target);
 	return target.kind == TARGET_POST ? target.posted : NULL;
 }
 
-struct delivery vmirq_line_deliver(struct line_ioapic *io, const struct interrupt *irq)
+struct delivery vmirq_line_post(void *opaque, uint32_t pin, uint64_t rte)
 {
-	struct line_target *t = &io->target[irq->vector % LINE_TARGETS];
+	struct line_ioapic *io = opaque;
+	struct line_target *t = &io->target[pin % LINE_TARGETS];
 	struct chip *chip = io->lines->vm->chip;
-	uint64_t key = key_of(irq);
+	struct delivery d = { .accepted = 0 };
+	struct reader *section = line_enter();
 	struct posted *posted;
 
-	if (unlikely(!find(t, key, &chip->map, &posted)))
-		posted = resolve(chip, t, key, irq);
-	if (unlikely(!posted || irq->tick))
-		return vmirq_deliver(chip, irq);
-	return (struct delivery){ .verdict = post_vector(chip, posted, irq->vector, irq->level),
-				  .accepted = 1 };
+	if (unlikely(!find(t, key_of(rte), &chip->map, &posted)))
+		posted = resolve(io, t, rte);
+	if (likely(posted)) {
+		d.verdict = post_vector(chip, posted, rte & RTE_VECTOR, rte & RTE_LEVEL);
+		d.accepted = 1;
+		if (unlikely(d.verdict != VMIRQ_DELIVERED))
+			counts_add(&chip->ioapic, d.verdict, 1);
+	}
+	reader_exit(section);
+	return d;
 }

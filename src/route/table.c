@@ -121,27 +121,11 @@ struct route_slot *vmirq_route_next(struct route_table *table, struct route_slot
 	return NULL;
 }
 
-static struct slot_lock *lock_of(struct route_table *table, const struct route_slot *slot)
+void vmirq_route_settle(struct route_table *table, const struct route_slot *slot)
 {
-	return &table->slot_lock[slot->gsi % SLOT_LOCKS];
-}
+	struct slot_lock *l = route_lock_of(table, slot);
 
-void vmirq_route_lock(struct route_table *table, const struct route_slot *slot)
-{
-	lock_take(&lock_of(table, slot)->lock);
-}
-
-void vmirq_route_unlock(struct route_table *table, const struct route_slot *slot)
-{
-	lock_give(&lock_of(table, slot)->lock);
-}
-
-void vmirq_route_lock_line(struct route_table *table, const struct route_slot *slot)
-{
-	struct slot_lock *l = lock_of(table, slot);
-
-	lock_take(&l->lock);
-	while (unlikely(slot->moving)) {
+	while (slot->moving) {
 		uint32_t seen = atomic_load_explicit(&l->settled, memory_order_relaxed);
 
 		lock_give(&l->lock);
@@ -152,10 +136,10 @@ void vmirq_route_lock_line(struct route_table *table, const struct route_slot *s
 
 void vmirq_route_set_moving(struct route_table *table, struct route_slot *slot, bool moving)
 {
-	struct slot_lock *l = lock_of(table, slot);
+	struct slot_lock *l = route_lock_of(table, slot);
 
 	if (slot->moving && !moving) {
-		/* Under the lock, as the look in vmirq_route_lock_line(). */
+		/* Under the lock, as the look in vmirq_route_settle(). */
 		atomic_fetch_add_explicit(&l->settled, 1, memory_order_relaxed);
 		vmirq_futex_wake_all(&l->settled);
 	}

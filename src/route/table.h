@@ -66,8 +66,9 @@ struct route_copy {
 
 /* What few slots have: made when it is first needed, kept until the VM goes. */
 struct route_more {
+	/* Written under the slot's lock: */
 	struct counts counts; /* of lines, and of irqfds that are gone */
-	uint64_t sources;     /* that assert the line; under the slot's lock */
+	uint64_t sources;     /* that assert the line */
 };
 
 /* A latch: readers use one copy while the other is written, so a signal handler that interrupts the
@@ -174,11 +175,34 @@ static inline int vmirq_route_slot(struct route_table *table, uint32_t gsi, stru
 /* The slot after this one that was ever made, or the first (NULL); NULL at the end. */
 struct route_slot *vmirq_route_next(struct route_table *table, struct route_slot *slot);
 
-void vmirq_route_lock(struct route_table *table, const struct route_slot *slot);
-void vmirq_route_unlock(struct route_table *table, const struct route_slot *slot);
+static inline struct slot_lock *route_lock_of(struct route_table *table,
+					      const struct route_slot *slot)
+{
+	return &table->slot_lock[slot->gsi % SLOT_LOCKS];
+}
+
+static inline void vmirq_route_lock(struct route_table *table, const struct route_slot *slot)
+{
+	lock_take(&route_lock_of(table, slot)->lock);
+}
+
+static inline void vmirq_route_unlock(struct route_table *table, const struct route_slot *slot)
+{
+	lock_give(&route_lock_of(table, slot)->lock);
+}
+
+/* Until it is not `moving`; the slot's lock is held, but not while it waits. */
+void vmirq_route_settle(struct route_table *table, const struct route_slot *slot);
+
 /* To change its line: while it is `moving` there are no pins to tell. That ends without a grace period, so
  * a read section may wait for it. */
-void vmirq_route_lock_line(struct route_table *table, const struct route_slot *slot);
+static inline void vmirq_route_lock_line(struct route_table *table, const struct route_slot *slot)
+{
+	vmirq_route_lock(table, slot);
+	if (unlikely(slot->moving))
+		vmirq_route_settle(table, slot);
+}
+
 /* The slot's lock is held. */
 void vmirq_route_set_moving(struct route_table *table, struct route_slot *slot, bool moving);
 
@@ -282,20 +306,21 @@ static inline struct route route_read_locked(const struct route_slot *slot)
 	return route_in_copy(&slot->copy[latch & 1]);
 }
 
+static inline const struct route_copy *route_copy_locked(const struct route_slot *slot)
+{
+	return &slot->copy[atomic_load_explicit(&slot->latch, memory_order_relaxed) & 1];
+}
+
 static inline enum route_kind route_kind_locked(const struct route_slot *slot)
 {
-	uint32_t latch = atomic_load_explicit(&slot->latch, memory_order_relaxed);
-
-	return (enum route_kind)atomic_load_explicit(&slot->copy[latch & 1].kind,
+	return (enum route_kind)atomic_load_explicit(&route_copy_locked(slot)->kind,
 						     memory_order_relaxed);
 }
 
 /* A pin's number, where it has pins. */
-static inline uint32_t route_pin_locked(const struct route_slot *slot, enum pin_of chip)
+static inline uint32_t route_copy_pin(const struct route_copy *copy, enum pin_of chip)
 {
-	uint32_t latch = atomic_load_explicit(&slot->latch, memory_order_relaxed);
-
-	return atomic_load_explicit(&slot->copy[latch & 1].word[chip], memory_order_relaxed);
+	return atomic_load_explicit(&copy->word[chip], memory_order_relaxed);
 }
 
 /* Does it go to this pin of this chip? Lock-free. */

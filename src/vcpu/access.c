@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The guest's accesses to its local APIC. An access may send IPIs: hence the read sections. */
+/* The guest's accesses to its local APIC. A write may send IPIs or wake others: hence the read sections. */
 #include <errno.h>
 
 #include "base/reader.h"
@@ -13,13 +13,19 @@ static void catch_up(struct vmirq_vcpu *vcpu)
 	lapic_fold(&vcpu->lapic);
 }
 
+/* But for the two writes that a guest makes most, which are between it and its local APIC. */
+static struct reader *enter_for(uint32_t reg)
+{
+	return reg == LAPIC_EOI || reg == LAPIC_TPR ? READER_INNER : reader_enter();
+}
+
 int vmirq_vcpu_mmio(struct vmirq_vcpu *vcpu, uint64_t gpa, void *data, uint32_t len, bool is_write)
 {
 	struct reader *section;
 
 	if (vcpu_in_kernel(vcpu) || !vmirq_lapic_claims(&vcpu->lapic, gpa))
 		return -ENOENT;
-	section = reader_enter();
+	section = enter_for((uint32_t)gpa & (LAPIC_PAGE_SIZE - 1));
 	catch_up(vcpu);
 	vmirq_lapic_mmio(&vcpu->lapic, gpa, data, len, is_write);
 	reader_exit(section);
@@ -40,6 +46,15 @@ int vmirq_vcpu_rdmsr(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t *value)
 	return msr_error(vmirq_lapic_rdmsr(&vcpu->lapic, msr, value));
 }
 
+/* What a guest writes most. */
+static int end_interrupt(struct vmirq_vcpu *vcpu)
+{
+	catch_up(vcpu);
+	vmirq_lapic_eoi(&vcpu->lapic);
+	lapic_broadcast_eoi(&vcpu->lapic);
+	return 0;
+}
+
 int vmirq_vcpu_wrmsr(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t value)
 {
 	struct reader *section;
@@ -47,6 +62,8 @@ int vmirq_vcpu_wrmsr(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t value)
 
 	if (unlikely(vcpu_in_kernel(vcpu)))
 		return -ENOENT;
+	if (msr == MSR_X2APIC_FIRST + LAPIC_EOI / 0x10 && !value && lapic_x2apic(&vcpu->lapic))
+		return end_interrupt(vcpu);
 	section = reader_enter();
 	catch_up(vcpu);
 	result = vmirq_lapic_wrmsr(&vcpu->lapic, msr, value);

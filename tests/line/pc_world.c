@@ -5,6 +5,7 @@
 
 #include "base/vm.h"
 #include "chip/chip.h"
+#include "line/line.h"
 
 struct soft *pc_new(unsigned int n, uint32_t flags)
 {
@@ -36,18 +37,14 @@ struct soft *pc_with_ioapics(unsigned int n, const struct vmirq_ioapic_config *i
 	return s;
 }
 
-static uint64_t sent(const struct counts *c)
-{
-	return atomic_load_explicit(&c->verdict[VMIRQ_DELIVERED], memory_order_relaxed);
-}
-
-/* A line's `delivered` may be the 8259s' or an IOAPIC's; the IOAPIC's own count, in which every message
+/* A line's `delivered` may be the 8259s' or an IOAPIC's; the IOAPICs' own count, in which every message
  * is, takes its place. */
 void pc_check(struct soft *s)
 {
 	int64_t before = s->posted_beyond;
 
-	s->posted_beyond += (int64_t)(sent(&s->vm->chip->ioapic) + sent(&s->vm->chip->local));
+	s->posted_beyond += (int64_t)(vmirq_line_delivered(s->vm->lines) +
+				      s->vm->chip->local.verdict[VMIRQ_DELIVERED]);
 	for (uint32_t gsi = 0; gsi < s->max_gsis; gsi++) {
 		struct kvm_irq_routing_entry entry;
 

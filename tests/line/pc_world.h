@@ -12,6 +12,7 @@
 /* A redirection entry (82093AA 3.2.4). */
 #define RTE_TO(id)	 ((uint64_t)(id) << 56)
 #define RTE_MASKED	 0x10000u
+#define RTE_LOGICAL	 0x800u
 #define RTE_LEVEL	 0x8000u
 #define RTE_REMOTE_IRR	 0x4000u
 

@@ -208,6 +208,43 @@ static void a_whole_new_table_while_lines_are_high(void **state)
 	pc_free(s);
 }
 
+/* Where a pin's message went last time is known: not once its RTE or the local APICs' ids are others. */
+static void who_gets_a_pins_message(void **state)
+{
+	struct soft *s = pc_new(3, 0);
+
+	(void)state;
+	for (uint32_t vcpu = 0; vcpu < 3; vcpu++) {
+		rte_put(s, 17, RTE_TO(vcpu) | 0x51);
+		for (int i = 0; i < 2; i++) {
+			assert_int_equal(pulse(s, 17), 1);
+			take_only(s->vcpu[vcpu], 0x51);
+		}
+	}
+	rte_put(s, 17, RTE_TO(2) | 0x52);
+	assert_int_equal(pulse(s, 17), 1);
+	take_only(s->vcpu[2], 0x52);
+	/* Logical, flat: one of them, another, both, nobody. */
+	rte_put(s, 17, RTE_TO(0x4) | RTE_LOGICAL | 0x51);
+	for (uint32_t vcpu = 0; vcpu < 2; vcpu++) {
+		for (uint32_t i = 0; i < 3; i++)
+			apic_write(s->vcpu[i], APIC_LDR, (i == vcpu ? 0x4u : 0x8u) << 24);
+		assert_int_equal(pulse(s, 17), 1);
+		take_only(s->vcpu[vcpu], 0x51);
+	}
+	apic_write(s->vcpu[0], APIC_LDR, 0x4u << 24);
+	assert_int_equal(pulse(s, 17), 2);
+	take_only(s->vcpu[0], 0x51);
+	take_only(s->vcpu[1], 0x51);
+	s->posted_beyond++;
+	apic_write(s->vcpu[0], APIC_LDR, 0x1u << 24);
+	apic_write(s->vcpu[1], APIC_LDR, 0x1u << 24);
+	assert_int_equal(pulse(s, 17), 0);
+	for (uint32_t i = 0; i < 3; i++)
+		take_nothing(s->vcpu[i]);
+	pc_free(s);
+}
+
 static void no_route(void **state)
 {
 	struct soft *s = pc_new(1, 0);
@@ -290,6 +327,7 @@ int main(void)
 		cmocka_unit_test(messages),
 		cmocka_unit_test(a_route_changes_while_the_line_is_high),
 		cmocka_unit_test(a_whole_new_table_while_lines_are_high),
+		cmocka_unit_test(who_gets_a_pins_message),
 		cmocka_unit_test(no_route),
 		cmocka_unit_test(numbers_out_of_range),
 		cmocka_unit_test(a_vm_without_chips),

@@ -24,6 +24,7 @@ CASES = {
     'ipi': ('measure_ipi', 136),
     'cluster': ('measure_cluster', 1358),
     'state': ('measure_state', 880),
+    'level': ('measure_level', 1453),
 }
 
 

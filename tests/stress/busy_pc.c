@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/vm.h"
-#include "chip/chip.h"
+#include "line/line.h"
 
 #define IOAPIC_SELECT UINT64_C(0xfec00000)
 #define IOAPIC_WINDOW UINT64_C(0xfec00010)
@@ -238,5 +238,5 @@ uint64_t busy_delivered(struct busy_pc *pc)
 
 uint64_t busy_ioapic_delivered(struct busy_pc *pc)
 {
-	return pc->vm->chip->ioapic.verdict[VMIRQ_DELIVERED];
+	return vmirq_line_delivered(pc->vm->lines);
 }

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/vm.h"
-#include "chip/chip.h"
+#include "line/line.h"
 
 #define ROUNDS	 3000
 #define BY_CALL	 40
@@ -208,7 +208,7 @@ static void balance(void)
 	law(&c, written, c.verdict[VMIRQ_DELIVERED], 0x41);
 	/* A pulse that met a masked RTE may be sent by the write that unmasks it: the IOAPIC counts. */
 	assert_int_equal(vmirq_gsi_counts(vm, PIN, &c), 0);
-	law(&c, pulsed, vm->chip->ioapic.verdict[VMIRQ_DELIVERED], 0x42);
+	law(&c, pulsed, vmirq_line_delivered(vm->lines), 0x42);
 	assert_int_equal(vmirq_msi_counts(vm, &c), 0);
 	law(&c, sent, c.verdict[VMIRQ_DELIVERED], 0x43);
 	assert_int_equal(vmirq_ipi_counts(vm, &c), 0);

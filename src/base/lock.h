@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A lock that sleeps, for what is held for a few dozen instructions: one word, one locked operation to
- * take it and none to give it, inline. Not recursive, and nobody's in particular: who has it is not
+ * A lock that sleeps, for what is mostly held for a few dozen instructions: one word, one locked operation
+ * to take it and none to give it, inline. Not recursive, and nobody's in particular: who has it is not
  * remembered. (A pthread_mutex_t is 40 bytes and some 60 instructions.)
  *
  *	giver				waiter

@@ -265,12 +265,18 @@ struct delivery vmirq_deliver_set(struct chip *chip, const struct interrupt *irq
 	return out;
 }
 
+/* A vector by a physical id that is one local APIC's, if it is anybody's. */
+static inline bool names_one(const struct interrupt *irq)
+{
+	return !irq->logical && !dest_is_broadcast(irq->dest) && needs_enabled(irq) &&
+	       form(irq) == VMIRQ_DELIVERED;
+}
+
 bool vmirq_deliver_to_one(struct chip *chip, const struct interrupt *irq, struct delivery *out)
 {
 	int32_t one;
 
-	if (irq->logical || dest_is_broadcast(irq->dest) || !needs_enabled(irq) || irq->tick ||
-	    form(irq) != VMIRQ_DELIVERED)
+	if (irq->tick || !names_one(irq))
 		return false;
 	one = dest_map_direct(&chip->map, irq->dest);
 	if (unlikely(one < 0))
@@ -296,7 +302,7 @@ struct delivery vmirq_deliver(struct chip *chip, const struct interrupt *irq)
 	return vmirq_deliver_set(chip, irq, &matched, &enabled);
 }
 
-struct target vmirq_resolve(struct chip *chip, const struct interrupt *irq)
+static struct target resolve_any(struct chip *chip, const struct interrupt *irq)
 {
 	struct vcpu_set matched, enabled;
 	struct target t = { .kind = TARGET_VERDICT,
@@ -331,5 +337,17 @@ struct target vmirq_resolve(struct chip *chip, const struct interrupt *irq)
 	i = hashed_choice(irq, &enabled, n);
 	t.kind = TARGET_POST;
 	t.posted = &chip->posted[i];
+	return t;
+}
+
+struct target vmirq_resolve(struct chip *chip, const struct interrupt *irq)
+{
+	struct target t = { .kind = TARGET_POST, .vector = irq->vector, .level = irq->level };
+	int32_t one = names_one(irq) ? vmirq_dest_map_one_in(&chip->map, irq->dest, &t.generation)
+				     : -1;
+
+	if (unlikely(one < 0))
+		return resolve_any(chip, irq);
+	t.posted = &chip->posted[one];
 	return t;
 }

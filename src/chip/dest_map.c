@@ -364,9 +364,10 @@ uint64_t vmirq_dest_map_all(const struct dest_map *map, struct vcpu_set *matched
 	return match_consistent(map, NULL, matched, enabled);
 }
 
-/* Both as in match_consistent(). */
+/* These as in match_consistent(). */
 
-static int32_t find_one(const struct dest_map *map, const struct dest_map_copy *c, uint32_t id)
+static inline int32_t find_one(const struct dest_map *map, const struct dest_map_copy *c,
+			       uint32_t id)
 {
 	uint32_t at = get32(&c->bucket[bucket_of(map, id)]), found = 0;
 
@@ -381,17 +382,30 @@ static int32_t find_one(const struct dest_map *map, const struct dest_map_copy *
 	return (int32_t)found - 1;
 }
 
-int32_t vmirq_dest_map_one(const struct dest_map *map, uint32_t id)
+static inline int32_t one_in(const struct dest_map *map, uint32_t id, uint64_t *generation)
 {
 	for (;;) {
 		uint64_t gen = dest_map_generation(map);
 		int32_t one = find_one(map, map->copy[gen & 1], id);
 
 		atomic_thread_fence(memory_order_acquire);
+		*generation = gen;
 		if (likely(atomic_load_explicit(&map->latch, memory_order_relaxed) == gen))
 			return one;
 		cpu_relax();
 	}
+}
+
+int32_t vmirq_dest_map_one(const struct dest_map *map, uint32_t id)
+{
+	uint64_t unused;
+
+	return one_in(map, id, &unused);
+}
+
+int32_t vmirq_dest_map_one_in(const struct dest_map *map, uint32_t id, uint64_t *generation)
+{
+	return one_in(map, id, generation);
 }
 
 bool vmirq_dest_map_enabled(const struct dest_map *map, uint32_t index)

@@ -95,6 +95,8 @@ uint64_t vmirq_dest_map_match(const struct dest_map *map, struct dest dest,
 /* The slot of the one APIC with this physical id, no broadcast's, which is enabled. -1: none, or several, or
  * it is not. */
 int32_t vmirq_dest_map_one(const struct dest_map *map, uint32_t id);
+/* And the generation that this is true of. */
+int32_t vmirq_dest_map_one_in(const struct dest_map *map, uint32_t id, uint64_t *generation);
 
 /* The same, where it is known at once; -1 may also mean that it is not. */
 static inline int32_t dest_map_direct(const struct dest_map *map, uint32_t id)

@@ -4,7 +4,7 @@
  * A VM whose irqchip is `soft` has none of this.
  *
  * Every function may be called from any thread, beside all others, and takes no lock under which
- * another of ours is taken. All but commit, bind and unbind are lock-free on our side, or nearly: see
+ * another of ours is taken. All but commit, use and unuse are lock-free on our side, or nearly: see
  * kvm/irqchip.c. -errno unless said otherwise.
  */
 #ifndef CHIP_IRQCHIP_H
@@ -42,11 +42,15 @@ struct irqchip_ops {
 	int (*commit)(struct irqchip *irqchip, const struct kernel_route *changes, size_t n);
 	/* split: what its IOAPICs' pins send, `gsi` counting the pins of all. */
 	int (*commit_pins)(struct irqchip *irqchip, const struct kernel_route *changes, size_t n);
-	/* Bind an eventfd in the kernel: args as KVM_IRQFD's, `route` its GSI's. -ENOSPC: the kernel
-	 * has no GSI for it, so that it must be read here. */
-	int (*bind)(struct irqchip *irqchip, const struct kernel_route *route,
-		    const struct kvm_irqfd *args);
-	void (*unbind)(struct irqchip *irqchip, const struct kvm_irqfd *args);
+	/* One more eventfd is to be bound to a GSI in the kernel, by KVM_IRQFD on the VM's descriptor:
+	 * this route of its is there, and stays. -ENOSPC: the kernel has no GSI for it, so that it must
+	 * be read here. */
+	int (*use)(struct irqchip *irqchip, const struct kernel_route *route);
+	/* The same where the kernel has what the last commit gave it for this GSI, as it mostly has. False:
+	 * it has not, and nothing is done. Between commits only. */
+	bool (*use_as_is)(struct irqchip *irqchip, uint32_t gsi);
+	/* One less. */
+	void (*unuse)(struct irqchip *irqchip, uint32_t gsi);
 	void (*destroy)(struct irqchip *irqchip);
 };
 

@@ -86,19 +86,25 @@ static void enter_all(struct irqfd_table *table)
 }
 
 /* Without a manager there are no producers either, and its token is not wanted yet. */
+bool vmirq_irqfd_expect_bypass(struct irqfd_table *table, struct vmirq_irqfd *const *irqfds,
+			       size_t n)
+{
+	bool expected;
+
+	pthread_mutex_lock(&table->mutex);
+	expected = !table->bypass;
+	for (size_t i = 0; i < n && expected; i++)
+		if (irqfds[i]->source && !irqfds[i]->source->no_bypass)
+			put_apart(table, irqfds[i]);
+	pthread_mutex_unlock(&table->mutex);
+	return expected;
+}
+
 void vmirq_irqfd_enter_bypass(struct vmirq_irqfd *irqfd)
 {
-	struct irqfd_table *table = irqfd->table;
-	bool now;
-
-	if (!irqfd->source)
+	if (!irqfd->source || irqfd->source->no_bypass)
 		return;
-	pthread_mutex_lock(&table->mutex);
-	now = table->bypass != NULL;
-	if (!now)
-		put_apart(table, irqfd);
-	pthread_mutex_unlock(&table->mutex);
-	if (now)
+	if (!vmirq_irqfd_expect_bypass(irqfd->table, &irqfd, 1))
 		enter(irqfd);
 }
 

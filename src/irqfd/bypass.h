@@ -4,6 +4,7 @@
 #define IRQFD_BYPASS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct irqfd_table;
 struct vmirq_irqfd;
@@ -13,8 +14,11 @@ struct vmirq_bypass *vmirq_irqfd_bypass(struct irqfd_table *table);
 /* Is there still somebody else in the VM's own manager? The VM is being destroyed. */
 bool vmirq_irqfd_bypass_used(const struct irqfd_table *table);
 
-/* Bound, and signals may come: be a consumer, where it has an eventfd. */
+/* Bound, and signals may come: be a consumer, where it has an eventfd and may. Not under a lock. */
 void vmirq_irqfd_enter_bypass(struct vmirq_irqfd *irqfd);
+/* The same of many, but only while there is no manager: else false, and nothing is done. */
+bool vmirq_irqfd_expect_bypass(struct irqfd_table *table, struct vmirq_irqfd *const *irqfds,
+			       size_t n);
 /* No producer has it any more, nor is a signal by one under way. Not inside a read section, nor under a
  * lock. */
 void vmirq_irqfd_leave_bypass(struct vmirq_irqfd *irqfd);

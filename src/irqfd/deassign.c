@@ -92,8 +92,8 @@ static void retire_counts(struct vmirq_irqfd *irqfd)
 	vmirq_route_unlock(routes, irqfd->slot);
 }
 
-/* The rest of deassign, for the one that claimed it. */
-static void unbind(struct vmirq_irqfd *irqfd)
+/* The rest of deassign, for the one that claimed it; or of an assign's end that failed. */
+static void unbind(struct vmirq_irqfd *irqfd, bool gives_back)
 {
 	struct irqfd_table *table = irqfd->table;
 	bool from_pump, leaves;
@@ -113,11 +113,16 @@ static void unbind(struct vmirq_irqfd *irqfd)
 	vmirq_irqfd_end_deferred(irqfd);
 	vmirq_irqfd_clear_pending(irqfd);
 	vmirq_resample_leave(irqfd);
-	vmirq_irqfd_drop(irqfd->source);
-	irqfd->source = NULL;
+	if (gives_back)
+		vmirq_irqfd_give_back(irqfd->source);
+	else
+		vmirq_irqfd_drop(irqfd->source);
 	if (leaves) {
 		retire_counts(irqfd);
 		vmirq_irqfd_put(irqfd);
+	} else {
+		vmirq_irqfd_put_source(table, irqfd->source);
+		irqfd->source = NULL;
 	}
 	pthread_mutex_lock(&table->mutex);
 	if (!--table->unbinding)
@@ -135,10 +140,16 @@ int vmirq_irqfd_deassign(struct vmirq_irqfd *irqfd)
 		return -EDEADLK;
 	table = irqfd->table;
 	if (claim(irqfd))
-		unbind(irqfd);
+		unbind(irqfd, false);
 	else
 		wait_for_unbinds(table);
 	return 0;
+}
+
+void vmirq_irqfd_unassign(struct vmirq_irqfd *irqfd)
+{
+	if (claim(irqfd))
+		unbind(irqfd, true);
 }
 
 /* Is it bound to the eventfd that the kernel knows by `token`? */
@@ -182,7 +193,7 @@ int vmirq_irqfd_deassign_matching(struct vmirq_vm *vm, int fd, uint32_t gsi)
 		claim_locked(found);
 	vmirq_route_unlock(vm->routes, slot);
 	if (found)
-		unbind(found);
+		unbind(found, false);
 	else
 		wait_for_unbinds(vm->irqfds);
 	return 0;

@@ -3,12 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/lock.h"
 
 int vmirq_eventfd_token(int fd, uint64_t *token)
 {
@@ -42,7 +43,7 @@ int vmirq_eventfd_token(int fd, uint64_t *token)
 }
 
 /* Never held while anything else is taken. */
-static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct lock registry_lock;
 static void *registry; /* of the named: a tree of their tokens, by libc */
 static struct eventfd_binding unnamed = { .next = &unnamed, .prev = &unnamed };
 static size_t bound;
@@ -55,7 +56,7 @@ static int by_token(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* These hold the mutex. */
+/* These hold the lock. */
 
 static int enter(struct eventfd_binding *binding, uint64_t token)
 {
@@ -114,53 +115,88 @@ static int bind_named(struct eventfd_binding *binding, uint64_t token)
 	return error ? error : enter(binding, token);
 }
 
-int vmirq_eventfd_bind(struct eventfd_binding *binding, int fd, uint64_t token,
-		       const struct eventfd_kernel *kernel)
+static void set_kernel(struct eventfd_binding *binding, struct eventfd_kernel *kernel)
+{
+	if (binding->kernel)
+		binding->kernel->n--;
+	if (kernel)
+		kernel->n++;
+	binding->kernel = kernel;
+}
+
+void vmirq_eventfd_hold(void)
+{
+	lock_take(&registry_lock);
+}
+
+void vmirq_eventfd_release(void)
+{
+	lock_give(&registry_lock);
+}
+
+int vmirq_eventfd_bind_held(struct eventfd_binding *binding, int fd, uint64_t token,
+			    struct eventfd_kernel *kernel)
 {
 	int error = 0;
 
-	*binding = (struct eventfd_binding){ .fd = fd };
+	binding->fd = fd;
+	binding->named = false;
+	binding->token = 0;
+	binding->kernel = NULL;
 	binding->callers_token = token && !(token & KERNELS_TOKEN);
-	pthread_mutex_lock(&registry_mutex);
 	if (binding->callers_token)
 		error = enter(binding, token);
 	else if (kernel && kernel->n == bound)
 		append_unnamed(binding);
 	else
 		error = bind_named(binding, token);
-	bound += !error;
-	pthread_mutex_unlock(&registry_mutex);
+	if (!error) {
+		bound++;
+		set_kernel(binding, kernel);
+	}
+	return error;
+}
+
+int vmirq_eventfd_bind(struct eventfd_binding *binding, int fd, uint64_t token,
+		       struct eventfd_kernel *kernel)
+{
+	int error;
+
+	vmirq_eventfd_hold();
+	error = vmirq_eventfd_bind_held(binding, fd, token, kernel);
+	vmirq_eventfd_release();
 	return error;
 }
 
 void vmirq_eventfd_unbind(struct eventfd_binding *binding)
 {
-	pthread_mutex_lock(&registry_mutex);
+	lock_take(&registry_lock);
+	set_kernel(binding, NULL);
 	if (binding->named)
 		tdelete(binding, &registry, by_token);
 	else
 		remove_unnamed(binding);
 	bound--;
-	pthread_mutex_unlock(&registry_mutex);
+	lock_give(&registry_lock);
 }
 
 int vmirq_eventfd_name(struct eventfd_binding *binding, uint64_t *token)
 {
 	int error = 0;
 
-	pthread_mutex_lock(&registry_mutex);
+	lock_take(&registry_lock);
 	if (!binding->named)
 		error = name_all();
 	if (!error && !binding->named)
 		error = -EBUSY;
 	*token = binding->token;
-	pthread_mutex_unlock(&registry_mutex);
+	lock_give(&registry_lock);
 	return error;
 }
 
-void vmirq_eventfd_moved(struct eventfd_kernel *kernel, bool in)
+void vmirq_eventfd_moved(struct eventfd_binding *binding, struct eventfd_kernel *kernel)
 {
-	pthread_mutex_lock(&registry_mutex);
-	kernel->n += in ? 1 : (size_t)-1;
-	pthread_mutex_unlock(&registry_mutex);
+	lock_take(&registry_lock);
+	set_kernel(binding, kernel);
+	lock_give(&registry_lock);
 }

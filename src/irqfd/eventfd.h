@@ -21,25 +21,31 @@
 struct eventfd_binding {
 	int fd; /* whose it is; open until it is unbound */
 	bool callers_token;
-	bool named;			     /* the rest under the registry's mutex */
+	bool named;			     /* the rest under the registry's lock */
 	uint64_t token;			     /* once it is named */
 	struct eventfd_binding *next, *prev; /* of those without a name; oldest first */
+	struct eventfd_kernel *kernel;	     /* that it counts as being in, or NULL */
 };
 
-/* How many of the registry's are in this VM's kernel. Under the registry's mutex. */
+/* How many of the registry's are in this VM's kernel. Under the registry's lock. */
 struct eventfd_kernel {
 	size_t n;
 };
 
-/* `fd` and its token, the caller's or the kernel's, or 0. With `kernel`, its VM's kernel is asked for it
- * next, and until then that kernel is given no other eventfd, nor gives one back. -EBUSY: it is bound.
- * -ENOMEM; as vmirq_eventfd_token(), also for one of the others. */
+/* `fd` and its token, the caller's or the kernel's, or 0. With `kernel` it counts as being in its VM's kernel,
+ * which is asked for it next: the caller's locks see to it that nothing leaves that kernel meanwhile. -EBUSY:
+ * it is bound. -ENOMEM; as vmirq_eventfd_token(), also for one of the others. */
 int vmirq_eventfd_bind(struct eventfd_binding *binding, int fd, uint64_t token,
-		       const struct eventfd_kernel *kernel);
+		       struct eventfd_kernel *kernel);
+/* The same between hold and release: the registry is locked. */
+int vmirq_eventfd_bind_held(struct eventfd_binding *binding, int fd, uint64_t token,
+			    struct eventfd_kernel *kernel);
+void vmirq_eventfd_hold(void);
+void vmirq_eventfd_release(void);
 void vmirq_eventfd_unbind(struct eventfd_binding *binding);
 /* Its token. -EBUSY: it has none, and is bound elsewhere; errors as above. */
 int vmirq_eventfd_name(struct eventfd_binding *binding, uint64_t *token);
-/* It is in the kernel now, or no more. */
-void vmirq_eventfd_moved(struct eventfd_kernel *kernel, bool in);
+/* It is in this kernel now, or (NULL) in none. */
+void vmirq_eventfd_moved(struct eventfd_binding *binding, struct eventfd_kernel *kernel);
 
 #endif

@@ -49,16 +49,19 @@ struct irqfd_source {
 	struct eventfd_binding binding;
 	bool joined;			 /* has been a producer's target; its pair's callbacks' */
 	bool entering;			 /* see bypass.c; as the list, under the table's mutex */
+	bool bound;			 /* in the registry */
+	bool taken;			 /* the descriptor was the caller's */
+	bool no_bypass;			 /* VMIRQ_IRQFD_NO_BYPASS */
 	struct vmirq_consumer *consumer; /* in the VM's bypass manager, if it is there */
 	struct vmirq_irqfd *irqfd;	 /* in the table's list of those that wait for a manager */
-	struct irqfd_source *next, **link;
-};
+	struct irqfd_source *next, **link; /* or in that of unused ones */
+} __attribute__((aligned(CACHE_LINE)));
 
 /* Beside enum target_kind, in an irqfd's copy. */
-#define TARGET_MASKED  0xfbu /* a signal is pending: see mask.h */
-#define TARGET_KERNEL  0xfcu /* a message that the kernel's irqchip delivers */
-#define TARGET_PINS    0xfdu /* pins of a chip: its lock must be taken */
-#define TARGET_GONE    0xffu /* deassigned */
+#define TARGET_MASKED 0xfbu /* a signal is pending: see mask.h */
+#define TARGET_KERNEL 0xfcu /* a message that the kernel's irqchip delivers */
+#define TARGET_PINS   0xfdu /* pins of a chip: its lock must be taken */
+#define TARGET_GONE   0xffu /* deassigned */
 
 /* The head of a copy: a target, but for its descriptor and generation, and a number that is another after
  * each write. */
@@ -86,9 +89,10 @@ struct vmirq_irqfd {
 	_Atomic uint8_t gate;  /* GATE_*, see mask.h */
 	_Atomic uint8_t place; /* enum irqfd_place; written under hold_places() */
 	bool replaced;	       /* see place.c */
-	_Atomic bool owned; /* by a vector, or by who is still binding it; true under the slot's lock */
-	bool leaving; /* somebody deassigns it; under the slot's lock */
-	bool used;    /* taken from the table; under its memory's lock */
+	_Atomic bool
+		owned; /* by a vector, or by who is still binding it; true under the slot's lock */
+	bool leaving;  /* somebody deassigns it; under the slot's lock */
+	bool used;     /* taken from the table; under its memory's lock */
 	/* By outcome; one locked add a signal, which is also its section's fence. The two that nearly every
 	 * signal ends in are the end of that line. */
 	struct counts counts;
@@ -107,10 +111,11 @@ struct irqfd_table {
 	pthread_mutex_t mutex; /* nothing is taken under it */
 	uint32_t unbinding;    /* irqfds on their way out */
 	pthread_cond_t unbound;
-	struct lock memory_lock; /* of these two; nothing is taken under it */
-	struct chunks memory;
+	struct lock memory_lock; /* of these four; nothing is taken under it */
+	struct chunks memory, source_memory;
 	struct vmirq_irqfd *unused;
-	struct route_slot *unrouted; /* of masked irqfds without a GSI; in no table */
+	struct irqfd_source *unused_sources;
+	struct route_slot *unrouted;	/* of masked irqfds without a GSI; in no table */
 	pthread_mutex_t resample_mutex; /* see resample.h */
 	struct resampler *resamplers;
 	struct irqfd_worker *worker; /* see deferred.h */
@@ -155,18 +160,27 @@ int vmirq_irqfd_assign_to(struct vmirq_vm *vm, struct route_slot *slot,
 			  const struct vmirq_irqfd_config *config, bool masked,
 			  struct vmirq_irqfd **out);
 
-/* Take one that is not used, cleared; or put it back. */
-struct vmirq_irqfd *vmirq_irqfd_take(struct irqfd_table *table);
+/* Take one that is not used, and memory for its source if it is to have one; NULL: no memory. Or put both
+ * back, when its counts have gone to its GSI, if it had one. */
+struct vmirq_irqfd *vmirq_irqfd_take(struct irqfd_table *table, bool with_source);
+/* The same under the memory's lock. */
+struct vmirq_irqfd *vmirq_irqfd_take_locked(struct irqfd_table *table, bool with_source);
 void vmirq_irqfd_put(struct vmirq_irqfd *irqfd);
+/* A source alone, for one that has none; NULL: no memory. To put back NULL is allowed. */
+struct irqfd_source *vmirq_irqfd_take_source(struct irqfd_table *table);
+void vmirq_irqfd_put_source(struct irqfd_table *table, struct irqfd_source *source);
 /* With each that is used. None is taken meanwhile, and no other put. */
 void vmirq_irqfd_for_each(const struct irqfd_table *table,
 			  void (*fn)(struct vmirq_irqfd *irqfd, void *opaque), void *opaque);
 
 /* source.c: our own duplicate of an eventfd, or with `take` this very descriptor, known to be one and bound
- * by nobody else. Errors as in vmirq_irqfd_assign(). Dropping closes it, giving it back does not; both take NULL,
- * too. */
-int vmirq_irqfd_adopt(int fd, bool take, uint64_t token, struct vmirq_pump *pump,
-		      const struct eventfd_kernel *kernel, struct irqfd_source **out);
+ * by nobody else. Errors as in vmirq_irqfd_assign(). The source's memory stays its taker's. */
+int vmirq_irqfd_adopt(struct irqfd_source *source, int fd, bool take, uint64_t token,
+		      struct vmirq_pump *pump, struct eventfd_kernel *kernel);
+/* All but the binding: the caller makes that, and says so in `bound`. -errno of the duplicate. */
+int vmirq_irqfd_open_source(struct irqfd_source *source, int fd, bool take,
+			    struct vmirq_pump *pump);
+/* Undo whatever has been done of it. Giving it back leaves the caller's own descriptor open. NULL is allowed. */
 void vmirq_irqfd_drop(struct irqfd_source *source);
 void vmirq_irqfd_give_back(struct irqfd_source *source);
 /* place.c: have the eventfd read by whom this route wants; or by nobody. Between hold and release. */
@@ -185,6 +199,8 @@ void vmirq_irqfd_release_places(struct irqfd_table *table);
 void vmirq_irqfds_leave_kernel(void *opaque, struct route_slot *slot, const struct route *next);
 void vmirq_irqfds_follow(void *opaque, struct route_slot *slot);
 
+/* deassign.c: of one whose caller has not been given it: a descriptor of his is his again. */
+void vmirq_irqfd_unassign(struct vmirq_irqfd *irqfd);
 /* deassign.c: in KVM_IRQFD's terms. */
 int vmirq_irqfd_deassign_matching(struct vmirq_vm *vm, int fd, uint32_t gsi);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "irqfd/mask.h"
 
+#include <errno.h>
+
 #include "base/reader.h"
 #include "base/vm.h"
 #include "irqfd/bypass.h"
@@ -60,11 +62,13 @@ static int exchange_source(struct vmirq_irqfd *irqfd, struct irqfd_source *new)
 	if (from_pump)
 		vmirq_irqfd_deliver_unread(irqfd);
 	vmirq_irqfd_drop(irqfd->source);
+	vmirq_irqfd_put_source(irqfd->table, irqfd->source);
 	irqfd->source = new;
 	error = vmirq_irqfd_place(irqfd, &route);
 	if (error) {
 		irqfd->source = NULL;
 		vmirq_irqfd_drop(new);
+		vmirq_irqfd_put_source(irqfd->table, new);
 	}
 	return error;
 }
@@ -75,11 +79,18 @@ int vmirq_irqfd_set_eventfd(struct vmirq_irqfd *irqfd, struct vmirq_pump *pump, 
 	struct irqfd_source *new = NULL;
 	int error = 0;
 
-	if (fd >= 0)
-		error = vmirq_irqfd_adopt(fd, false, token, pump ? pump : irqfd->table->vm->pump,
-					  NULL, &new);
-	if (error)
+	if (fd >= 0) {
+		new = vmirq_irqfd_take_source(irqfd->table);
+		if (!new)
+			return -ENOMEM;
+		error = vmirq_irqfd_adopt(new, fd, false, token,
+					  pump ? pump : irqfd->table->vm->pump, NULL);
+	}
+	if (error) {
+		vmirq_irqfd_drop(new);
+		vmirq_irqfd_put_source(irqfd->table, new);
 		return error;
+	}
 	vmirq_irqfd_leave_bypass(irqfd);
 	vmirq_irqfd_hold_places(irqfd->table);
 	error = exchange_source(irqfd, new);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Who reads an irqfd's eventfd, a pump or the kernel. */
 #include <errno.h>
+#include <sys/ioctl.h>
 
 #include "base/reader.h"
 #include "base/vm.h"
 #include "irqfd/eventfd.h"
 #include "irqfd/mask.h"
+#include "irqfd/place.h"
 #include "irqfd/resample.h"
 #include "pump/pump.h"
 
@@ -44,37 +46,28 @@ static int start_pump(struct vmirq_irqfd *irqfd)
 	return error == -EPERM ? -EINVAL : error;
 }
 
-static struct kvm_irqfd kernel_args(const struct vmirq_irqfd *irqfd)
-{
-	struct kvm_irqfd args = { .fd = (uint32_t)irqfd->source->fd, .gsi = irqfd->slot->gsi };
-
-	if (irqfd->resample && irqfd->table->vm->irqchip->full) {
-		args.flags = KVM_IRQFD_FLAG_RESAMPLE;
-		args.resamplefd = (uint32_t)irqfd->resample->fd;
-	}
-	return args;
-}
-
-static int start_kernel(struct vmirq_irqfd *irqfd, const struct route *route)
+int vmirq_irqfd_use_kernel(struct vmirq_irqfd *irqfd)
 {
 	struct irqchip *irqchip = irqfd->table->vm->irqchip;
-	struct kernel_route kernel = vmirq_route_for_kernel(irqchip, route, irqfd->slot->gsi);
-	struct kvm_irqfd args = kernel_args(irqfd);
-	int error = irqchip->ops->bind(irqchip, &kernel, &args);
+	const struct route route = vmirq_route_read(irqfd->slot);
+	struct kernel_route kernel;
 
-	if (error)
-		return error;
-	irqfd->place = IRQFD_IN_KERNEL;
-	vmirq_eventfd_moved(&irqfd->table->kernel, true);
-	return 0;
+	vmirq_route_for_kernel(irqchip, &route, irqfd->slot->gsi, &kernel);
+	return irqchip->ops->use(irqchip, &kernel);
+}
+
+static int start_kernel(struct vmirq_irqfd *irqfd)
+{
+	int error = irqfd_bind_in_kernel(irqfd);
+
+	if (!error)
+		vmirq_eventfd_moved(&irqfd->source->binding, &irqfd->table->kernel);
+	return error;
 }
 
 bool vmirq_irqfd_for_kernel(const struct vmirq_irqfd *irqfd, const struct route *route)
 {
-	const struct irqchip *irqchip = irqfd->table->vm->irqchip;
-
-	return irqchip && irqchip->takes_eventfds &&
-	       (route->kind == ROUTE_MSI || (route->kind == ROUTE_PINS && irqchip->full));
+	return irqfd_kind_for_kernel(irqfd, route->kind);
 }
 
 /* Who is to read it on this route. Where there is none the pump counts what is lost. */
@@ -91,14 +84,15 @@ void vmirq_irqfd_stop_source(struct vmirq_irqfd *irqfd)
 	if (irqfd->place == IRQFD_IN_PUMP) {
 		vmirq_pump_remove(irqfd->source->pump, irqfd->source->pump_entry);
 	} else if (irqfd->place == IRQFD_IN_KERNEL) {
-		struct irqchip *irqchip = irqfd->table->vm->irqchip;
-		struct kvm_irqfd args = kernel_args(irqfd);
+		struct vmirq_vm *vm = irqfd->table->vm;
+		struct kvm_irqfd args = irqfd_kernel_args(irqfd, KVM_IRQFD_FLAG_DEASSIGN);
 
 		/* What stood in it when the kernel got it was injected then, once, and may still be there.
 		 * Nothing else is: what is written now the kernel takes at once. */
 		vmirq_fd_drain(irqfd->source->fd);
-		irqchip->ops->unbind(irqchip, &args);
-		vmirq_eventfd_moved(&irqfd->table->kernel, false);
+		ioctl(vm->kvm_fd, KVM_IRQFD, &args);
+		vm->irqchip->ops->unuse(vm->irqchip, args.gsi);
+		vmirq_eventfd_moved(&irqfd->source->binding, NULL);
 	}
 	irqfd->place = IRQFD_NOWHERE;
 }
@@ -106,23 +100,30 @@ void vmirq_irqfd_stop_source(struct vmirq_irqfd *irqfd)
 int vmirq_irqfd_start_source(struct vmirq_irqfd *irqfd, const struct route *route)
 {
 	enum irqfd_place wanted = wanted_place(irqfd, route);
-	uint64_t unused;
 
 	if (wanted == irqfd->place)
 		return 0;
 	vmirq_irqfd_stop_source(irqfd);
 	if (wanted == IRQFD_IN_KERNEL) {
-		int error = start_kernel(irqfd, route);
+		int error = start_kernel(irqfd);
 
-		/* Not refused, so nobody has held it against the others yet. */
-		if (error == -ENOSPC)
-			error = vmirq_eventfd_name(&irqfd->source->binding, &unused);
-		else
+		if (error != -ENOSPC)
 			return error;
-		if (error)
-			return error;
+		return vmirq_irqfd_start_pump(irqfd);
 	}
 	return wanted == IRQFD_NOWHERE ? 0 : start_pump(irqfd);
+}
+
+int vmirq_irqfd_start_pump(struct vmirq_irqfd *irqfd)
+{
+	struct eventfd_binding *binding = &irqfd->source->binding;
+	uint64_t unused;
+	int error;
+
+	vmirq_eventfd_moved(binding, NULL);
+	/* Not refused, so nobody has held it against the others yet. */
+	error = vmirq_eventfd_name(binding, &unused);
+	return error ? error : start_pump(irqfd);
 }
 
 int vmirq_irqfd_place(struct vmirq_irqfd *irqfd, const struct route *route)

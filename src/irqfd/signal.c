@@ -8,15 +8,30 @@
 #include "irqfd/resample.h"
 #include "line/line.h"
 
-/* What the route comes to now. `irq` is filled for TARGET_DELIVER. */
-static struct target resolve_route(const struct vmirq_irqfd *irqfd, struct interrupt *irq)
+/* Where its messages are the kernel's to deliver. */
+static inline struct target resolve_in_kernel(const struct vmirq_irqfd *irqfd)
 {
-	struct route route;
+	enum route_kind kind = route_kind_now(irqfd->slot);
+
+	return (struct target){ .kind = (enum target_kind)(kind == ROUTE_NONE	? TARGET_VERDICT
+							   : kind == ROUTE_PINS ? TARGET_PINS
+										: TARGET_KERNEL),
+				.verdict = VMIRQ_NO_ROUTE,
+				.generation = dest_map_generation(&irqfd->chip->map) };
+}
+
+/* What the route comes to now. `irq` is filled for TARGET_DELIVER. */
+static inline struct target resolve_route(const struct vmirq_irqfd *irqfd, struct interrupt *irq)
+{
+	struct route_words route;
+	struct msi_message msg;
 
 	/* First: the slot of a masked one is not looked at. */
 	if (irqfd_masked(irqfd))
 		return (struct target){ .kind = (enum target_kind)TARGET_MASKED };
-	route = vmirq_route_read(irqfd->slot);
+	if (irqfd->table->vm->irqchip)
+		return resolve_in_kernel(irqfd);
+	route = vmirq_route_words(irqfd->slot);
 	if (route.kind == ROUTE_NONE)
 		return (struct target){ .kind = TARGET_VERDICT,
 					.verdict = VMIRQ_NO_ROUTE,
@@ -24,10 +39,8 @@ static struct target resolve_route(const struct vmirq_irqfd *irqfd, struct inter
 	if (route.kind == ROUTE_PINS)
 		return (struct target){ .kind = (enum target_kind)TARGET_PINS,
 					.generation = dest_map_generation(&irqfd->chip->map) };
-	if (irqfd->table->vm->irqchip)
-		return (struct target){ .kind = (enum target_kind)TARGET_KERNEL,
-					.generation = dest_map_generation(&irqfd->chip->map) };
-	vmirq_msi_decode(&route.msi, irqfd->chip->format, irq);
+	msg = route_message(&route);
+	vmirq_msi_decode(&msg, irqfd->chip->format, irq);
 	return vmirq_resolve(irqfd->chip, irq);
 }
 
@@ -76,7 +89,7 @@ static void put_target(struct vmirq_irqfd *irqfd, uint64_t head, const struct ta
 }
 
 /* To be put into its copy, with whatever its signals will want. */
-static struct target prepare_target(struct vmirq_irqfd *irqfd)
+static inline struct target prepare_target(struct vmirq_irqfd *irqfd)
 {
 	struct interrupt irq;
 	struct target t = resolve_route(irqfd, &irq);

@@ -2,54 +2,58 @@
 /* An irqfd's eventfd: a descriptor that is ours to keep. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "irqfd/eventfd.h"
 #include "irqfd/irqfd.h"
 
-int vmirq_irqfd_adopt(int fd, bool take, uint64_t token, struct vmirq_pump *pump,
-		      const struct eventfd_kernel *kernel, struct irqfd_source **out)
+int vmirq_irqfd_open_source(struct irqfd_source *source, int fd, bool take, struct vmirq_pump *pump)
 {
-	struct irqfd_source *source = calloc(1, sizeof(*source));
-	int error;
-
-	if (!source)
-		return -ENOMEM;
+	/* All but its lists' links: whoever enters it in one stores those. */
 	source->pump = pump;
+	source->joined = false;
+	source->entering = false;
+	source->bound = false;
+	source->no_bypass = false;
+	source->consumer = NULL;
+	source->link = NULL;
+	source->taken = take;
 	source->fd = take ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (source->fd < 0) {
-		error = -errno;
-		free(source);
-		return error;
-	}
+	return source->fd < 0 ? -errno : 0;
+}
+
+int vmirq_irqfd_adopt(struct irqfd_source *source, int fd, bool take, uint64_t token,
+		      struct vmirq_pump *pump, struct eventfd_kernel *kernel)
+{
+	int error = vmirq_irqfd_open_source(source, fd, take, pump);
+
 	/* The duplicate is asked, not the caller's number, which may be closed and used again at any
 	 * moment. */
-	error = vmirq_eventfd_bind(&source->binding, source->fd, token, kernel);
-	if (error) {
-		if (!take)
-			close(source->fd);
-		free(source);
-	} else {
-		*out = source;
-	}
+	if (!error)
+		error = vmirq_eventfd_bind(&source->binding, source->fd, token, kernel);
+	source->bound = !error;
 	return error;
 }
 
-void vmirq_irqfd_give_back(struct irqfd_source *source)
+/* Its number is what it was known by: closed last. */
+static void end_source(struct irqfd_source *source, bool closes)
 {
 	if (!source)
 		return;
-	vmirq_eventfd_unbind(&source->binding);
-	free(source);
+	if (source->bound)
+		vmirq_eventfd_unbind(&source->binding);
+	source->bound = false;
+	if (closes && source->fd >= 0)
+		close(source->fd);
+	source->fd = -1;
 }
 
 void vmirq_irqfd_drop(struct irqfd_source *source)
 {
-	int fd = source ? source->fd : -1;
+	end_source(source, true);
+}
 
-	vmirq_irqfd_give_back(source);
-	/* Last: its number is what it was known by. */
-	if (fd >= 0)
-		close(fd);
+void vmirq_irqfd_give_back(struct irqfd_source *source)
+{
+	end_source(source, source && !source->taken);
 }

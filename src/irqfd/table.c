@@ -28,6 +28,8 @@ int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct vmirq_bypass *bypass,
 	table->unrouted->gsi = UINT32_MAX;
 	table->memory =
 		(struct chunks){ .size = sizeof(struct vmirq_irqfd), .first = FIRST_IRQFDS };
+	table->source_memory =
+		(struct chunks){ .size = sizeof(struct irqfd_source), .first = FIRST_IRQFDS };
 	table->vm = vm;
 	table->bypass = bypass;
 	pthread_mutex_init(&table->mutex, NULL);
@@ -70,6 +72,7 @@ void vmirq_irqfd_table_destroy(struct irqfd_table *table)
 	vmirq_irqfd_worker_destroy(table->worker);
 	if (table->own_bypass)
 		vmirq_bypass_destroy(table->bypass);
+	vmirq_chunks_free(&table->source_memory);
 	vmirq_chunks_free(&table->memory);
 	free(atomic_load_explicit(&table->unrouted->more, memory_order_relaxed));
 	free(table->unrouted);
@@ -79,18 +82,85 @@ void vmirq_irqfd_table_destroy(struct irqfd_table *table)
 	free(table);
 }
 
-/* Never used before; the memory's lock is held. */
+/* These hold the memory's lock. */
+
+/* Never used before. */
 static struct vmirq_irqfd *take_new(struct irqfd_table *table)
 {
 	struct vmirq_irqfd *irqfd = vmirq_chunks_take(&table->memory);
 
 	if (irqfd) {
 		memset(irqfd, 0, sizeof(*irqfd));
+		irqfd->table = table;
+		irqfd->chip = table->vm->chip;
 		atomic_store_explicit(&irqfd->word,
 				      vecset_word(&table->vm->chip->posted->vectors, 0),
 				      memory_order_relaxed);
-		irqfd->used = true;
 	}
+	return irqfd;
+}
+
+/* The next one is wanted soon where there is one of a device's many: its first line and its last. */
+static struct vmirq_irqfd *take_irqfd(struct irqfd_table *table)
+{
+	struct vmirq_irqfd *irqfd = table->unused;
+
+	if (unlikely(!irqfd))
+		return take_new(table);
+	table->unused = irqfd->next;
+	if (irqfd->next) {
+		__builtin_prefetch(&irqfd->next->head, 1);
+		__builtin_prefetch(&irqfd->next->next, 1);
+	}
+	return irqfd;
+}
+
+static struct irqfd_source *take_source(struct irqfd_table *table)
+{
+	struct irqfd_source *source = table->unused_sources;
+
+	if (unlikely(!source))
+		return vmirq_chunks_take(&table->source_memory);
+	table->unused_sources = source->next;
+	__builtin_prefetch(source->next, 1);
+	return source;
+}
+
+static void put_source(struct irqfd_table *table, struct irqfd_source *source)
+{
+	source->next = table->unused_sources;
+	table->unused_sources = source;
+}
+
+static void put_irqfd(struct irqfd_table *table, struct vmirq_irqfd *irqfd)
+{
+	irqfd->used = false;
+	irqfd->next = table->unused;
+	table->unused = irqfd;
+}
+
+struct vmirq_irqfd *vmirq_irqfd_take_locked(struct irqfd_table *table, bool with_source)
+{
+	struct vmirq_irqfd *irqfd = take_irqfd(table);
+
+	if (unlikely(!irqfd))
+		return NULL;
+	irqfd->source = with_source ? take_source(table) : NULL;
+	if (unlikely(with_source && !irqfd->source)) {
+		put_irqfd(table, irqfd);
+		return NULL;
+	}
+	irqfd->used = true;
+	return irqfd;
+}
+
+struct vmirq_irqfd *vmirq_irqfd_take(struct irqfd_table *table, bool with_source)
+{
+	struct vmirq_irqfd *irqfd;
+
+	lock_take(&table->memory_lock);
+	irqfd = vmirq_irqfd_take_locked(table, with_source);
+	lock_give(&table->memory_lock);
 	return irqfd;
 }
 
@@ -102,31 +172,34 @@ static void clear(struct vmirq_irqfd *irqfd)
 		atomic_store_explicit(&irqfd->counts.verdict[i], 0, memory_order_relaxed);
 }
 
-struct vmirq_irqfd *vmirq_irqfd_take(struct irqfd_table *table)
-{
-	struct vmirq_irqfd *irqfd;
-
-	lock_take(&table->memory_lock);
-	irqfd = table->unused;
-	if (irqfd) {
-		table->unused = irqfd->next;
-		irqfd->used = true;
-	} else {
-		irqfd = take_new(table);
-	}
-	lock_give(&table->memory_lock);
-	if (irqfd)
-		clear(irqfd);
-	return irqfd;
-}
-
 void vmirq_irqfd_put(struct vmirq_irqfd *irqfd)
 {
 	struct irqfd_table *table = irqfd->table;
 
+	clear(irqfd);
 	lock_take(&table->memory_lock);
-	irqfd->used = false;
-	irqfd->next = table->unused;
-	table->unused = irqfd;
+	if (irqfd->source)
+		put_source(table, irqfd->source);
+	irqfd->source = NULL;
+	put_irqfd(table, irqfd);
+	lock_give(&table->memory_lock);
+}
+
+struct irqfd_source *vmirq_irqfd_take_source(struct irqfd_table *table)
+{
+	struct irqfd_source *source;
+
+	lock_take(&table->memory_lock);
+	source = take_source(table);
+	lock_give(&table->memory_lock);
+	return source;
+}
+
+void vmirq_irqfd_put_source(struct irqfd_table *table, struct irqfd_source *source)
+{
+	if (!source)
+		return;
+	lock_take(&table->memory_lock);
+	put_source(table, source);
 	lock_give(&table->memory_lock);
 }

@@ -87,7 +87,7 @@ void vmirq_dynamic_unlink(struct kernel_table *t, uint32_t gsi)
 	*link = t->slot[gsi].chain;
 }
 
-/* The mutex is held, or the table. */
+/* The lock is held, or the table. */
 static inline uint32_t find(const struct kernel_table *t, const struct msi_message *msg)
 {
 	return kernel_table_look(t, *kernel_table_bucket(t, msg), msg);
@@ -172,7 +172,7 @@ static uint32_t free_gsi(const struct kernel_table *t)
 	return NO_GSI;
 }
 
-/* The mutex is held. */
+/* The lock is held. */
 static int make(struct kernel_table *t, const struct msi_message *msg, uint32_t *gsi)
 {
 	struct kernel_route route = { .n = 1, .entry = { { .type = KVM_IRQ_ROUTING_MSI } } };
@@ -196,10 +196,10 @@ static int make(struct kernel_table *t, const struct msi_message *msg, uint32_t 
 
 void vmirq_kernel_table_leave(struct kernel_table *t)
 {
-	pthread_mutex_unlock(&t->mutex);
+	lock_give(&t->lock);
 }
 
-/* With the mutex held nobody closes the hash, so it is held without a look; without a record the mutex
+/* With the lock held nobody closes the hash, so it is held without a look; without a record the lock
  * itself is kept. */
 static __attribute__((noinline)) int find_or_make(struct kernel_table *t, struct reader *section,
 						  const struct msi_message *msg)
@@ -207,14 +207,14 @@ static __attribute__((noinline)) int find_or_make(struct kernel_table *t, struct
 	int error = 0;
 	uint32_t gsi;
 
-	pthread_mutex_lock(&t->mutex);
+	lock_take(&t->lock);
 	gsi = find(t, msg);
 	if (gsi == NO_GSI)
 		error = make(t, msg, &gsi);
 	if (!error && section)
 		reader_hold_unfenced(section, t);
 	if (error || section)
-		pthread_mutex_unlock(&t->mutex);
+		lock_give(&t->lock);
 	return error ? error : (int)gsi;
 }
 

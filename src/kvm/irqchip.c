@@ -63,30 +63,21 @@ static int commit_pins(struct irqchip *irqchip, const struct kernel_route *chang
 	return vmirq_kernel_table_commit_pins(of(irqchip)->table, changes, n);
 }
 
-static int bind(struct irqchip *irqchip, const struct kernel_route *route,
-		const struct kvm_irqfd *args)
+static int use(struct irqchip *irqchip, const struct kernel_route *route)
 {
-	struct kernel_irqchip *k = of(irqchip);
-	int error = vmirq_kernel_table_use(k->table, route);
+	int error = vmirq_kernel_table_use(of(irqchip)->table, route);
 
-	if (error)
-		return error == -EINVAL ? -ENOSPC : error;
-	if (ioctl(k->vm_fd, KVM_IRQFD, args) < 0) {
-		error = -errno;
-		vmirq_kernel_table_unuse(k->table, route->gsi);
-	}
-	return error;
+	return error == -EINVAL ? -ENOSPC : error;
 }
 
-static void unbind(struct irqchip *irqchip, const struct kvm_irqfd *args)
+static bool use_as_is(struct irqchip *irqchip, uint32_t gsi)
 {
-	struct kernel_irqchip *k = of(irqchip);
-	struct kvm_irqfd deassign = { .fd = args->fd,
-				      .gsi = args->gsi,
-				      .flags = KVM_IRQFD_FLAG_DEASSIGN };
+	return vmirq_kernel_table_use_as_is(of(irqchip)->table, gsi);
+}
 
-	ioctl(k->vm_fd, KVM_IRQFD, &deassign);
-	vmirq_kernel_table_unuse(k->table, args->gsi);
+static void unuse(struct irqchip *irqchip, uint32_t gsi)
+{
+	vmirq_kernel_table_unuse(of(irqchip)->table, gsi);
 }
 
 static void destroy(struct irqchip *irqchip)
@@ -100,7 +91,7 @@ static void destroy(struct irqchip *irqchip)
 #define OPS(how)                                                                                   \
 	{                                                                                          \
 		.send = (how), .set_line = set_line, .commit = commit, .commit_pins = commit_pins, \
-		.bind = bind, .unbind = unbind, .destroy = destroy,                                \
+		.use = use, .use_as_is = use_as_is, .unuse = unuse, .destroy = destroy,            \
 	}
 
 static const struct irqchip_ops ops = OPS(vmirq_kernel_send),

@@ -4,10 +4,10 @@
 #ifndef KVM_SLOTS_H
 #define KVM_SLOTS_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/lock.h"
 #include "base/reader.h"
 #include "kvm/table.h"
 #include "msi/message.h"
@@ -15,7 +15,7 @@
 #define NO_GSI UINT32_MAX
 
 /* What the kernel has for a GSI. A dynamic route's message and chain are written under the
- * mutex and with the hash closed; all else under the mutex. What a hit touches is in one line. */
+ * lock and with the hash closed; all else under the lock. What a hit touches is in one line. */
 struct kernel_slot {
 	uint32_t n;
 	uint32_t users; /* irqfds */
@@ -32,14 +32,14 @@ struct kernel_table {
 	uint32_t *bucket;
 	struct kernel_slot *slot;
 	uint32_t bucket_shift;
-	/* Odd: the hash is closed, its buckets being written; only with the mutex, and never over a
+	/* Odd: the hash is closed, its buckets being written; only with the lock, and never over a
 	 * `set`. A send holds the table (reader_hold()) from before its search until it has raised, so
 	 * that the route stays meanwhile, and closing waits for those. */
 	_Atomic uint32_t closed;
 
 	struct kernel_table_config config;
 	/* Of whoever changes the table; `set` is called under it. */
-	pthread_mutex_t mutex;
+	struct lock lock;
 	uint32_t hand; /* second chance goes down from here */
 
 	/* The change under way: what each GSI is to have, NULL where it stays as it is. */
@@ -115,7 +115,7 @@ static inline bool is_message(const struct kvm_irq_routing_entry *entry, uint32_
 	return n == 1 && entry->type == KVM_IRQ_ROUTING_MSI;
 }
 
-/* The mutex is held for all of these. Stage a GSI's route, which must stay where it is until the
+/* The lock is held for all of these. Stage a GSI's route, which must stay where it is until the
  * transaction's end; a GSI may be staged again. */
 void vmirq_kernel_table_stage(struct kernel_table *t, uint32_t gsi,
 			      const struct kernel_route *route);
@@ -128,7 +128,7 @@ void vmirq_kernel_table_unstage(struct kernel_table *t);
 bool vmirq_kernel_table_evict(struct kernel_table *t);
 
 int vmirq_dynamic_create(struct kernel_table *t);
-/* The mutex is held. Whoever has found something in the hash is done when it is closed. */
+/* The lock is held. Whoever has found something in the hash is done when it is closed. */
 void vmirq_dynamic_close(struct kernel_table *t);
 void vmirq_dynamic_open(struct kernel_table *t);
 /* The hash is closed. */

@@ -53,8 +53,6 @@ int vmirq_kernel_table_create(const struct kernel_table_config *config, struct k
 	if (!config->entries)
 		t->config.entries = config->limit;
 	error = allocate(t);
-	if (!error)
-		error = -pthread_mutex_init(&t->mutex, NULL);
 	if (error)
 		free_memory(t);
 	else
@@ -66,7 +64,6 @@ void vmirq_kernel_table_destroy(struct kernel_table *t)
 {
 	if (!t)
 		return;
-	pthread_mutex_destroy(&t->mutex);
 	free_memory(t);
 }
 
@@ -148,6 +145,8 @@ static void hide(struct kernel_table *t, bool hidden)
 {
 	bool closed = false;
 
+	if (!t->counts.dynamic)
+		return;
 	for (uint32_t i = 0; i < t->n_changed; i++) {
 		uint32_t gsi = t->changed[i];
 
@@ -186,7 +185,8 @@ static void take_over(struct kernel_table *t, uint32_t gsi, bool dynamic)
 	if (dynamic)
 		vmirq_dynamic_close(t);
 	slot->n = next->n;
-	memcpy(slot->entry, next->entry, next->n * sizeof(slot->entry[0]));
+	for (uint32_t i = 0; i < next->n; i++)
+		slot->entry[i] = next->entry[i];
 	slot->dynamic = dynamic;
 	if (dynamic) {
 		t->counts.dynamic++;
@@ -230,7 +230,7 @@ static int commit(struct kernel_table *t, const struct kernel_route *changes, si
 {
 	int error;
 
-	pthread_mutex_lock(&t->mutex);
+	lock_take(&t->lock);
 	for (size_t i = 0; i < n; i++) {
 		uint32_t gsi = changes[i].gsi;
 
@@ -240,7 +240,7 @@ static int commit(struct kernel_table *t, const struct kernel_route *changes, si
 			vmirq_kernel_table_stage(t, gsi, &changes[i]);
 	}
 	error = vmirq_kernel_table_transact(t, NO_GSI);
-	pthread_mutex_unlock(&t->mutex);
+	lock_give(&t->lock);
 	return error;
 }
 
@@ -262,7 +262,7 @@ int vmirq_kernel_table_use(struct kernel_table *t, const struct kernel_route *ro
 
 	if (gsi < t->config.reserved || gsi >= t->config.limit)
 		return -ENOSPC;
-	pthread_mutex_lock(&t->mutex);
+	lock_take(&t->lock);
 	/* Counted first: it must not be evicted to make room for itself. */
 	t->slot[gsi].users++;
 	if (!same_route(&t->slot[gsi], route)) {
@@ -271,26 +271,39 @@ int vmirq_kernel_table_use(struct kernel_table *t, const struct kernel_route *ro
 	}
 	if (error)
 		t->slot[gsi].users--;
-	pthread_mutex_unlock(&t->mutex);
+	lock_give(&t->lock);
 	return error;
+}
+
+bool vmirq_kernel_table_use_as_is(struct kernel_table *t, uint32_t gsi)
+{
+	bool there;
+
+	if (gsi < t->config.reserved || gsi >= t->config.limit)
+		return false;
+	lock_take(&t->lock);
+	there = t->slot[gsi].n && !t->slot[gsi].dynamic;
+	t->slot[gsi].users += there;
+	lock_give(&t->lock);
+	return there;
 }
 
 void vmirq_kernel_table_unuse(struct kernel_table *t, uint32_t gsi)
 {
 	if (gsi >= t->config.limit)
 		return;
-	pthread_mutex_lock(&t->mutex);
+	lock_take(&t->lock);
 	if (t->slot[gsi].users)
 		t->slot[gsi].users--;
-	pthread_mutex_unlock(&t->mutex);
+	lock_give(&t->lock);
 }
 
 struct kernel_table_counts vmirq_kernel_table_counts(struct kernel_table *t)
 {
 	struct kernel_table_counts counts;
 
-	pthread_mutex_lock(&t->mutex);
+	lock_take(&t->lock);
 	counts = t->counts;
-	pthread_mutex_unlock(&t->mutex);
+	lock_give(&t->lock);
 	return counts;
 }

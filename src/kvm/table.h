@@ -17,6 +17,7 @@
 #define KVM_TABLE_H
 
 #include <linux/kvm.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -61,6 +62,9 @@ int vmirq_kernel_table_commit_pins(struct kernel_table *t, const struct kernel_r
 /* One irqfd more on this GSI: its route is in the kernel's table from now on, and stays. -ENOSPC:
  * the number cannot be had. Else as commit. On error there is not one more. */
 int vmirq_kernel_table_use(struct kernel_table *t, const struct kernel_route *route);
+/* The same where the kernel has the library's own route of this GSI, whichever it is: false, and nothing is done,
+ * if there is none. */
+bool vmirq_kernel_table_use_as_is(struct kernel_table *t, uint32_t gsi);
 /* One less. */
 void vmirq_kernel_table_unuse(struct kernel_table *t, uint32_t gsi);
 

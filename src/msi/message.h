@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bits.h"
+
 /* As a device writes it. */
 struct msi_message {
 	uint32_t address_lo;
@@ -50,6 +52,11 @@ struct msi_format {
 
 #define MSI_ADDRESS_BASE 0xfee00000u
 #define MSI_ADDRESS_MASK 0xfff00000u
+/* Bits of the address, and of the data. */
+#define MSI_ADDRESS_LOGICAL    2
+#define MSI_ADDRESS_REDIRECT   3
+#define MSI_DATA_TRIGGER_LEVEL 15
+#define MSI_DATA_LEVEL_ASSERT  14
 
 static inline uint8_t msi_vector(const struct msi_message *msg)
 {
@@ -73,8 +80,25 @@ static inline bool msi_message_valid(const struct msi_message *msg, struct msi_f
 	return (msg->address_hi & 0xff) == 0 || !format.ids_32bit;
 }
 
-void vmirq_msi_decode(const struct msi_message *msg, struct msi_format format,
-		      struct interrupt *irq);
+static inline void vmirq_msi_decode(const struct msi_message *msg, struct msi_format format,
+				    struct interrupt *irq)
+{
+	uint32_t lo = msg->address_lo;
+
+	*irq = (struct interrupt){
+		.dest = bits32(lo, 19, 12),
+		.vector = msi_vector(msg),
+		.mode = msi_mode(msg),
+		.logical = lo & bit32(MSI_ADDRESS_LOGICAL),
+		.redirect = lo & bit32(MSI_ADDRESS_REDIRECT),
+		.level = msg->data & bit32(MSI_DATA_TRIGGER_LEVEL),
+		.interrupt = msi_is_interrupt(msg),
+	};
+	if (format.ids_32bit)
+		irq->dest |= msg->address_hi & 0xffffff00u;
+	else if (format.ext_dest_id)
+		irq->dest |= bits32(lo, 11, 5) << 8;
+}
 
 /* The message that decodes to `irq`: what an IOAPIC with this in its RTE sends. */
 void vmirq_msi_encode(const struct interrupt *irq, struct msi_format format,

@@ -17,38 +17,35 @@ struct route_transaction {
 	struct route_change *change;
 };
 
-static void put_route(struct route_table *table, const struct route_change *change)
+/* `differs`: of ones that are known to. */
+static inline void put_route(struct route_table *table, const struct route_change *change,
+			     bool differs)
 {
 	vmirq_route_lock(table, change->slot);
 	/* The same route again is no change: to write it would be an edge of a line that is high. */
-	if (vmirq_route_differs(change->slot, &change->route))
+	if (differs || vmirq_route_differs(change->slot, &change->route))
 		vmirq_route_write(table, change->slot, &change->route);
 	vmirq_route_unlock(table, change->slot);
 	if (change->route.kind == ROUTE_NONE)
 		vmirq_route_lower_hint(table, change->slot->gsi);
 }
 
-struct kernel_route vmirq_route_for_kernel(const struct irqchip *irqchip, const struct route *route,
-					   uint32_t gsi)
+void vmirq_route_for_kernel(const struct irqchip *irqchip, const struct route *route, uint32_t gsi,
+			    struct kernel_route *kernel)
 {
-	struct kernel_route kernel = { .gsi = gsi };
-
+	kernel->gsi = gsi;
+	kernel->n = 0;
 	if (route->kind == ROUTE_MSI || (irqchip->full && route->kind == ROUTE_PINS))
-		kernel.n = vmirq_route_describe(route, gsi, kernel.entry);
-	return kernel;
+		kernel->n = vmirq_route_describe(route, gsi, kernel->entry);
 }
 
 /* The kernel's pins know a line by its GSI, whose route is about to change: off them before, and on the
  * new ones after (vmirq_route_write()), or on the old ones again. The whole_mutex is held. */
-static void lift_line(struct vmirq_vm *vm, const struct route_change *change, bool lift)
+static void lift_line_of_pins(struct vmirq_vm *vm, struct route_slot *slot, bool lift)
 {
 	struct route_table *table = vm->routes;
-	struct route_slot *slot = change->slot;
 	struct route route;
 
-	if (!vm->irqchip->full ||
-	    (vmirq_route_words(slot).kind != ROUTE_PINS && change->route.kind != ROUTE_PINS))
-		return;
 	vmirq_route_lock(table, slot);
 	route = vmirq_route_read(slot);
 	/* Off the pins before it is said to be; on them after. */
@@ -56,6 +53,13 @@ static void lift_line(struct vmirq_vm *vm, const struct route_change *change, bo
 		table->moved(table->moved_opaque, slot, &route, !lift);
 	vmirq_route_set_moving(table, slot, lift);
 	vmirq_route_unlock(table, slot);
+}
+
+static inline void lift_line(struct vmirq_vm *vm, const struct route_change *change, bool lift)
+{
+	if (vm->irqchip->full &&
+	    (route_kind_now(change->slot) == ROUTE_PINS || change->route.kind == ROUTE_PINS))
+		lift_line_of_pins(vm, change->slot, lift);
 }
 
 /* The irqfds of slots that are to leave the kernel leave it first, or what they are signalled in
@@ -68,23 +72,25 @@ static int change_kernel(struct vmirq_vm *vm, const struct route_change *changes
 	size_t n_kernel = 0;
 	int error;
 
-	for (size_t i = 0; i < n && table->replacing; i++)
-		if (changes[i].slot->watchers)
-			table->replacing(table->replace_opaque, changes[i].slot, &changes[i].route);
 	for (size_t i = 0; i < n; i++) {
 		const struct route_change *c = &changes[i];
 
+		if (c->slot->watchers && table->replacing)
+			table->replacing(table->replace_opaque, c->slot, &c->route);
 		if (!vmirq_route_differs(c->slot, &c->route))
 			continue;
-		kernel[n_kernel++] = vmirq_route_for_kernel(vm->irqchip, &c->route, c->slot->gsi);
+		vmirq_route_for_kernel(vm->irqchip, &c->route, c->slot->gsi, &kernel[n_kernel++]);
 		lift_line(vm, c, true);
 	}
 	error = vm->irqchip->ops->commit(vm->irqchip, kernel, n_kernel);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0, k = 0; i < n; i++) {
+		bool differs = k < n_kernel && kernel[k].gsi == changes[i].slot->gsi;
+
+		k += differs;
 		if (error)
 			lift_line(vm, &changes[i], false);
 		else
-			put_route(table, &changes[i]);
+			put_route(table, &changes[i], differs);
 	}
 	/* On error, too: they go back to where they were. */
 	for (size_t i = 0; i < n && table->replaced; i++)
@@ -93,24 +99,35 @@ static int change_kernel(struct vmirq_vm *vm, const struct route_change *changes
 	return error;
 }
 
+/* It is kept: large memory that comes and goes is a page fault for each of its pages. */
+static bool make_room(struct route_table *table, size_t n)
+{
+	struct kernel_route *room;
+
+	if (n <= table->for_kernel_room)
+		return true;
+	room = malloc(n * sizeof(*room));
+	if (!room)
+		return false;
+	free(table->for_kernel);
+	table->for_kernel = room;
+	table->for_kernel_room = n;
+	return true;
+}
+
 int vmirq_route_make_changes_locked(struct vmirq_vm *vm, const struct route_change *changes,
 				    size_t n)
 {
-	struct kernel_route one = { .n = 0 }, *many = NULL;
-	int error = 0;
+	struct kernel_route one = { .n = 0 };
 
-	if (vm->irqchip && n > 1) {
-		many = malloc(n * sizeof(*many));
-		if (!many)
-			return -ENOMEM;
-	}
-	if (vm->irqchip)
-		error = change_kernel(vm, changes, many ? many : &one, n);
-	else
+	if (!vm->irqchip) {
 		for (size_t i = 0; i < n; i++)
-			put_route(vm->routes, &changes[i]);
-	free(many);
-	return error;
+			put_route(vm->routes, &changes[i], false);
+		return 0;
+	}
+	if (n > 1 && !make_room(vm->routes, n))
+		return -ENOMEM;
+	return change_kernel(vm, changes, n > 1 ? vm->routes->for_kernel : &one, n);
 }
 
 int vmirq_route_make_changes(struct vmirq_vm *vm, const struct route_change *changes, size_t n)
@@ -118,7 +135,7 @@ int vmirq_route_make_changes(struct vmirq_vm *vm, const struct route_change *cha
 	int error;
 
 	if (!vm->irqchip && n == 1) {
-		put_route(vm->routes, changes);
+		put_route(vm->routes, changes, false);
 		return 0;
 	}
 	pthread_mutex_lock(&vm->routes->whole_mutex);
@@ -135,19 +152,18 @@ static struct route_transaction *own_transaction(struct route_table *table)
 	return unlikely(owner) && owner == (uintptr_t)pthread_self() ? table->transaction : NULL;
 }
 
-static int add_change(struct route_transaction *t, const struct route_change *change)
+static bool has_room(struct route_transaction *t)
 {
-	if (t->n == t->room) {
+	if (unlikely(t->n == t->room)) {
 		size_t room = t->room ? 2 * t->room : 16;
 		struct route_change *more = realloc(t->change, room * sizeof(*more));
 
 		if (!more)
-			return -ENOMEM;
+			return false;
 		t->change = more;
 		t->room = room;
 	}
-	t->change[t->n++] = *change;
-	return 0;
+	return true;
 }
 
 bool vmirq_route_in_transaction(struct route_table *table)
@@ -155,11 +171,22 @@ bool vmirq_route_in_transaction(struct route_table *table)
 	return own_transaction(table) != NULL;
 }
 
-int vmirq_route_change(struct vmirq_vm *vm, const struct route_change *change)
+struct route_change *vmirq_route_new_change(struct vmirq_vm *vm, struct route_change *alone)
 {
 	struct route_transaction *t = own_transaction(vm->routes);
 
-	return t ? add_change(t, change) : vmirq_route_make_changes(vm, change, 1);
+	if (!t)
+		return alone;
+	return has_room(t) ? &t->change[t->n] : NULL;
+}
+
+int vmirq_route_change(struct vmirq_vm *vm, const struct route_change *change,
+		       const struct route_change *alone)
+{
+	if (change == alone)
+		return vmirq_route_make_changes(vm, change, 1);
+	vm->routes->transaction->n++;
+	return 0;
 }
 
 int vmirq_route_begin(struct vmirq_vm *vm)

@@ -14,11 +14,12 @@
 static bool is_free(const struct route_slot *slot)
 {
 	return !slot || (!atomic_load_explicit(&slot->allocated, memory_order_relaxed) &&
-			 vmirq_route_words(slot).kind == ROUTE_NONE);
+			 route_kind_now(slot) == ROUTE_NONE);
 }
 
 /* The lowest that is free becomes `how`. */
-static int take(struct route_table *table, uint8_t how, struct route_slot **out)
+static inline __attribute__((always_inline)) int take(struct route_table *table, uint8_t how,
+						      struct route_slot **out)
 {
 	struct route_slot *slot;
 	uint64_t seen, g;

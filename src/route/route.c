@@ -74,41 +74,57 @@ int vmirq_route_from_entries(const struct vmirq_vm *vm, const struct kvm_irq_rou
 
 int vmirq_route_set(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *entries, size_t n)
 {
-	struct route_change change;
+	struct route_change alone, *change;
 	int error;
 
 	if (!vm || !entries || !n || entries[0].gsi >= vm->routes->max_gsis)
 		return -EINVAL;
-	error = vmirq_route_from_entries(vm, entries, n, &change.route);
+	change = vmirq_route_new_change(vm, &alone);
+	if (!change)
+		return -ENOMEM;
+	error = vmirq_route_from_entries(vm, entries, n, &change->route);
 	if (!error)
-		error = vmirq_route_slot(vm->routes, entries[0].gsi, &change.slot);
-	return error ? error : vmirq_route_change(vm, &change);
+		error = vmirq_route_slot(vm->routes, entries[0].gsi, &change->slot);
+	return error ? error : vmirq_route_change(vm, change, &alone);
 }
 
 int vmirq_route_set_msi(struct vmirq_vm *vm, uint32_t gsi, uint64_t address, uint32_t data)
 {
-	struct route_change change = {
-		.route = { .kind = ROUTE_MSI,
-			   .msi = { .address_lo = (uint32_t)address,
-				    .address_hi = (uint32_t)(address >> 32),
-				    .data = data } },
-	};
+	const struct msi_message msg = { .address_lo = (uint32_t)address,
+					 .address_hi = (uint32_t)(address >> 32),
+					 .data = data };
+	struct route_change alone, *change;
+	struct route_slot *slot;
 	int error;
 
-	if (!vm || !msi_message_valid(&change.route.msi, vm->chip->format))
+	if (!vm || !msi_message_valid(&msg, vm->chip->format))
 		return -EINVAL;
-	error = vmirq_route_slot(vm->routes, gsi, &change.slot);
-	return error ? error : vmirq_route_change(vm, &change);
+	error = vmirq_route_slot(vm->routes, gsi, &slot);
+	if (error)
+		return error;
+	change = vmirq_route_new_change(vm, &alone);
+	if (!change)
+		return -ENOMEM;
+	change->slot = slot;
+	change->route = (struct route){ .kind = ROUTE_MSI, .msi = msg };
+	return vmirq_route_change(vm, change, &alone);
 }
 
 int vmirq_route_clear(struct vmirq_vm *vm, uint32_t gsi)
 {
-	struct route_change change = { .route = { .kind = ROUTE_NONE } };
+	struct route_change alone, *change;
+	struct route_slot *slot;
 
 	if (!vm || gsi >= vm->routes->max_gsis)
 		return -EINVAL;
-	change.slot = vmirq_route_find(vm->routes, gsi);
-	return change.slot ? vmirq_route_change(vm, &change) : 0;
+	slot = vmirq_route_find(vm->routes, gsi);
+	if (!slot)
+		return 0;
+	change = vmirq_route_new_change(vm, &alone);
+	if (!change)
+		return -ENOMEM;
+	*change = (struct route_change){ .slot = slot, .route = { .kind = ROUTE_NONE } };
+	return vmirq_route_change(vm, change, &alone);
 }
 
 uint32_t vmirq_route_describe(const struct route *route, uint32_t gsi,
@@ -116,9 +132,8 @@ uint32_t vmirq_route_describe(const struct route *route, uint32_t gsi,
 {
 	uint32_t n = 0;
 
-	memset(all, 0, ENTRIES_PER_GSI * sizeof(all[0]));
 	if (route->kind == ROUTE_MSI) {
-		all[0].type = KVM_IRQ_ROUTING_MSI;
+		all[0] = (struct kvm_irq_routing_entry){ .type = KVM_IRQ_ROUTING_MSI };
 		all[0].flags = route->devid_valid ? KVM_MSI_VALID_DEVID : 0;
 		all[0].u.msi.address_lo = route->msi.address_lo;
 		all[0].u.msi.address_hi = route->msi.address_hi;
@@ -129,7 +144,7 @@ uint32_t vmirq_route_describe(const struct route *route, uint32_t gsi,
 	for (uint32_t i = 0; route->kind == ROUTE_PINS && i < PIN_CHIPS; i++) {
 		if (route->pin[i] == NO_PIN)
 			continue;
-		all[n].type = KVM_IRQ_ROUTING_IRQCHIP;
+		all[n] = (struct kvm_irq_routing_entry){ .type = KVM_IRQ_ROUTING_IRQCHIP };
 		all[n].u.irqchip.irqchip = i + (i == PIN_IOAPIC ? route->pin[i] >> 16 : 0);
 		all[n].u.irqchip.pin = route->pin[i] & 0xffff;
 		n++;

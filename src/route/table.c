@@ -46,6 +46,7 @@ void vmirq_route_table_destroy(struct route_table *table)
 	}
 	vmirq_chunks_free(&table->pages);
 	vmirq_route_drop_transaction(table);
+	free(table->for_kernel);
 	pthread_mutex_destroy(&table->alloc_mutex);
 	pthread_mutex_destroy(&table->whole_mutex);
 	free(table);
@@ -146,12 +147,6 @@ void vmirq_route_set_moving(struct route_table *table, struct route_slot *slot, 
 	slot->moving = moving;
 }
 
-void vmirq_route_watch(struct route_slot *slot, struct route_watcher *watcher)
-{
-	watcher->next = slot->watchers;
-	slot->watchers = watcher;
-}
-
 bool vmirq_route_unwatch(struct route_slot *slot, struct route_watcher *watcher)
 {
 	struct route_watcher **at = &slot->watchers;
@@ -184,38 +179,22 @@ static void put_copies(struct route_slot *slot, const struct route *route)
 	slot->devid = route->devid;
 }
 
-bool vmirq_route_differs(const struct route_slot *slot, const struct route *route)
-{
-	const struct route_words next = route_words(route);
-	/* Nobody writes them. */
-	const struct route_copy *copy = &slot->copy[0];
-	uint32_t differs = atomic_load_explicit(&copy->kind, memory_order_relaxed) ^ next.kind;
-
-	if (differs)
-		return true;
-	if (next.kind == ROUTE_NONE)
-		return false;
-	for (int i = 0; i < 3; i++)
-		differs |= atomic_load_explicit(&copy->word[i], memory_order_relaxed) ^
-			   next.word[i];
-	return differs || (next.kind == ROUTE_MSI && (slot->devid_valid != route->devid_valid ||
-						      slot->devid != route->devid));
-}
-
 void vmirq_route_write(struct route_table *table, struct route_slot *slot,
 		       const struct route *route)
 {
+	bool moves = route_sources(slot) && table->moved;
 	struct route old;
 
-	if (table->coming)
+	if (slot->watchers && table->coming)
 		table->coming(slot, route);
-	if (route_sources(slot) && table->moved && !slot->moving) {
+	if (moves && !slot->moving) {
 		old = vmirq_route_read(slot);
 		table->moved(table->moved_opaque, slot, &old, false);
 	}
-	vmirq_route_set_moving(table, slot, false);
+	if (slot->moving)
+		vmirq_route_set_moving(table, slot, false);
 	put_copies(slot, route);
-	if (route_sources(slot) && table->moved)
+	if (moves)
 		table->moved(table->moved_opaque, slot, route, true);
 	for (struct route_watcher *w = slot->watchers; w; w = w->next)
 		table->changed(w);

@@ -106,6 +106,9 @@ struct route_table {
 	_Atomic uint64_t lowest_free;
 	route_page *_Atomic directory[DIRECTORIES];
 	pthread_mutex_t whole_mutex; /* replacing the whole table */
+	/* Under the whole_mutex: what a change of many tells the kernel. */
+	struct kernel_route *for_kernel;
+	size_t for_kernel_room;
 	pthread_mutex_t alloc_mutex;
 	struct chunks pages; /* under the alloc_mutex */
 	struct slot_lock slot_lock[SLOT_LOCKS];
@@ -218,7 +221,11 @@ static inline uint64_t route_sources(const struct route_slot *slot)
 }
 
 /* The slot's lock is held. */
-void vmirq_route_watch(struct route_slot *slot, struct route_watcher *watcher);
+static inline void vmirq_route_watch(struct route_slot *slot, struct route_watcher *watcher)
+{
+	watcher->next = slot->watchers;
+	slot->watchers = watcher;
+}
 /* False: it was not watching. */
 bool vmirq_route_unwatch(struct route_slot *slot, struct route_watcher *watcher);
 
@@ -238,6 +245,14 @@ static inline struct route_words route_words(const struct route *route)
 			  pins ? route->pin[1] : route->msi.address_hi,
 			  pins ? route->pin[2] : route->msi.data },
 	};
+}
+
+/* Of ROUTE_MSI. */
+static inline struct msi_message route_message(const struct route_words *words)
+{
+	return (struct msi_message){ .address_lo = words->word[0],
+				     .address_hi = words->word[1],
+				     .data = words->word[2] };
 }
 
 /* All but the devid. Lock-free; async-signal-safe. */
@@ -311,10 +326,17 @@ static inline const struct route_copy *route_copy_locked(const struct route_slot
 	return &slot->copy[atomic_load_explicit(&slot->latch, memory_order_relaxed) & 1];
 }
 
-static inline enum route_kind route_kind_locked(const struct route_slot *slot)
+/* A moment's: no lock held, it may be another by now. */
+static inline enum route_kind route_kind_now(const struct route_slot *slot)
 {
 	return (enum route_kind)atomic_load_explicit(&route_copy_locked(slot)->kind,
 						     memory_order_relaxed);
+}
+
+/* The slot's lock is held. */
+static inline enum route_kind route_kind_locked(const struct route_slot *slot)
+{
+	return route_kind_now(slot);
 }
 
 /* A pin's number, where it has pins. */
@@ -339,7 +361,23 @@ static inline bool route_has_pin(const struct route_slot *slot, enum pin_of chip
 	return kind == ROUTE_PINS && word == pin;
 }
 /* Is it another route than the slot's? The slot's lock is held, or else whatever keeps it as it is. */
-bool vmirq_route_differs(const struct route_slot *slot, const struct route *route);
+static inline bool vmirq_route_differs(const struct route_slot *slot, const struct route *route)
+{
+	const struct route_words next = route_words(route);
+	/* Nobody writes them. */
+	const struct route_copy *copy = &slot->copy[0];
+	uint32_t differs = atomic_load_explicit(&copy->kind, memory_order_relaxed) ^ next.kind;
+
+	if (differs)
+		return true;
+	if (next.kind == ROUTE_NONE)
+		return false;
+	for (int i = 0; i < 3; i++)
+		differs |= atomic_load_explicit(&copy->word[i], memory_order_relaxed) ^
+			   next.word[i];
+	return differs || (next.kind == ROUTE_MSI && (slot->devid_valid != route->devid_valid ||
+						      slot->devid != route->devid));
+}
 /* The slot's lock is held; tells the watchers. */
 void vmirq_route_write(struct route_table *table, struct route_slot *slot,
 		       const struct route *route);
@@ -358,20 +396,23 @@ int vmirq_route_make_changes(struct vmirq_vm *vm, const struct route_change *cha
 /* The whole_mutex is held. */
 int vmirq_route_make_changes_locked(struct vmirq_vm *vm, const struct route_change *changes,
 				    size_t n);
-/* commit.c: one change: joins the calling thread's transaction, or is made at once. */
-int vmirq_route_change(struct vmirq_vm *vm, const struct route_change *change);
+/* commit.c: where to write down one change: in the calling thread's transaction, or here. NULL: no memory. And
+ * when it is written: it joins that transaction, or is made at once. */
+struct route_change *vmirq_route_new_change(struct vmirq_vm *vm, struct route_change *alone);
+int vmirq_route_change(struct vmirq_vm *vm, const struct route_change *change,
+		       const struct route_change *alone);
 /* commit.c: has the calling thread one open? */
 bool vmirq_route_in_transaction(struct route_table *table);
 void vmirq_route_drop_transaction(struct route_table *table);
 /* route.c: the entries of one GSI, as a route: -EINVAL, -EOPNOTSUPP. */
 int vmirq_route_from_entries(const struct vmirq_vm *vm, const struct kvm_irq_routing_entry *entries,
 			     size_t n, struct route *route);
-/* route.c: the kernel's words for a route; returns how many entries. */
+/* route.c: the kernel's words for a route; returns how many entries, and stores no others. */
 uint32_t vmirq_route_describe(const struct route *route, uint32_t gsi,
 			      struct kvm_irq_routing_entry entries[ENTRIES_PER_GSI]);
 /* What the kernel is to have of it: in split, only messages. */
-struct kernel_route vmirq_route_for_kernel(const struct irqchip *irqchip, const struct route *route,
-					   uint32_t gsi);
+void vmirq_route_for_kernel(const struct irqchip *irqchip, const struct route *route, uint32_t gsi,
+			    struct kernel_route *kernel);
 /* whole_table.c: a new table, checked and with its slots in place. vmirq_route_set_all() in two steps:
  * without an irqchip in the kernel errors come from the first only. */
 struct route_new_table {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* Calls to count the instructions of: each in a loop of a function by the case's name, which
  * count_instructions.py has valgrind look at and at nothing else. As a user links it. */
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 
 #include <vmirq/irqfd.h>
 #include <vmirq/line.h>
@@ -26,7 +29,9 @@
 
 static struct vmirq_vm *vm;
 static struct vmirq_vcpu *vcpu[VCPUS];
-static struct vmirq_irqfd *irqfd[CALLS];
+static struct vmirq_irqfd *irqfd[CALLS], *bound[CALLS];
+static uint32_t gsi[CALLS];
+static int fd[CALLS];
 
 #define MEASURED __attribute__((noinline)) void
 
@@ -90,6 +95,91 @@ MEASURED measure_state(void)
 	}
 }
 
+/* A device's vectors: allocate, route, bind. */
+static void bind_all(void)
+{
+	struct vmirq_irqfd_config config = { .size = sizeof(config), .eventfd = -1 };
+
+	for (uint32_t i = 0; i < CALLS; i++) {
+		vmirq_gsi_alloc(vm, &gsi[i]);
+		vmirq_route_set_msi(vm, gsi[i], 0xfee00000, FIRST_VECTOR + i);
+	}
+	for (uint32_t i = 0; i < CALLS; i++) {
+		config.gsi = gsi[i];
+		vmirq_irqfd_assign(vm, &config, &bound[i]);
+	}
+}
+
+MEASURED measure_bind(void);
+MEASURED measure_bind(void)
+{
+	bind_all();
+}
+
+static void unbind_all(void)
+{
+	for (uint32_t i = 0; i < CALLS; i++) {
+		vmirq_irqfd_deassign(bound[i]);
+		vmirq_gsi_free(vm, gsi[i]);
+	}
+}
+
+static void open_eventfds(void)
+{
+	for (uint32_t i = 0; i < CALLS; i++)
+		fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+/* The same in the kernel: in one transaction, with descriptors that are taken. */
+static int bind_all_in_kernel(void)
+{
+	static struct vmirq_irqfd_config config[CALLS];
+	int error = vmirq_route_begin(vm);
+
+	for (uint32_t i = 0; i < CALLS; i++) {
+		vmirq_gsi_alloc(vm, &gsi[i]);
+		vmirq_route_set_msi(vm, gsi[i], 0xfee00000, FIRST_VECTOR + i);
+		config[i] = (struct vmirq_irqfd_config){ .size = sizeof(config[i]),
+							 .gsi = gsi[i],
+							 .flags = VMIRQ_IRQFD_TAKE,
+							 .eventfd = fd[i] };
+	}
+	if (!error)
+		error = vmirq_route_commit(vm);
+	return error ? error : vmirq_irqfd_assign_many(vm, config, CALLS, bound);
+}
+
+MEASURED measure_bind_kernel(void);
+MEASURED measure_bind_kernel(void)
+{
+	bind_all_in_kernel();
+}
+
+/* In place of the other VM. */
+static int set_up_kernel(void)
+{
+	struct vmirq_vm_config config = { .size = sizeof(config),
+					  .irqchip = VMIRQ_IRQCHIP_KVM,
+					  .max_vcpus = 1 };
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	vmirq_vm_destroy(vm);
+	vm = NULL;
+	config.kvm_vm_fd = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0);
+	if (config.kvm_vm_fd < 0)
+		return 77;
+	if (vmirq_vm_create(&config, &vm))
+		return 1;
+	for (uint32_t i = 0; i < FIRST_GSI; i++)
+		vmirq_gsi_alloc(vm, &gsi[0]);
+	open_eventfds();
+	if (bind_all_in_kernel())
+		return 1;
+	unbind_all();
+	open_eventfds();
+	return 0;
+}
+
 /* Assert, take, end: the notifier lowers the line. The GSI goes to an 8259, too, as on a PC. */
 MEASURED measure_level(void);
 MEASURED measure_level(void)
@@ -103,12 +193,12 @@ MEASURED measure_level(void)
 
 static uint32_t lowered;
 
-static void lower(void *opaque, uint32_t gsi, uint32_t value)
+static void lower(void *opaque, uint32_t line, uint32_t value)
 {
 	(void)opaque;
 	(void)value;
 	lowered++;
-	vmirq_line_set(vm, gsi, 0, false, NULL);
+	vmirq_line_set(vm, line, 0, false, NULL);
 }
 
 static void write_ioapic(uint32_t reg, uint32_t value)
@@ -175,6 +265,7 @@ static void take_all(struct vmirq_vcpu *v)
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
+	int error;
 
 	if (set_up(strcmp(what, "level") == 0 ? VMIRQ_VM_PC_CHIPS : 0))
 		return 1;
@@ -206,6 +297,18 @@ int main(int argc, char **argv)
 	} else if (strcmp(what, "level") == 0) {
 		if (count_level())
 			return 1;
+	} else if (strcmp(what, "bind") == 0) {
+		/* The memory is there, and the free GSIs are behind the routes of set_up(). */
+		for (uint32_t i = 0; i < FIRST_GSI; i++)
+			vmirq_gsi_alloc(vm, &gsi[0]);
+		bind_all();
+		unbind_all();
+		measure_bind();
+	} else if (strcmp(what, "bind_kernel") == 0) {
+		error = set_up_kernel();
+		if (error)
+			return error;
+		measure_bind_kernel();
 	} else {
 		fputs("calls: of what?\n", stderr);
 		return 2;

@@ -19,12 +19,15 @@ CASES = {
     'fresh': ('measure_signal', 56),
     'pending': ('measure_signal', 56),
     'post_mask': ('measure_post_mask', 235),
-    'route': ('measure_route', 780),
+    'route': ('measure_route', 581),
     'message': ('measure_message', 231),
     'ipi': ('measure_ipi', 136),
     'cluster': ('measure_cluster', 1358),
     'state': ('measure_state', 880),
     'level': ('measure_level', 1453),
+    # A vector's GSI, its route and its irqfd; where the kernel reads it, with many at once.
+    'bind': ('measure_bind', 850),
+    'bind_kernel': ('measure_bind_kernel', 1267),
 }
 
 
@@ -34,6 +37,8 @@ def count(program, case, function, directory):
         ['valgrind', '--tool=callgrind', '--collect-atstart=no', '--toggle-collect=' + function,
          '--callgrind-out-file=' + out, program, case],
         capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode == 77:
+        return None
     if done.returncode:
         sys.exit('%s: exit code %d\n%s' % (case, done.returncode, done.stderr))
     with open(out, encoding='ascii') as file:
@@ -49,6 +54,9 @@ def main():
     with tempfile.TemporaryDirectory(prefix='vmirq-test-') as directory:
         for case, (function, measured) in CASES.items():
             n, limit = count(sys.argv[1], case, function, directory), measured * 1.1
+            if n is None:
+                print('skipped %s: there is no /dev/kvm to be used' % case)
+                continue
             # Far fewer: what was counted is not the call.
             good = measured * 0.5 <= n <= limit
             failed += not good

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bind many: each of the locks that an assign takes for itself but the GSI's is taken once for some, and between
+ * the kernel's calls there is little else. By so many that what they have in memory stays in the caches from
+ * one step to the next.
+ */
+#include <errno.h>
+
+#include "base/reader.h"
+#include "base/vm.h"
+#include "irqfd/assign.h"
+#include "irqfd/bypass.h"
+
+#define AT_ONCE 64u
+
+struct many {
+	struct vmirq_vm *vm;
+	const struct vmirq_irqfd_config *config; /* as the caller has them */
+	size_t n;
+	struct vmirq_irqfd **irqfd;
+	size_t taken, attached; /* the first of them */
+	size_t expecting;	/* a bypass manager, if there will be one */
+};
+
+static const struct vmirq_irqfd_config *config_at(const struct many *m, size_t i)
+{
+	return (const void *)((const char *)m->config + i * m->config->size);
+}
+
+/* Of those up to `end`, and likewise below. */
+static int take(struct many *m, size_t end)
+{
+	struct irqfd_table *table = m->vm->irqfds;
+	size_t first = m->taken;
+	bool out_of_memory = false;
+
+	lock_take(&table->memory_lock);
+	while (m->taken < end && !out_of_memory) {
+		bool has_eventfd = config_at(m, m->taken)->eventfd >= 0;
+
+		m->irqfd[m->taken] = vmirq_irqfd_take_locked(table, has_eventfd);
+		out_of_memory = !m->irqfd[m->taken];
+		m->taken += !out_of_memory;
+	}
+	lock_give(&table->memory_lock);
+	for (size_t i = first; i < m->taken; i++)
+		irqfd_begin(m->irqfd[i], table->unrouted, false, m->irqfd[i]->source != NULL);
+	return out_of_memory ? -ENOMEM : 0;
+}
+
+static int begin(const struct many *m, size_t i)
+{
+	const struct vmirq_irqfd_config *config;
+	struct vmirq_irqfd *irqfd = m->irqfd[i];
+	struct vmirq_irqfd_config copy;
+	struct route_slot *slot;
+	int error = irqfd_read_config(m->vm, config_at(m, i), &copy, &config, &slot);
+
+	if (error)
+		return error;
+	irqfd->slot = slot;
+	if (!irqfd->source)
+		return 0;
+	error = vmirq_irqfd_open_source(irqfd->source, config->eventfd, irqfd_takes(config),
+					config->pump ? config->pump : m->vm->pump);
+	irqfd->source->no_bypass = config->flags & VMIRQ_IRQFD_NO_BYPASS;
+	return error;
+}
+
+static int bind(const struct many *m, size_t end)
+{
+	int error = 0;
+
+	for (size_t i = m->attached; i < end && !error; i++)
+		error = begin(m, i);
+	if (error)
+		return error;
+	vmirq_eventfd_hold();
+	for (size_t i = m->attached; i < end && !error; i++) {
+		struct irqfd_source *source = m->irqfd[i]->source;
+
+		if (!source)
+			continue;
+		error = vmirq_eventfd_bind_held(&source->binding, source->fd,
+						config_at(m, i)->token,
+						irqfd_wanted_kernel(m->irqfd[i]));
+		source->bound = !error;
+	}
+	vmirq_eventfd_release();
+	return error;
+}
+
+/* What the kernel is to be asked for. Its calls are made one after the other: they put out of the caches, and of
+ * the TLB, what would lie between them. */
+struct calls {
+	size_t n;
+	struct vmirq_irqfd *irqfd[AT_ONCE];
+	struct kvm_irqfd args[AT_ONCE];
+};
+
+/* On its GSI before the kernel has it: while the places are held, and it is owned, nobody looks for it there. */
+static int attach_one(const struct many *m, struct vmirq_irqfd *irqfd, struct calls *calls)
+{
+	struct irqchip *irqchip = m->vm->irqchip;
+	uint32_t gsi = irqfd->slot->gsi;
+
+	if (!irqfd->source || !irqfd->source->binding.kernel ||
+	    !irqchip->ops->use_as_is(irqchip, gsi))
+		return irqfd_attach(irqfd);
+	vmirq_route_lock(m->vm->routes, irqfd->slot);
+	vmirq_irqfd_resolve_first(irqfd);
+	vmirq_route_watch(irqfd->slot, &irqfd->watcher);
+	vmirq_route_unlock(m->vm->routes, irqfd->slot);
+	calls->irqfd[calls->n] = irqfd;
+	calls->args[calls->n++] = irqfd_kernel_args(irqfd, 0);
+	return 0;
+}
+
+static int make_calls(const struct many *m, struct calls *calls)
+{
+	struct irqchip *irqchip = m->vm->irqchip;
+	size_t made = 0;
+	int error = 0;
+
+	while (made < calls->n && !error) {
+		if (unlikely(ioctl(m->vm->kvm_fd, KVM_IRQFD, &calls->args[made]) < 0))
+			error = -errno;
+		else
+			made++;
+	}
+	for (size_t i = 0; i < made; i++)
+		calls->irqfd[i]->place = IRQFD_IN_KERNEL;
+	for (size_t i = made; i < calls->n; i++)
+		irqchip->ops->unuse(irqchip, calls->args[i].gsi);
+	return error;
+}
+
+static int attach(struct many *m, size_t end)
+{
+	struct calls calls;
+	int error = 0, failed;
+
+	calls.n = 0;
+	while (m->attached < end && !error) {
+		error = attach_one(m, m->irqfd[m->attached], &calls);
+		m->attached += !error;
+	}
+	/* On an error, too: it is easier to undo. */
+	failed = make_calls(m, &calls);
+	return error ? error : failed;
+}
+
+/* Until there is a manager: it does not go again. */
+static void expect_bypass(struct many *m, size_t end)
+{
+	if (vmirq_irqfd_expect_bypass(m->vm->irqfds, &m->irqfd[m->expecting], end - m->expecting))
+		m->expecting = end;
+}
+
+static int set_up(struct many *m)
+{
+	int error = 0;
+
+	vmirq_irqfd_hold_places(m->vm->irqfds);
+	while (m->attached < m->n && !error) {
+		size_t end = m->n - m->attached > AT_ONCE ? m->attached + AT_ONCE : m->n;
+
+		error = take(m, end);
+		if (!error)
+			error = bind(m, end);
+		if (!error)
+			error = attach(m, end);
+		if (!error)
+			expect_bypass(m, end);
+	}
+	vmirq_irqfd_release_places(m->vm->irqfds);
+	for (size_t i = 0; i < m->taken && error; i++) {
+		if (i < m->attached)
+			vmirq_irqfd_unassign(m->irqfd[i]);
+		else
+			vmirq_irqfd_take_down(m->irqfd[i]);
+	}
+	return error;
+}
+
+/* Their sizes say where the next one is. */
+static int check(const struct many *m)
+{
+	if (m->config->size < sizeof(*m->config))
+		return -EINVAL;
+	if (m->config->size > OPTIONS_SIZE_MAX)
+		return -E2BIG;
+	for (size_t i = 0; i < m->n; i++)
+		if (config_at(m, i)->size != m->config->size ||
+		    (config_at(m, i)->flags & VMIRQ_IRQFD_RESAMPLE))
+			return -EINVAL;
+	return 0;
+}
+
+int vmirq_irqfd_assign_many(struct vmirq_vm *vm, const struct vmirq_irqfd_config *configs, size_t n,
+			    struct vmirq_irqfd **irqfds)
+{
+	struct many m = { .vm = vm, .config = configs, .n = n, .irqfd = irqfds };
+	int error;
+
+	if (!vm || (n && (!configs || !irqfds)))
+		return -EINVAL;
+	if (!n)
+		return 0;
+	if (reader_inside())
+		return -EDEADLK;
+	error = check(&m);
+	if (!error)
+		error = set_up(&m);
+	if (error)
+		return error;
+	for (size_t i = m.expecting; i < n; i++)
+		vmirq_irqfd_enter_bypass(irqfds[i]);
+	for (size_t i = 0; i < n; i++)
+		if (irqfds[i]->source)
+			irqfd_disown(irqfds[i]);
+	return 0;
+}

@@ -25,6 +25,7 @@ struct bring_up {
 	int twin[VECTORS]; /* duplicates, to be taken */
 	uint32_t gsi[VECTORS];
 	struct vmirq_irqfd *irqfd[VECTORS];
+	struct vmirq_irqfd_config config[VECTORS];
 	int error;
 };
 
@@ -81,9 +82,23 @@ static uint64_t up_eventfds(struct bring_up *t)
 	return end - start;
 }
 
-static uint64_t up_transaction(struct bring_up *t, const int *fd, uint32_t flags)
+/* One by one, or all in one call. */
+static void bind_all(struct bring_up *t, const int *fd, uint32_t flags, bool at_once)
 {
-	struct vmirq_irqfd_config config = { .size = sizeof(config), .flags = flags };
+	for (uint32_t i = 0; i < VECTORS; i++) {
+		t->config[i] = (struct vmirq_irqfd_config){ .size = sizeof(t->config[i]),
+							    .gsi = t->gsi[i],
+							    .flags = flags,
+							    .eventfd = fd[i] };
+		if (!at_once)
+			note_error(t, vmirq_irqfd_assign(t->vm, &t->config[i], &t->irqfd[i]));
+	}
+	if (at_once)
+		note_error(t, vmirq_irqfd_assign_many(t->vm, t->config, VECTORS, t->irqfd));
+}
+
+static uint64_t up_transaction(struct bring_up *t, const int *fd, uint32_t flags, bool at_once)
+{
 	uint64_t start = bench_now(), end;
 
 	note_error(t, vmirq_route_begin(t->vm));
@@ -93,24 +108,20 @@ static uint64_t up_transaction(struct bring_up *t, const int *fd, uint32_t flags
 						  bench_vector(i)));
 	}
 	note_error(t, vmirq_route_commit(t->vm));
-	for (uint32_t i = 0; i < VECTORS; i++) {
-		config.gsi = t->gsi[i];
-		config.eventfd = fd[i];
-		note_error(t, vmirq_irqfd_assign(t->vm, &config, &t->irqfd[i]));
-	}
+	bind_all(t, fd, flags, at_once);
 	end = bench_now();
 	down(t, t->vm);
 	return end - start;
 }
 
 /* The peer's eventfds are open already, too. */
-static uint64_t up_taken(struct bring_up *t)
+static uint64_t up_taken(struct bring_up *t, bool at_once)
 {
 	for (uint32_t i = 0; i < VECTORS; i++) {
 		t->twin[i] = fcntl(t->fd[i], F_DUPFD_CLOEXEC, 0);
 		note_error(t, t->twin[i] < 0 ? -errno : 0);
 	}
-	return up_transaction(t, t->twin, VMIRQ_IRQFD_TAKE);
+	return up_transaction(t, t->twin, VMIRQ_IRQFD_TAKE, at_once);
 }
 
 /* The first n of the table that open_kvm() has filled. */
@@ -189,21 +200,30 @@ static struct samples *ours(struct bench_case *c, const char *name)
 }
 
 static void turns(struct bench *b, struct bring_up *t, struct samples *in_process,
-		  struct samples *eventfds, struct samples *taken, struct samples *duplicated,
-		  struct samples peer[2])
+		  struct samples *eventfds, struct samples *taken, struct samples *single,
+		  struct samples *duplicated, struct samples peer[2])
 {
 	uint64_t end = bench_now() + 2 * b->case_ns;
+	bool first = false;
 
 	do {
 		/* Short beside the peers': more of them. */
 		for (int i = 0; i < 4; i++)
 			samples_add(in_process, (double)up_in_process(t) / 1000);
+		if (t->has_kvm) {
+			/* What each takes down, the kernel frees while the next one is measured. */
+			first = !first;
+			if (first)
+				samples_add(taken, (double)up_taken(t, true) / 1000);
+			samples_add(&peer[1], (double)raw_one_commit(t) / 1000);
+			if (!first)
+				samples_add(taken, (double)up_taken(t, true) / 1000);
+		}
 		samples_add(eventfds, (double)up_eventfds(t) / 1000);
 		if (!t->has_kvm)
 			continue;
-		samples_add(&peer[1], (double)raw_one_commit(t) / 1000);
-		samples_add(taken, (double)up_taken(t) / 1000);
-		samples_add(duplicated, (double)up_transaction(t, t->fd, 0) / 1000);
+		samples_add(single, (double)up_taken(t, false) / 1000);
+		samples_add(duplicated, (double)up_transaction(t, t->fd, 0, true) / 1000);
 		samples_add(&peer[0], (double)raw_one_by_one(t) / 1000);
 	} while (bench_now() < end && !t->error);
 }
@@ -215,11 +235,13 @@ int bench_bring_up(struct bench *b)
 	struct bench_case *soft = bench_case(b, "", "us");
 	struct bench_case *eventfds = bench_case(b, "eventfds", "us");
 	struct bench_case *kvm = bench_case(b, "kvm_transaction", "us");
+	struct bench_case *single = bench_case(b, "kvm_transaction_single_assigns", "us");
 	struct bench_case *duplicated = bench_case(b, "kvm_transaction_duplicated", "us");
 	struct bring_up *t = calloc(1, sizeof(*t));
 	struct samples peer[2] = { { 0 } };
-	int ret = soft && eventfds && kvm && duplicated && t ? bench_soft_open(&t->soft, 1, 0)
-							     : -ENOMEM;
+	int ret = soft && eventfds && kvm && single && duplicated && t
+			  ? bench_soft_open(&t->soft, 1, 0)
+			  : -ENOMEM;
 
 	if (ret) {
 		free(t);
@@ -234,7 +256,7 @@ int bench_bring_up(struct bench *b)
 		ret = -EIO;
 	if (!ret)
 		turns(b, t, ours(soft, "vmirq"), ours(eventfds, "vmirq"), ours(kvm, "vmirq_kvm"),
-		      ours(duplicated, "vmirq_kvm"), peer);
+		      ours(single, "vmirq_kvm"), ours(duplicated, "vmirq_kvm"), peer);
 	for (int i = 0; i < 2; i++) {
 		if (t->has_kvm)
 			share(soft, peers[i], &peer[i]);
@@ -242,11 +264,13 @@ int bench_bring_up(struct bench *b)
 	if (t->has_kvm) {
 		share(eventfds, peers[0], &peer[0]);
 		share(kvm, peers[1], &peer[1]);
+		share(single, peers[1], &peer[1]);
 		share(duplicated, peers[1], &peer[1]);
 	} else {
 		bench_no_kvm(soft, &t->kvm);
 		bench_no_kvm(eventfds, &t->kvm);
 		bench_no_kvm(kvm, &t->kvm);
+		bench_no_kvm(single, &t->kvm);
 		bench_no_kvm(duplicated, &t->kvm);
 	}
 	bench_target(soft, BENCH_PEER_MIN, peers[0], 1000);
@@ -265,10 +289,15 @@ int bench_bring_up(struct bench *b)
 	bench_note(
 		kvm,
 		"libvmirq's kvm irqchip: GSIs allocated, all routes in one transaction, irqfds "
-		"bound to the same eventfds; the kernel reads them. The library takes descriptors "
+		"bound to the same eventfds in one call (vmirq_irqfd_assign_many()); the kernel reads "
+		"them. The library takes descriptors "
 		"that are open already (VMIRQ_IRQFD_TAKE), as the peer's are: it does not duplicate "
 		"them, and closes them after the measurement. The peer does not allocate GSIs, nor "
 		"know its irqfds again.");
+	bench_note(
+		single,
+		"As above with a vmirq_irqfd_assign() for each. No target: what lies between the "
+		"kernel's calls, it has mostly put out of the caches.");
 	bench_note(
 		duplicated,
 		"As above without VMIRQ_IRQFD_TAKE: each eventfd is duplicated, which is a system "

@@ -18,6 +18,7 @@
 #include "kvm/irqchip.h"
 #include "line/line.h"
 #include "passthrough/pirq.h"
+#include "pump/guard.h"
 #include "route/table.h"
 #include "vcpu/vcpu.h"
 
@@ -40,6 +41,7 @@ struct whole_vm {
 	struct chip chip;
 	struct counts msi;
 	struct lock map_mutex;
+	struct fd_guard guard;
 };
 
 static uint64_t monotonic_now(void *opaque)
@@ -102,6 +104,7 @@ static void free_vm(struct whole_vm *whole)
 	vmirq_pirq_domain_destroy(whole->vm.pirqs);
 	vmirq_ioeventfd_table_destroy(whole->vm.ioeventfds);
 	vmirq_irqfd_table_destroy(whole->vm.irqfds);
+	vmirq_guard_fini(&whole->guard);
 	vmirq_lines_destroy(whole->vm.lines);
 	vmirq_vcpu_table_free(whole->vm.vcpus);
 	vmirq_pump_destroy(whole->vm.pump);
@@ -218,6 +221,8 @@ int vmirq_vm_create(const struct vmirq_vm_config *caller, struct vmirq_vm **out)
 		return -ENOMEM;
 	lines = line_config(&config);
 	whole->vm.msi = &whole->msi;
+	vmirq_guard_init(&whole->guard);
+	whole->vm.guard = &whole->guard;
 	whole->vm.kvm_fd = config.kvm_vm_fd ? config.kvm_vm_fd : -1;
 	whole->vm.without = config.without;
 	whole->vm.own_clock = config.clock != NULL;
@@ -238,7 +243,7 @@ int vmirq_vm_create(const struct vmirq_vm_config *caller, struct vmirq_vm **out)
 		error = vmirq_irqfd_table_create(&whole->vm, config.bypass, &whole->vm.irqfds);
 	if (!error)
 		error = vmirq_ioeventfd_table_create(
-			config.without & VMIRQ_CAP_IOEVENTFD ? -1 : whole->vm.kvm_fd,
+			config.without & VMIRQ_CAP_IOEVENTFD ? -1 : whole->vm.kvm_fd, &whole->guard,
 			&whole->vm.ioeventfds);
 	if (!error)
 		error = vmirq_pirq_domain_create(&whole->vm, &whole->vm.pirqs);

@@ -45,26 +45,28 @@ struct vmirq_vm;
  * Deassign. -EBADF, -EINVAL: the descriptor, as above. -ENOENT: none with this address, length,
  * eventfd (a duplicate will do), DATAMATCH or not, and value. Nothing else is checked.
  * Once it has returned nothing more is written to the eventfd by it; all that was rung before the call
- * has been written, unless the eventfd is full.
+ * has been written, unless the eventfd was full.
  *
- * Without the kernel also -ENOMEM; -EMFILE; -EAGAIN: no thread to be had; -ENOSYS: there is no /proc to tell an
- * eventfd by; -EDEADLK: from a callback of the library. With it, whatever the ioctl says.
+ * Without the kernel also -ENOMEM; -EMFILE; -EAGAIN: no thread to be had for the VM's first; -ENOSYS: there is
+ * no /proc to tell an eventfd by; -EDEADLK: from a callback of the library. With it, whatever the ioctl says.
  *
  * The library keeps its own duplicate until deassign or vmirq_vm_destroy(), which deassigns what is
  * left, in the kernel too: closing the caller's copy is harmless, but deassign wants one.
  *
  * Whoever else holds the eventfd is not trusted: it may fill it and clear O_NONBLOCK, and a write
- * would block for ever. So, without the kernel, each has a thread that writes, and the vCPU's thread
- * only counts the ring and wakes that; none is lost, and none makes a vCPU wait. See
- * vmirq_ioeventfd_config() for those that can be trusted.
+ * would block for ever. So, without the kernel, one thread of the VM's, made with the first such
+ * doorbell, looks after the vCPUs' threads that write, and takes out what an eventfd is full of, which
+ * ends the write, within some 10 ms. From then on that one is written to only while it has room, and
+ * after eight such blocks no more. A ring that finds it full (2^64-2) is dropped: it is readable. A child
+ * of fork() has no such thread. See vmirq_ioeventfd_config() for those that can be trusted.
  *
  * Thread safety: any thread, beside everything. Progress: may block on another assign or deassign, and
- * for as long as guest writes under way take (microseconds); deassign for some milliseconds more when
- * the eventfd is full. Cost: a write is found in O(log n), an assign or deassign costs O(n).
+ * for as long as guest writes under way take: microseconds, or longer where an eventfd makes one block, as
+ * above. Cost: a write is found in O(log n), an assign or deassign costs O(n).
  */
 VMIRQ_API int vmirq_ioeventfd(struct vmirq_vm *vm, const struct kvm_ioeventfd *args);
 
-/** Whoever holds the eventfd keeps it O_NONBLOCK, or never full: the vCPU's thread writes to it itself, and no
+/** Whoever holds the eventfd keeps it O_NONBLOCK, or never full: nobody looks after who writes to it, and no
  *  thread is made. A ring that finds it full (2^64-2) is dropped. */
 #define VMIRQ_IOEVENTFD_TRUSTED (1u << 0)
 

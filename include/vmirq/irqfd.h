@@ -62,20 +62,14 @@ struct vmirq_irqfd_config {
  * the interrupt, or unmasks the pin while it is still asserted (and not in service), the line is lowered and every resamplefd of
  * the GSI is signalled: who still wants service signals its eventfd again. The last such irqfd that leaves a
  * GSI lowers its line. A signal while it is asserted is `coalesced`. On an MSI route it is an edge, and nothing
- * is resampled. The resamplefd is written by a thread of the irqfd's own, since its other holders may fill it;
- * but see VMIRQ_IRQFD_RESAMPLE_AIO.
+ * is resampled.
+ *
+ * The resamplefd is written by the vCPU's thread itself. Its other holders may fill it and make that block: a
+ * thread of the VM's own, made with the first such irqfd, then takes out what it is full of, within some
+ * 10 ms. From then on it is written to only while it has room (full, it is readable), and after eight such
+ * blocks no more. A child of fork() has no such thread.
  */
 #define VMIRQ_IRQFD_RESAMPLE (1u << 0)
-
-/**
- * With VMIRQ_IRQFD_RESAMPLE and a resamplefd: it is signalled by the very thread that ends the interrupt,
- * which saves waking another. By Linux AIO, whose completions add to an eventfd and never wait, however full
- * its other holders make it (then it stays full). Takes 16 of fs.aio-max-nr. System calls that a seccomp
- * filter must know: io_setup, io_submit and io_getevents in assign, the latter two also where the guest ends
- * the interrupt, io_destroy in deassign. Where AIO cannot be had it is as without the flag. KVM: the
- * kernel signals it anyway.
- */
-#define VMIRQ_IRQFD_RESAMPLE_AIO (1u << 2)
 
 /** It is no consumer of the VM's bypass manager (bypass.h): signals go by the eventfd, always. */
 #define VMIRQ_IRQFD_NO_BYPASS (1u << 1)
@@ -88,7 +82,7 @@ struct vmirq_irqfd_config {
  * closed on exec stays as it was, too. Needs an eventfd (else -EINVAL); a resamplefd is duplicated all
  * the same.
  */
-#define VMIRQ_IRQFD_TAKE (1u << 3)
+#define VMIRQ_IRQFD_TAKE (1u << 2)
 
 /**
  * What tells an eventfd from others, the same for all its duplicates, in this process and in others, while
@@ -102,9 +96,9 @@ VMIRQ_API int vmirq_eventfd_token(int fd, uint64_t *token);
  * Bind. An eventfd that is readable already raises once (its whole count is one signal, the rest
  * `eventfd_merged`), by the pump.
  * -EINVAL: size, unknown flag, GSI past the VM's limit, not an eventfd, RESAMPLE where the VM has no chips with
- * pins, RESAMPLE_AIO without RESAMPLE, TAKE without an eventfd; -EBADF: not a descriptor;
+ * pins, TAKE without an eventfd; -EBADF: not a descriptor;
  * -EBUSY: this eventfd is bound already, in any VM of this process; -ENOSYS: there is no /proc to tell
- * an eventfd by, and no token; -E2BIG; -EMFILE; -ENOMEM.
+ * an eventfd by, and no token; -EAGAIN: RESAMPLE, and no thread to be had; -E2BIG; -EMFILE; -ENOMEM.
  * Thread safety: any thread, beside everything. May block on a change of the same GSI. System calls with an
  * eventfd: fcntl, but not with VMIRQ_IRQFD_TAKE; openat, read and close for /proc; epoll_ctl or ioctl.
  */

@@ -17,6 +17,7 @@ struct pirq_domain;
 struct line_domain;
 struct counts;
 struct irqchip;
+struct fd_guard;
 
 struct vmirq_vm {
 	struct chip *chip;
@@ -28,7 +29,8 @@ struct vmirq_vm {
 	struct ioeventfd_table *ioeventfds;
 	struct pirq_domain *pirqs;
 	struct vmirq_pump *pump;
-	struct counts *msi; /* messages sent directly */
+	struct fd_guard *guard; /* of the eventfds that it writes to */
+	struct counts *msi;	/* messages sent directly */
 	struct vmirq_clock clock;
 	bool own_clock;	  /* the VMM's: nothing here can sleep by it */
 	int kvm_fd;	  /* the KVM VM, or -1 */

@@ -12,8 +12,7 @@
 #include "irqfd/resample.h"
 #include "line/line.h"
 
-#define ALL_FLAGS \
-	(VMIRQ_IRQFD_RESAMPLE | VMIRQ_IRQFD_NO_BYPASS | VMIRQ_IRQFD_RESAMPLE_AIO | VMIRQ_IRQFD_TAKE)
+#define ALL_FLAGS (VMIRQ_IRQFD_RESAMPLE | VMIRQ_IRQFD_NO_BYPASS | VMIRQ_IRQFD_TAKE)
 
 void vmirq_irqfd_route_changed(struct route_watcher *watcher)
 {
@@ -97,10 +96,9 @@ int vmirq_irqfd_check(const struct vmirq_vm *vm, const struct vmirq_irqfd_config
 {
 	bool resample = config->flags & VMIRQ_IRQFD_RESAMPLE;
 
-	if ((config->flags & ~ALL_FLAGS) ||
-	    (!resample && (config->flags & VMIRQ_IRQFD_RESAMPLE_AIO)) ||
-	    (config->eventfd == -1 && irqfd_takes(config)) || (config->token & KERNELS_TOKEN) ||
-	    config->unused || (config->resample && !resample) || (resample && !can_resample(vm)))
+	if ((config->flags & ~ALL_FLAGS) || (config->eventfd == -1 && irqfd_takes(config)) ||
+	    (config->token & KERNELS_TOKEN) || config->unused || (config->resample && !resample) ||
+	    (resample && !can_resample(vm)))
 		return -EINVAL;
 	if (config->eventfd < -1)
 		return -EBADF;

@@ -60,8 +60,8 @@ static bool detach(struct vmirq_irqfd *irqfd)
 	return leaves;
 }
 
-/* Signals by call of a level irqfd of the kernel's are written to its eventfd by a thread: they end while
- * the kernel still reads it. */
+/* Signals by call of a level irqfd of the kernel's are written to its eventfd: they end while the kernel
+ * still reads it. */
 static void end_calls(struct vmirq_irqfd *irqfd)
 {
 	struct vmirq_vm *vm = irqfd->table->vm;
@@ -72,8 +72,8 @@ static void end_calls(struct vmirq_irqfd *irqfd)
 	vmirq_irqfd_set_gone(irqfd);
 	vmirq_route_unlock(vm->routes, irqfd->slot);
 	vmirq_reader_wait();
-	vmirq_writer_destroy(irqfd->resample->writer);
-	irqfd->resample->writer = NULL;
+	vmirq_guard_remove(irqfd->resample->guarded);
+	irqfd->resample->guarded = NULL;
 }
 
 /* Its counts go to its GSI. Nobody signals any more. */

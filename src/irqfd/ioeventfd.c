@@ -115,13 +115,14 @@ int vmirq_ioeventfd_config(struct vmirq_vm *vm, const struct vmirq_ioeventfd_con
 	return act(vm, &config);
 }
 
-int vmirq_ioeventfd_table_create(int kvm_fd, struct ioeventfd_table **out)
+int vmirq_ioeventfd_table_create(int kvm_fd, struct fd_guard *guard, struct ioeventfd_table **out)
 {
 	struct ioeventfd_table *table = calloc(1, sizeof(*table));
 
 	if (!table)
 		return -ENOMEM;
 	pthread_mutex_init(&table->mutex, NULL);
+	table->guard = guard;
 	table->kernel = -1;
 	if (kvm_fd >= 0 && ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_IOEVENTFD) > 0)
 		table->kernel = kvm_fd;

@@ -23,7 +23,8 @@
 
 #include <vmirq/ioeventfd.h>
 
-struct fd_writer;
+struct fd_guard;
+struct guarded_fd;
 
 /* No x86 guest can write to CCW, but the kernel keeps one: what is there collides. */
 enum doorbell_bus { BUS_MMIO, BUS_PIO, BUS_CCW, DOORBELL_BUSES };
@@ -39,9 +40,9 @@ struct doorbell_key {
 struct doorbell {
 	struct doorbell_key key;
 	enum doorbell_bus bus;
-	uint64_t token;		  /* which eventfd; not with the kernel's */
-	int fd;			  /* our own duplicate, or -1 where the writer has it */
-	struct fd_writer *writer; /* NULL: trusted, or the kernel's */
+	uint64_t token;		    /* which eventfd; not with the kernel's */
+	int fd;			    /* our own duplicate, or -1 where the guard has it */
+	struct guarded_fd *guarded; /* NULL: trusted, or the kernel's */
 	struct kvm_ioeventfd args;
 };
 
@@ -54,14 +55,15 @@ struct doorbell_array {
 };
 
 struct ioeventfd_table {
-	int kernel;	       /* the KVM VM that they go to, or -1 */
-	pthread_mutex_t mutex; /* of who changes an array; nothing of ours is taken under it */
+	int kernel;		/* the KVM VM that they go to, or -1 */
+	struct fd_guard *guard; /* the VM's */
+	pthread_mutex_t mutex;	/* of who changes an array; nothing of ours is taken under it */
 	/* NULL: none. */
 	struct doorbell_array *_Atomic array[DOORBELL_BUSES];
 };
 
 /* `kvm_fd`: a KVM VM to leave them to, or -1. */
-int vmirq_ioeventfd_table_create(int kvm_fd, struct ioeventfd_table **out);
+int vmirq_ioeventfd_table_create(int kvm_fd, struct fd_guard *guard, struct ioeventfd_table **out);
 /* Deassigns whatever is left; no guest writes any more. */
 void vmirq_ioeventfd_table_destroy(struct ioeventfd_table *table);
 

@@ -9,14 +9,14 @@
 #include "base/reader.h"
 #include "irqfd/eventfd.h"
 #include "irqfd/ioeventfd.h"
-#include "pump/writer.h"
+#include "pump/guard.h"
 
 static void ring(struct doorbell *bell)
 {
 	const uint64_t one = 1;
 
-	if (bell->writer) {
-		vmirq_writer_ring(bell->writer);
+	if (bell->guarded) {
+		vmirq_guard_ring(bell->guarded);
 		return;
 	}
 	while (write(bell->fd, &one, sizeof(one)) < 0 && errno == EINTR)
@@ -47,11 +47,10 @@ bool vmirq_ioeventfd_write(struct ioeventfd_table *table, enum doorbell_bus bus,
 
 static void disown(struct doorbell *bell)
 {
-	/* What cannot be written, because the eventfd is full, the other side does not lack. */
-	vmirq_writer_destroy(bell->writer);
+	vmirq_guard_remove(bell->guarded);
 	if (bell->fd >= 0)
 		close(bell->fd);
-	bell->writer = NULL;
+	bell->guarded = NULL;
 	bell->fd = -1;
 }
 
@@ -61,20 +60,9 @@ void vmirq_doorbell_free_soft(struct doorbell *bell)
 	free(bell);
 }
 
-/* It has a duplicate of its own; ours has done its part. */
-static int hire_writer(struct doorbell *bell)
-{
-	int error = vmirq_writer_create(bell->fd, &bell->writer);
-
-	if (!error) {
-		close(bell->fd);
-		bell->fd = -1;
-	}
-	return error;
-}
-
-/* Our own duplicate, known to be an eventfd, and who writes to it. */
-static int adopt(struct doorbell *bell, const struct vmirq_ioeventfd_config *config)
+/* Our own duplicate, known to be an eventfd. */
+static int adopt(struct fd_guard *guard, struct doorbell *bell,
+		 const struct vmirq_ioeventfd_config *config)
 {
 	int how = fcntl(config->kernel.fd, F_GETFL), error = 0;
 
@@ -87,8 +75,11 @@ static int adopt(struct doorbell *bell, const struct vmirq_ioeventfd_config *con
 	bell->token = config->token;
 	if (!bell->token)
 		error = vmirq_eventfd_token(bell->fd, &bell->token);
-	if (!error && !(config->flags & VMIRQ_IOEVENTFD_TRUSTED))
-		error = hire_writer(bell);
+	if (!error && !(config->flags & VMIRQ_IOEVENTFD_TRUSTED)) {
+		error = vmirq_guard_add(guard, bell->fd, &bell->guarded);
+		if (!error)
+			bell->fd = -1;
+	}
 	if (error)
 		disown(bell);
 	return error;
@@ -129,7 +120,7 @@ int vmirq_ioeventfd_assign_soft(struct ioeventfd_table *table, struct doorbell *
 				const struct vmirq_ioeventfd_config *config)
 {
 	struct doorbell_array *old = NULL;
-	int error = adopt(bell, config);
+	int error = adopt(table->guard, bell, config);
 
 	if (error)
 		return error;

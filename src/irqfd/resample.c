@@ -27,10 +27,8 @@ static void lower_and_signal(struct resampler *r)
 	for (struct resample *one = r->list; one; one = one->next) {
 		if (one->fn)
 			one->fn(one->opaque);
-		else if (one->bell)
-			vmirq_aio_bell_ring(one->bell);
 		else
-			vmirq_writer_ring(one->writer);
+			vmirq_guard_ring(one->guarded);
 	}
 	pthread_mutex_unlock(&r->mutex);
 }
@@ -123,34 +121,43 @@ static int join_resampler(struct vmirq_irqfd *irqfd, struct resample *one)
 	return error;
 }
 
+static int duplicate(int fd, int *own)
+{
+	*own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return *own < 0 ? -errno : 0;
+}
+
 /* Our duplicate, known to be an eventfd. */
 static int adopt(int fd, int *own)
 {
 	uint64_t token;
-	int error;
+	int error = duplicate(fd, own);
 
-	*own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (*own < 0)
-		return -errno;
-	error = vmirq_eventfd_token(*own, &token);
+	if (!error)
+		error = vmirq_eventfd_token(*own, &token);
 	/* Without /proc it is taken at its word. */
 	return error == -ENOSYS ? 0 : error;
 }
 
-/* Whom the device is told by; or, where the kernel does that, what raises its irqfd. */
-static int start_writer(struct resample *one, bool by_kernel, bool aio)
+/* What is written here: to tell the device; or, where the kernel does that, to raise its irqfd. */
+static int start_guard(struct resample *one, bool by_kernel)
 {
+	int fd = one->fd, error = 0;
+
 	if (by_kernel)
-		return vmirq_writer_create(one->irqfd->source->fd, &one->writer);
-	if (aio && !vmirq_aio_bell_create(one->fd, &one->bell))
-		return 0;
-	return vmirq_writer_create(one->fd, &one->writer);
+		error = duplicate(one->irqfd->source->fd, &fd);
+	else
+		one->fd = -1;
+	if (!error)
+		error = vmirq_guard_add(one->irqfd->table->vm->guard, fd, &one->guarded);
+	if (error && fd >= 0)
+		close(fd);
+	return error;
 }
 
 static void end(struct resample *one)
 {
-	vmirq_aio_bell_destroy(one->bell);
-	vmirq_writer_destroy(one->writer);
+	vmirq_guard_remove(one->guarded);
 	if (one->fd >= 0)
 		close(one->fd);
 	free(one);
@@ -171,7 +178,7 @@ int vmirq_resample_join(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_conf
 	if (!one->fn)
 		error = adopt(config->resamplefd, &one->fd);
 	if (!error && !one->fn)
-		error = start_writer(one, by_kernel, config->flags & VMIRQ_IRQFD_RESAMPLE_AIO);
+		error = start_guard(one, by_kernel);
 	if (!error && !by_kernel)
 		error = join_resampler(irqfd, one);
 	if (error)

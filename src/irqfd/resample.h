@@ -5,29 +5,27 @@
  * once and then every resamplefd of the GSI is signalled: a device that still wants service signals its
  * eventfd again. The last one that leaves a GSI lowers the line.
  *
- * A resamplefd's other holders may fill it and clear O_NONBLOCK, so it is written by a thread of its
- * own (pump/writer.h), or by the kernel where the caller wants that (pump/aio_bell.h), never by a write()
- * of the vCPU that ends the interrupt.
+ * A resamplefd's other holders may fill it and clear O_NONBLOCK, so it is guarded (pump/guard.h) while the
+ * vCPU that ends the interrupt writes to it.
  *
  * Locks: resample_mutex orders joining and leaving and may wait for a callback; the resampler's list has
- * a mutex of its own, under which nothing is taken.
+ * a mutex of its own, under which nothing is taken. It is held over the rings: where a device makes one
+ * block, the others of its GSI wait, some ticks of the guard's in all of a resamplefd's life.
  */
 #ifndef IRQFD_RESAMPLE_H
 #define IRQFD_RESAMPLE_H
 
 #include "irqfd/irqfd.h"
-#include "pump/aio_bell.h"
-#include "pump/writer.h"
+#include "pump/guard.h"
 
 /* One irqfd's part. */
 struct resample {
 	struct resample *next;
 	struct vmirq_irqfd *irqfd;
 	struct resampler *resampler; /* its GSI's; NULL: the kernel does it */
-	/* To its resamplefd; where the kernel does that, to its eventfd, for vmirq_irqfd_signal(). */
-	struct fd_writer *writer;
-	struct aio_bell *bell;	  /* in its place, if it was asked for */
-	int fd;			  /* our own duplicate of the resamplefd, or -1 */
+	/* Its resamplefd; where the kernel writes that, its eventfd, for vmirq_irqfd_signal(). */
+	struct guarded_fd *guarded;
+	int fd; /* our own duplicate of the resamplefd that the kernel writes, or -1 */
 	void (*fn)(void *opaque); /* in its place */
 	void *opaque;
 };

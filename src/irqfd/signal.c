@@ -146,7 +146,7 @@ static bool put_off(struct vmirq_irqfd *irqfd, enum vmirq_verdict *verdict)
 
 	if (irqfd->resample && vmirq_line_in_kernel(irqfd->table->vm)) {
 		/* Its level is the kernel's irqfd's to raise. */
-		vmirq_writer_ring(irqfd->resample->writer);
+		vmirq_guard_ring(irqfd->resample->guarded);
 		*verdict = VMIRQ_HELD;
 		return true;
 	}

@@ -23,7 +23,6 @@ struct asked {
 	void *opaque;
 	/* Lengths that its guest can write to ports and to memory; 0 ends. */
 	uint32_t lengths[2][5];
-	bool later; /* rings come by a thread: wait for them */
 };
 
 /* Errno for errno. Leaves nothing assigned. */

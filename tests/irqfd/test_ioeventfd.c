@@ -11,8 +11,7 @@ static struct asked untrusted(struct soft *s)
 	return (struct asked){ .ioeventfd = say,
 			       .write = guest_writes,
 			       .opaque = s->vm,
-			       .lengths = { { 1, 2, 4, 8 }, { 1, 2, 4, 8 } },
-			       .later = true };
+			       .lengths = { { 1, 2, 4, 8 }, { 1, 2, 4, 8 } } };
 }
 
 static struct asked trusted(struct soft *s)
@@ -20,7 +19,6 @@ static struct asked trusted(struct soft *s)
 	struct asked asked = untrusted(s);
 
 	asked.ioeventfd = say_trusted;
-	asked.later = false;
 	return asked;
 }
 
@@ -110,6 +108,7 @@ static void a_token_of_the_callers(void **state)
 	struct vmirq_ioeventfd_config config = { .size = sizeof(config),
 						 .kernel = { .addr = BELL, .len = 4, .fd = fd },
 						 .token = 77 };
+	int pipes[2];
 
 	(void)state;
 	assert_int_equal(vmirq_ioeventfd_config(s->vm, &config), 0);
@@ -123,6 +122,13 @@ static void a_token_of_the_callers(void **state)
 	assert_int_equal(vmirq_ioeventfd_config(s->vm, &config), 0);
 	assert_int_equal(vmirq_ioeventfd_config(s->vm, &config), -ENOENT);
 	assert_false(write_bell(s));
+	/* It is not asked for its number then; but a pipe could stop a vCPU, and is none. */
+	assert_int_equal(pipe(pipes), 0);
+	config.kernel.flags = 0;
+	config.kernel.fd = pipes[1];
+	assert_int_equal(vmirq_ioeventfd_config(s->vm, &config), -EINVAL);
+	close(pipes[0]);
+	close(pipes[1]);
 	close(fd);
 	soft_free(s);
 }

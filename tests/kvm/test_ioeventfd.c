@@ -250,13 +250,12 @@ static bool side_writes(void *opaque, bool pio, uint64_t addr, uint32_t len, uin
 	return guest_writes(side->g, pio, addr, len, data);
 }
 
-static void check_guest(struct side *side, bool later)
+static void check_guest(struct side *side)
 {
 	struct asked asked = { .ioeventfd = side_says,
 			       .write = side_writes,
 			       .opaque = side,
-			       .lengths = { { 1, 2, 4 }, { 1, 2, 4, 8 } },
-			       .later = later };
+			       .lengths = { { 1, 2, 4 }, { 1, 2, 4, 8 } } };
 
 	guest_out(side->g, 0, DONE);
 	check_matches(&asked);
@@ -268,7 +267,7 @@ static void the_kernel_matches(void **state)
 	struct side side = { .g = new_guest() };
 
 	(void)state;
-	check_guest(&side, false);
+	check_guest(&side);
 }
 
 static void the_kernel_matches_the_librarys(void **state)
@@ -282,7 +281,7 @@ static void the_kernel_matches_the_librarys(void **state)
 	/* They are not looked for here as well. */
 	assert_int_equal(vmirq_ioeventfd(vm, &bell), 0);
 	assert_int_equal(vmirq_vm_mmio(vm, BELL, &data, 4, true), -ENOENT);
-	check_guest(&side, false);
+	check_guest(&side);
 	assert_int_equal(vmirq_vm_destroy(vm), 0);
 	close(bell.fd);
 }
@@ -293,7 +292,7 @@ static void the_library_matches(void **state)
 
 	(void)state;
 	side.vm = side.g->s.vm;
-	check_guest(&side, true);
+	check_guest(&side);
 }
 
 int main(void)

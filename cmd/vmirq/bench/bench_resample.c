@@ -108,12 +108,12 @@ static int open_kvm(struct level *t)
 				     KVM_IRQFD_FLAG_RESAMPLE);
 }
 
-static int open_fds(struct bench *b, struct level *t, uint32_t flags)
+static int open_fds(struct bench *b, struct level *t)
 {
 	struct vmirq_irqfd_config config = {
 		.size = sizeof(config),
 		.gsi = LEVEL_PIN,
-		.flags = VMIRQ_IRQFD_RESAMPLE | flags,
+		.flags = VMIRQ_IRQFD_RESAMPLE,
 	};
 	int ret = bench_level_open(t);
 
@@ -132,9 +132,9 @@ static int open_fds(struct bench *b, struct level *t, uint32_t flags)
 	return ret ? ret : bench_partner_open(b, &t->partner);
 }
 
-static int resamplefd_case(struct bench *b, const char *name, uint32_t flags, const char *who)
+int bench_resamplefd(struct bench *b)
 {
-	struct bench_case *c = bench_case(b, name, "ns");
+	struct bench_case *c = bench_case(b, "resamplefd", "ns");
 	struct bench_side *ours, *peer = NULL;
 	static struct level t;
 	uint64_t end;
@@ -145,7 +145,7 @@ static int resamplefd_case(struct bench *b, const char *name, uint32_t flags, co
 	t = (struct level){ .trigger = { -1, -1 }, .resample = { -1, -1 } };
 	bench_target(c, BENCH_PEER_MIN, "kvm_irqfd_resamplefd", 1);
 	ours = bench_side(c, BENCH_OURS, "irqfd_resamplefd");
-	ret = open_fds(b, &t, flags);
+	ret = open_fds(b, &t);
 	if (!ret && !open_kvm(&t))
 		peer = bench_side(c, BENCH_PEER, "kvm_irqfd_resamplefd");
 	else if (!ret && t.has_kvm)
@@ -162,11 +162,11 @@ static int resamplefd_case(struct bench *b, const char *name, uint32_t flags, co
 		c,
 		"A sample is one cycle, from before the write to the irqfd on CPU %d until a blocking "
 		"read of the resamplefd returns there; the vCPU is CPU %d's. Ours: the vCPU parks in the "
-		"pump, takes and ends; its resamplefd's peer is not trusted, so it is signalled %s. The "
+		"pump, takes and ends, and writes the resamplefd, guarded from whoever else holds it. The "
 		"peer: a guest that halts, whose handler writes EOI; the "
-		"kernel writes the resamplefd, whoever holds it. An entry, an injection and two "
+		"kernel writes the resamplefd. An entry, an injection and two "
 		"instructions are in the peer's time.",
-		b->cpu[0], b->cpu[1], who);
+		b->cpu[0], b->cpu[1]);
 	bench_partner_close(&t.partner);
 	vmirq_irqfd_deassign(t.irqfd);
 	bench_soft_close(&t.soft);
@@ -177,14 +177,4 @@ static int resamplefd_case(struct bench *b, const char *name, uint32_t flags, co
 		close(t.resample[i]);
 	}
 	return ret;
-}
-
-int bench_resamplefd(struct bench *b)
-{
-	int ret = resamplefd_case(b, "resamplefd", 0, "by a thread of the irqfd's own");
-
-	return ret ? ret
-		   : resamplefd_case(b, "resamplefd_aio", VMIRQ_IRQFD_RESAMPLE_AIO,
-				     "by the thread that ends it, through Linux AIO "
-				     "(VMIRQ_IRQFD_RESAMPLE_AIO)");
 }

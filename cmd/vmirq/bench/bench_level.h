@@ -27,6 +27,7 @@ struct level {
 	struct vmirq_notifier *notifier;
 	uint64_t acks, cycles;
 	uint32_t failed;
+	bool polls;		     /* its vCPU, before it sleeps */
 	int trigger[2], resample[2]; /* ours, the peer's */
 	struct vmirq_irqfd *irqfd;
 	_Atomic bool stop;

@@ -311,7 +311,7 @@ static void errors(void **state)
 	config.resamplefd = pipes[0];
 	assert_int_equal(vmirq_irqfd_assign(s->vm, &config, &irqfd), -EINVAL);
 	/* No flag of this library's. */
-	config.flags = 1u << 2;
+	config.flags = 1u << 3;
 	assert_int_equal(vmirq_irqfd_assign(s->vm, &config, &irqfd), -EINVAL);
 	config.flags = 0;
 	config.resample = count_calls;

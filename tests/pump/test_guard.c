@@ -203,7 +203,8 @@ static void full_and_blocks(void **state)
 	close(fd);
 }
 
-/* A read of it takes one: room enough. */
+/* A read of it takes one: room enough. It is full again with what is written, and the guard may look at it once
+ * more before its writer is out. */
 static void a_full_semaphore_blocks(void **state)
 {
 	int fd = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
@@ -212,9 +213,9 @@ static void a_full_semaphore_blocks(void **state)
 	(void)state;
 	put(fd, FULL);
 	vmirq_guard_ring(g);
-	assert_int_equal(g->blocked, 1);
+	assert_true(g->blocked >= 1);
 	assert_int_equal(g->unwritten, 0);
-	assert_int_equal(drained(g), 1);
+	assert_true(drained(g) >= 1);
 	assert_int_equal(read_count(fd), 1);
 	vmirq_guard_remove(g);
 	close(fd);

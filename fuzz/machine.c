@@ -142,8 +142,16 @@ struct kvm_msi take_msi(struct stream *s)
 	return msi;
 }
 
+static int highest_posted(const struct vmirq_vcpu *vcpu)
+{
+	for (int v = 255; v >= 0; v--)
+		if (vecset_test(&vcpu->posted->vectors, (uint8_t)v))
+			return v;
+	return -1;
+}
+
 /* Whoever posts to a vCPU that is in the guest kicks it, and wakes one that is parked: where
- * neither has been done nothing is posted. */
+ * neither has been done nothing is posted, but in the guest what it could not take when it entered. */
 static void check_nothing_missed(const struct cpu *cpu)
 {
 	const struct vmirq_vcpu *vcpu = cpu->vcpu;
@@ -153,7 +161,11 @@ static void check_nothing_missed(const struct cpu *cpu)
 	check((mode == MODE_IN_GUEST) == cpu->inside);
 	check((mode == MODE_PARKED_ELSEWHERE) == cpu->parked);
 	if (mode == MODE_IN_GUEST || mode == MODE_PARKED_ELSEWHERE)
-		check(!vcpu_anything_posted(vcpu, vcpu->wanted_events));
+		check(!(vcpu_events(vcpu) & vcpu->wanted_events));
+	if (mode == MODE_IN_GUEST)
+		check(highest_posted(vcpu) < 16 * (int)(atomic_load(&vcpu->posted->ppr_class) + 1));
+	if (mode == MODE_PARKED_ELSEWHERE)
+		check(highest_posted(vcpu) < 0);
 }
 
 void machine_validate(struct machine *m)

@@ -90,7 +90,7 @@ static void remove_unnamed(struct eventfd_binding *binding)
 static int name_all(void)
 {
 	struct eventfd_binding *next;
-	uint64_t token;
+	uint64_t token = 0;
 	int error = 0;
 
 	for (struct eventfd_binding *b = unnamed.next; b != &unnamed && !error; b = next) {

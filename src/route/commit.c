@@ -273,6 +273,7 @@ static bool is_ascending(const struct route_transaction *t)
 /* Of several changes of a slot the last one stays. */
 static int make_last_changes(struct vmirq_vm *vm, const struct route_transaction *t)
 {
+	/* Pointers are what is sorted. NOLINTNEXTLINE(bugprone-sizeof-expression) */
 	const struct route_change **sorted = malloc(t->n * sizeof(*sorted));
 	struct route_change *last = malloc(t->n * sizeof(*last));
 	int error = -ENOMEM;
@@ -281,6 +282,7 @@ static int make_last_changes(struct vmirq_vm *vm, const struct route_transaction
 	if (sorted && last) {
 		for (size_t i = 0; i < t->n; i++)
 			sorted[i] = &t->change[i];
+		/* NOLINTNEXTLINE(bugprone-sizeof-expression) */
 		qsort(sorted, t->n, sizeof(*sorted), by_slot);
 		for (size_t i = 0; i < t->n; i++)
 			if (i + 1 == t->n || sorted[i + 1]->slot != sorted[i]->slot)

@@ -118,13 +118,14 @@ int vmirq_vcpu_park(struct vmirq_vcpu *vcpu, int64_t timeout_ns)
 	uint64_t start = 0;
 
 	timer_first = limit_to_timer(vcpu, &timeout_ns);
+	/* First: the time that it looks is of the time that it may wait. */
+	if (timeout_ns >= 0)
+		deadline = deadline_after(timeout_ns);
 	if (vcpu->poll_max) {
 		start = monotonic_ns();
 		if (comes_soon(vcpu, start, timeout_ns))
 			return take_request(vcpu) ? VMIRQ_PARK_INTERRUPTED : VMIRQ_PARK_RUNNABLE;
 	}
-	if (timeout_ns >= 0)
-		deadline = deadline_after(timeout_ns);
 	/* C and D in posted.h. */
 	vcpu_set_mode(vcpu, MODE_PARKED);
 	if (!vcpu_anything_posted(vcpu, vcpu->wanted_events))

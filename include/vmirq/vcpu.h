@@ -32,7 +32,8 @@
  *
  * A vector that the CPU could not take, as its class is not above that of what is in service or of TPR, does
  * not kick: the guest cannot end the one or lower the other without coming out, to vmirq_vcpu_mmio(),
- * vmirq_vcpu_wrmsr() or vmirq_vcpu_set_cr8(), after which the back end steps again.
+ * vmirq_vcpu_wrmsr() or vmirq_vcpu_set_cr8(), after which the back end steps again. With `kvm_run` TPR does
+ * not count: not every KVM exits where the guest lowers CR8.
  *
  * `flags` tell what the CPU could take now. 0: nothing, and a pending vector gives WINDOW; with none, ENTER, so
  * a CPU that has nothing to run says VMIRQ_CPU_HALTED to get PARK. An interrupt handed out by INJECT and

@@ -107,6 +107,17 @@ bool vmirq_lapic_held_by_tpr(const struct lapic *l)
 	return isr < 0 || (irr & 0xf0) > (isr & 0xf0);
 }
 
+uint32_t vmirq_lapic_service_class(const struct lapic *l)
+{
+	uint32_t tpr = lapic_get(l, LAPIC_TPR) >> 4, ppr = lapic_ppr_class(l);
+	int isr;
+
+	if (likely(ppr > tpr || !tpr))
+		return ppr;
+	isr = highest(l, LAPIC_ISR);
+	return isr < 0 ? 0 : class_of((uint8_t)isr);
+}
+
 void vmirq_lapic_ack(struct lapic *l, uint8_t vector)
 {
 	lapic_assign(l, LAPIC_IRR, vector, false);

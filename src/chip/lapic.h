@@ -61,6 +61,8 @@ void vmirq_lapic_fold(struct lapic *l);
 int vmirq_lapic_next(const struct lapic *l);
 /* Something is pending that only TPR holds back. */
 bool vmirq_lapic_held_by_tpr(const struct lapic *l);
+/* The class of the highest vector in service, 0 for none: PPR's without TPR. */
+uint32_t vmirq_lapic_service_class(const struct lapic *l);
 /* `vector` is vmirq_lapic_next(). */
 void vmirq_lapic_ack(struct lapic *l, uint8_t vector);
 /* False: not in service. */

@@ -68,7 +68,8 @@ struct posted {
 
 	struct vecset level __attribute__((aligned(CACHE_LINE)));
 	_Atomic uint32_t mode; /* enum vcpu_mode; also the futex a vCPU parks on */
-	/* While it is IN_GUEST: vectors of this class and below wait for its next exit (PPR, 11.8.3.1). */
+	/* While it is IN_GUEST: vectors of this class and below wait for its next exit (PPR, 11.8.3.1, or
+	 * less). */
 	_Atomic uint32_t ppr_class;
 	uint32_t index; /* of the vCPU; constant */
 } __attribute__((aligned(CACHE_LINE)));

@@ -109,6 +109,14 @@ static bool park_elsewhere(struct vmirq_vcpu *vcpu)
 	return !vcpu_anything_posted(vcpu, vcpu->wanted_events);
 }
 
+/* What waits for the next exit. Only what is in service where TPR may be lowered without one: see
+ * vmirq_vcpu_arm_timer(), which looks at TPR only for what a step has found. */
+static uint32_t waiting_class(const struct vmirq_vcpu *vcpu)
+{
+	return vcpu->kvm_run ? vmirq_lapic_service_class(&vcpu->lapic)
+			     : lapic_ppr_class(&vcpu->lapic);
+}
+
 int vmirq_vcpu_step(struct vmirq_vcpu *vcpu, unsigned int flags, uint32_t *vector)
 {
 	if (vcpu_in_kernel(vcpu))
@@ -139,7 +147,7 @@ int vmirq_vcpu_step(struct vmirq_vcpu *vcpu, unsigned int flags, uint32_t *vecto
 			return step;
 		vmirq_vcpu_arm_timer(vcpu);
 		/* Nothing now; say where we go, and look again: C and D in posted.h. Relaxed: C releases it. */
-		atomic_store_explicit(&vcpu->posted->ppr_class, lapic_ppr_class(&vcpu->lapic),
+		atomic_store_explicit(&vcpu->posted->ppr_class, waiting_class(vcpu),
 				      memory_order_relaxed);
 		vcpu_set_mode(vcpu, MODE_IN_GUEST);
 		if (!vcpu_anything_posted(vcpu, vcpu->wanted_events))

@@ -157,6 +157,45 @@ static void not_for_what_waits_for_a_lower_tpr(void **state)
 	soft_free(s);
 }
 
+/* Not every KVM exits where CR8 is lowered: who finds it is the step that the kick brings. */
+static void for_what_a_kvms_tpr_holds_back(void **state)
+{
+	static struct kvm_run run;
+	struct soft *s = soft_new(0);
+	struct vmirq_vcpu_config config = { .size = sizeof(config),
+					    .kick = { .fn = count_kick, .opaque = &kicks },
+					    .kvm_run = &run,
+					    .kvm_vcpu_fd = -1 };
+	struct vmirq_vcpu *vcpu;
+
+	(void)state;
+	assert_int_equal(vmirq_vcpu_create(s->vm, &config, &s->vcpu[0]), 0);
+	s->n = 1;
+	vcpu = s->vcpu[0];
+	apic_enable(vcpu);
+	assert_int_equal(vmirq_vcpu_set_cr8(vcpu, 15), 0);
+	assert_int_equal(enter(vcpu), VMIRQ_STEP_ENTER);
+	kicks = 0;
+	send(s, msi_to(0, 0x51), VMIRQ_DELIVERED);
+	assert_int_equal(kicks, 1);
+	vmirq_vcpu_leave(vcpu);
+	assert_int_equal(vmirq_vcpu_set_cr8(vcpu, 0), 0);
+	assert_int_equal(vmirq_vcpu_next_vector(vcpu), 0x51);
+	assert_int_equal(vmirq_vcpu_ack(vcpu, 0x51), 0);
+	/* What is in service waits for its EOI, which exits, under whatever TPR. */
+	assert_int_equal(vmirq_vcpu_set_cr8(vcpu, 15), 0);
+	assert_int_equal(enter(vcpu), VMIRQ_STEP_ENTER);
+	send(s, msi_to(0, 0x52), VMIRQ_DELIVERED);
+	assert_int_equal(kicks, 1);
+	send(s, msi_to(0, 0x61), VMIRQ_DELIVERED);
+	assert_int_equal(kicks, 2);
+	vmirq_vcpu_leave(vcpu);
+	assert_int_equal(vmirq_vcpu_set_cr8(vcpu, 0), 0);
+	apic_write(vcpu, APIC_EOI, 0);
+	assert_int_equal(take_all(vcpu, NULL), 2);
+	soft_free(s);
+}
+
 /* WINDOW is "in the guest" too: what is better than what it waits for must be seen. */
 static void in_a_window(void **state)
 {
@@ -326,6 +365,7 @@ int main(void)
 		cmocka_unit_test(every_entry_anew),
 		cmocka_unit_test(not_for_what_waits_for_an_eoi),
 		cmocka_unit_test(not_for_what_waits_for_a_lower_tpr),
+		cmocka_unit_test(for_what_a_kvms_tpr_holds_back),
 		cmocka_unit_test(in_a_window),
 		cmocka_unit_test(by_every_source),
 		cmocka_unit_test(not_for_what_is_not_delivered),

@@ -116,11 +116,22 @@ static int attach_one(const struct many *m, struct vmirq_irqfd *irqfd, struct ca
 	return 0;
 }
 
-static int make_calls(const struct many *m, struct calls *calls)
+/* One that was to be the kernel's is the pump's: whether another is the same is not the kernel's to say. */
+static int name_calls(const struct calls *calls)
+{
+	uint64_t unused;
+	int error = 0;
+
+	for (size_t i = 0; i < calls->n && !error; i++)
+		error = vmirq_eventfd_name(&calls->irqfd[i]->source->binding, &unused);
+	return error;
+}
+
+/* None after an error. */
+static int make_calls(const struct many *m, struct calls *calls, int error)
 {
 	struct irqchip *irqchip = m->vm->irqchip;
 	size_t made = 0;
-	int error = 0;
 
 	while (made < calls->n && !error) {
 		if (unlikely(ioctl(m->vm->kvm_fd, KVM_IRQFD, &calls->args[made]) < 0))
@@ -137,17 +148,22 @@ static int make_calls(const struct many *m, struct calls *calls)
 
 static int attach(struct many *m, size_t end)
 {
+	bool sent_away = false;
 	struct calls calls;
-	int error = 0, failed;
+	int error = 0;
 
 	calls.n = 0;
 	while (m->attached < end && !error) {
-		error = attach_one(m, m->irqfd[m->attached], &calls);
+		struct vmirq_irqfd *irqfd = m->irqfd[m->attached];
+		bool for_kernel = irqfd->source && irqfd->source->binding.kernel;
+
+		error = attach_one(m, irqfd, &calls);
+		sent_away |= for_kernel && !irqfd->source->binding.kernel;
 		m->attached += !error;
 	}
-	/* On an error, too: it is easier to undo. */
-	failed = make_calls(m, &calls);
-	return error ? error : failed;
+	if (unlikely(sent_away && !error))
+		error = name_calls(&calls);
+	return make_calls(m, &calls, error);
 }
 
 /* Until there is a manager: it does not go again. */

@@ -217,6 +217,29 @@ static void all_or_none(struct world *w)
 	close_device(&d);
 }
 
+/* The same twice, of which the kernel would read only one: on the other's GSI it takes no messages. */
+static void twice_but_once_in_the_kernel(struct world *w)
+{
+	struct device d = open_device();
+	struct vmirq_irqfd_config good = d.config[1];
+
+	route_all(w);
+	world_route(w, 5, 0, FIRST_VECTOR);
+	d.config[1].eventfd = d.twin[0];
+	d.config[1].flags = 0;
+	d.config[0].gsi = 5;
+	refused(w, &d, -EBUSY);
+	d.config[0].gsi = FIRST_GSI;
+	d.config[1].gsi = 5;
+	refused(w, &d, -EBUSY);
+	d.config[0].gsi = 5;
+	d.config[1] = good;
+	assert_int_equal(vmirq_irqfd_assign_many(w->vm, d.config, N, d.irqfd), 0);
+	each_arrives(w, &d);
+	deassign_all(&d);
+	close_device(&d);
+}
+
 static void bounds(struct world *w)
 {
 	struct device d = open_device();
@@ -264,6 +287,7 @@ static const struct world_case cases[] = {
 	{ "before_their_routes", before_their_routes },
 	{ "readable_ones_raise", readable_ones_raise },
 	{ "all_or_none", all_or_none },
+	{ "twice_but_once_in_the_kernel", twice_but_once_in_the_kernel },
 	{ "bounds", bounds },
 	{ "without_memory", without_memory },
 };

@@ -4,7 +4,8 @@
  * Message-signalled interrupts sent directly, without a GSI (KVM API 4.70, KVM_SIGNAL_MSI).
  *
  * Thread safety: any thread, beside everything. Progress: lock-free; async-signal-safe; a system call
- * only to wake a parked vCPU (futex) or to kick one (the VMM's own way).
+ * only to wake a parked vCPU (futex) or to kick one (the VMM's own way). KVM, SPLIT: KVM_SIGNAL_MSI; without that
+ * capability it may take a lock and is not for signal handlers.
  */
 #ifndef VMIRQ_MSI_H
 #define VMIRQ_MSI_H

@@ -21,7 +21,8 @@
  * well have read. Whose eventfd was found so once is looked at before each write, and nothing is written
  * while it is full; whoever makes writers block all the same is not rung any more after
  * GUARD_FORGIVES times. A writer is blocked for two ticks each time, some 10 ms, or until the guard has a
- * processor; whoever waits for a lock or a read section of its waits with it.
+ * processor; whoever waits for a lock or a read section of its waits with it. Who
+ * makes room again before the guard has looked twice is not found out: he has each ring blocked for up to a tick.
  *
  * The child of a fork() has no guard: in it nobody rings, and nothing is removed or destroyed.
  */

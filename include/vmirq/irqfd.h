@@ -108,10 +108,11 @@ VMIRQ_API int vmirq_irqfd_assign(struct vmirq_vm *vm, const struct vmirq_irqfd_c
 /**
  * Bind many, as a device's vectors are: all of them, or on error none; irqfds[i] is what configs[i] asks for. It
  * saves most where the kernel reads them and their routes were made in one transaction before. Errors and system
- * calls as vmirq_irqfd_assign(); the first that is met is returned. -EINVAL, too: sizes that differ, or VMIRQ_IRQFD_RESAMPLE. -EBUSY: also the same eventfd twice among
- * them. -EDEADLK: from a kick or wake callback. n = 0 is 0. An error leaves nothing bound, and descriptors with
- * VMIRQ_IRQFD_TAKE to the caller; what irqfds[] then holds means nothing. Some may have been bound for a moment:
- * what was written to their eventfds was raised, as a deassign raises it.
+ * calls as vmirq_irqfd_assign(); the first that is met is returned, and not which of them it was. -EINVAL, too:
+ * sizes that differ, or VMIRQ_IRQFD_RESAMPLE. -EBUSY: also the same eventfd twice among them. -EDEADLK: from a
+ * kick or wake callback. n = 0 is 0. An error leaves nothing bound, and descriptors with VMIRQ_IRQFD_TAKE to the
+ * caller; what irqfds[] then holds means nothing. Some may have been bound for a moment: what was written to
+ * their eventfds was raised, as a deassign raises it.
  * Thread safety: any thread, beside everything. May block on changes of the VM's routes.
  */
 VMIRQ_API int vmirq_irqfd_assign_many(struct vmirq_vm *vm, const struct vmirq_irqfd_config *configs,

@@ -96,10 +96,11 @@ struct vmirq_vcpu_config {
 	struct vmirq_callback kick;
 	/** Wakes a vCPU that parks by other means than vmirq_vcpu_park(). Rules as for `kick`. */
 	struct vmirq_callback wake;
-	/** How long vmirq_vcpu_park() may look for an interrupt before it sleeps, in ns; 0 = not at all. To be
-	 *  woken takes a thread tens of microseconds, and the raiser a system call. As the kernel's halt_poll_ns,
-	 *  whose default is 200,000: it looks shorter, down to not at all, while interrupts are further apart than
-	 *  that, so that an idle vCPU costs nothing. */
+	/** How long vmirq_vcpu_park(), and so a HLT in vmirq_kvm_run(), may look for an interrupt before it sleeps,
+	 *  in ns; 0 = not at all. To be woken takes a thread tens of microseconds, and the raiser a system call. As
+	 *  the kernel's halt_poll_ns, whose default is 200,000: a sleep that was longer ends the looking, shorter
+	 *  ones bring it back, from 10,000 up to this, so that an idle vCPU costs nothing. With KVM and SPLIT
+	 *  the kernel looks, by its own. */
 	uint32_t poll_ns;
 	/** 0. */
 	uint32_t unused;
@@ -188,8 +189,8 @@ VMIRQ_API void vmirq_vcpu_leave(struct vmirq_vcpu *vcpu);
 
 /**
  * Sleep until there is something to do. timeout_ns: nanoseconds, negative = none.
- * Returns enum vmirq_park. Blocks in futex(2) and nothing else, after it has looked for a while (poll_ns). Not ended by a signal handler as
- * such: call vmirq_vcpu_interrupt() in it.
+ * Returns enum vmirq_park. Blocks in futex(2) and nothing else, after it has looked for a while (poll_ns). Not
+ * ended by a signal handler as such: call vmirq_vcpu_interrupt() in it.
  */
 VMIRQ_API int vmirq_vcpu_park(struct vmirq_vcpu *vcpu, int64_t timeout_ns);
 

@@ -40,7 +40,7 @@ static enum exit_code set_value(struct bench_options *options, const char *name,
 	if (strcmp(name, "--rows") == 0)
 		return set_rows(options, value);
 	if (!*value)
-		return wrong("nothing is named behind", name);
+		return wrong("nothing is named after", name);
 	if (strcmp(name, "--json") == 0)
 		options->json = value;
 	else
@@ -68,7 +68,7 @@ enum exit_code bench_options_parse(struct bench_options *options, int argc, char
 		enum exit_code ret;
 
 		if (strcmp(argv[i], "--mixed") == 0)
-			return wrong("it must come first:", argv[i]);
+			return wrong("this must be the first option:", argv[i]);
 		if (strcmp(argv[i], "--quick") == 0) {
 			options->quick = true;
 		} else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
@@ -78,7 +78,7 @@ enum exit_code bench_options_parse(struct bench_options *options, int argc, char
 				     argv[i]);
 		} else {
 			if (!equals && ++i == argc)
-				return wrong("a value is missing behind", name);
+				return wrong("a value is missing after", name);
 			ret = set_value(options, name, equals ? equals + 1 : argv[i]);
 			if (ret != EXIT_OK)
 				return ret;

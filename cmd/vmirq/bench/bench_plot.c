@@ -102,11 +102,18 @@ static bool has_samples(const struct bench_result *r)
 
 int bench_plot_open(const char *dir)
 {
+	struct stat st;
+
 	if (!is_plain(dir) || strlen(dir) > PATH_ROOM - 100) {
 		fprintf(stderr, "vmirq bench: --plot %s: not a name for gnuplot\n", dir);
 		return -EINVAL;
 	}
-	if (mkdir(dir, 0777) < 0 && errno != EEXIST) {
+	if (mkdir(dir, 0777) == 0)
+		return 0;
+	/* One that is there already may be no directory, or not ours to write. */
+	if (errno == EEXIST && access(dir, W_OK | X_OK) == 0)
+		errno = stat(dir, &st) < 0 ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+	if (errno) {
 		fprintf(stderr, "vmirq bench: --plot %s: %s\n", dir, strerror(errno));
 		return -errno;
 	}

@@ -73,7 +73,7 @@ static enum exit_code set_number(const char *option, const char *value, uint64_t
 static enum exit_code set_text(const char *option, const char *value, const char **out)
 {
 	if (!*value)
-		return wrong(option, value, "must be a file's name");
+		return wrong(option, value, "must not be empty");
 	*out = value;
 	return EXIT_OK;
 }

@@ -76,7 +76,7 @@ void diff_print(const struct diff_run *run, FILE *out)
 		print_tally("all", &sum, out);
 	for (size_t i = 0; i < known_count; i++)
 		if (sum.known[i])
-			fprintf(out, "known: %" PRIu64 " times %s: %s\n", sum.known[i],
+			fprintf(out, "known: %" PRIu64 " values, %s: %s\n", sum.known[i],
 				known_differences[i].name, known_differences[i].reason);
 	for (size_t i = 0; i < DIFF_REASONS_MAX; i++)
 		if (sum.reason[i])

@@ -271,6 +271,8 @@ static enum exit_code check_together(const struct run_options *options)
 		return wrong_number(
 			"--halt-poll", options->poll_ns,
 			"with --irqchip split or kvm the kernel polls, by its halt_poll_ns");
+	if (options->poll_ns && options->busy)
+		return wrong_number("--halt-poll", options->poll_ns, "with --busy no vCPU halts");
 	if (options->churn && options->paced)
 		return complain("a paced source waits for one vCPU, so it goes without", "--churn");
 	return EXIT_OK;

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "base/call.h"
 #include "base/reader.h"
 #include "base/vm.h"
 #include "irqfd/assign.h"
@@ -134,8 +135,10 @@ static int make_calls(const struct many *m, struct calls *calls, int error)
 	size_t made = 0;
 
 	while (made < calls->n && !error) {
-		if (unlikely(ioctl(m->vm->kvm_fd, KVM_IRQFD, &calls->args[made]) < 0))
-			error = -errno;
+		int result = kernel_call(m->vm->kvm_fd, KVM_IRQFD, &calls->args[made]);
+
+		if (unlikely(result < 0))
+			error = result;
 		else
 			made++;
 	}

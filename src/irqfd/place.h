@@ -4,9 +4,7 @@
 #ifndef IRQFD_PLACE_H
 #define IRQFD_PLACE_H
 
-#include <errno.h>
-#include <sys/ioctl.h>
-
+#include "base/call.h"
 #include "base/vm.h"
 #include "irqfd/irqfd.h"
 #include "irqfd/resample.h"
@@ -49,8 +47,8 @@ static inline __attribute__((always_inline)) int irqfd_bind_in_kernel(struct vmi
 		if (error)
 			return error;
 	}
-	if (unlikely(ioctl(vm->kvm_fd, KVM_IRQFD, &args) < 0)) {
-		error = -errno;
+	error = kernel_call(vm->kvm_fd, KVM_IRQFD, &args);
+	if (unlikely(error < 0)) {
 		vm->irqchip->ops->unuse(vm->irqchip, args.gsi);
 		return error;
 	}

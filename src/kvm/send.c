@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages to the kernel's local APICs. The system call is made in the function that returns to whoever sends,
- * or one deeper: see kvm/call.h. */
+ * or one deeper: see base/call.h. */
 #include "kvm/send.h"
 
+#include "base/call.h"
 #include "base/reader.h"
 #include "chip/deliver.h"
-#include "kvm/call.h"
 #include "kvm/slots.h"
 
 static struct kernel_irqchip *of(struct irqchip *irqchip)

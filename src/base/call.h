@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* An ioctl without libc's function for it. A return that follows a system call is mispredicted, since the kernel
- * uses up the processor's stack of them: on the path of a message each one counts. */
-#ifndef KVM_CALL_H
-#define KVM_CALL_H
+ * uses up the processor's stack of them: on the path of a message each one counts, and so it does for each of many
+ * irqfds. */
+#ifndef BASE_CALL_H
+#define BASE_CALL_H
 
 #include <errno.h>
 #include <sys/ioctl.h>

@@ -21,12 +21,29 @@
 /* A pin of each chip: two 8259s and the IOAPIC. */
 #define ENTRIES_PER_GSI 3u
 
-/* What the kernel's table has, or is to have, for one GSI. n = 0: nothing. */
+/* What the kernel's table has, or is to have, for one GSI: nothing, one message, or pins of different chips.
+ * Small, since there are many: what is not used is 0, so that two can be compared. */
+struct kernel_entries {
+	uint8_t n;	  /* 0: nothing */
+	uint8_t type;	  /* of all of them: KVM_IRQ_ROUTING_* */
+	uint16_t flags;	  /* of a message: KVM_MSI_VALID_DEVID */
+	uint32_t word[4]; /* address_lo, _hi, data, devid; or KERNEL_PIN()s */
+};
+_Static_assert(sizeof(struct kernel_entries) == 20, "no holes");
+
+#define KERNEL_PIN(chip, pin) ((uint32_t)(chip) << 16 | (uint32_t)(pin))
+
 struct kernel_route {
 	uint32_t gsi;
-	uint32_t n;
-	struct kvm_irq_routing_entry entry[ENTRIES_PER_GSI];
+	struct kernel_entries has;
 };
+
+static inline struct kernel_entries kernel_message(const struct msi_message *msg)
+{
+	return (struct kernel_entries){ .n = 1,
+					.type = KVM_IRQ_ROUTING_MSI,
+					.word = { msg->address_lo, msg->address_hi, msg->data } };
+}
 
 struct irqchip;
 
@@ -46,9 +63,9 @@ struct irqchip_ops {
 	 * this route of its is there, and stays. -ENOSPC: the kernel has no GSI for it, so that it must
 	 * be read here. */
 	int (*use)(struct irqchip *irqchip, const struct kernel_route *route);
-	/* The same where the kernel has what the last commit gave it for this GSI, as it mostly has. False:
-	 * it has not, and nothing is done. Between commits only. */
-	bool (*use_as_is)(struct irqchip *irqchip, uint32_t gsi);
+	/* The same where the kernel has what the last commit gave it for the GSI, as it mostly has: for the
+	 * first so many of these. Between commits only. */
+	size_t (*use_as_is)(struct irqchip *irqchip, const struct kvm_irqfd *irqfds, size_t n);
 	/* One less. */
 	void (*unuse)(struct irqchip *irqchip, uint32_t gsi);
 	void (*destroy)(struct irqchip *irqchip);

@@ -99,22 +99,53 @@ struct calls {
 	struct kvm_irqfd args[AT_ONCE];
 };
 
-/* On its GSI before the kernel has it: while the places are held, and it is owned, nobody looks for it there. */
-static int attach_one(const struct many *m, struct vmirq_irqfd *irqfd, struct calls *calls)
+static bool is_for_kernel(const struct vmirq_irqfd *irqfd)
+{
+	return irqfd->source && irqfd->source->binding.kernel;
+}
+
+/* Those whose GSI's route the kernel has, and only they, are counted and stay. */
+static void use_as_is(const struct many *m, struct calls *calls)
 {
 	struct irqchip *irqchip = m->vm->irqchip;
-	uint32_t gsi = irqfd->slot->gsi;
+	size_t n = calls->n;
 
-	if (!irqfd->source || !irqfd->source->binding.kernel ||
-	    !irqchip->ops->use_as_is(irqchip, gsi))
-		return irqfd_attach(irqfd);
+	calls->n = 0;
+	for (size_t first = 0; first < n;) {
+		size_t end =
+			first + irqchip->ops->use_as_is(irqchip, &calls->args[first], n - first);
+
+		for (; first < end && calls->n != first; first++) {
+			calls->irqfd[calls->n] = calls->irqfd[first];
+			calls->args[calls->n++] = calls->args[first];
+		}
+		calls->n += end - first;
+		first = end + 1;
+	}
+}
+
+static void prepare_calls(const struct many *m, size_t end, struct calls *calls)
+{
+	calls->n = 0;
+	for (size_t i = m->attached; i < end; i++) {
+		struct vmirq_irqfd *irqfd = m->irqfd[i];
+
+		if (!is_for_kernel(irqfd))
+			continue;
+		calls->irqfd[calls->n] = irqfd;
+		calls->args[calls->n++] = irqfd_kernel_args(irqfd, 0);
+	}
+	if (calls->n)
+		use_as_is(m, calls);
+}
+
+/* On its GSI before the kernel has it: while the places are held, and it is owned, nobody looks for it there. */
+static void watch(const struct many *m, struct vmirq_irqfd *irqfd)
+{
 	vmirq_route_lock(m->vm->routes, irqfd->slot);
 	vmirq_irqfd_resolve_first(irqfd);
 	vmirq_route_watch(irqfd->slot, &irqfd->watcher);
 	vmirq_route_unlock(m->vm->routes, irqfd->slot);
-	calls->irqfd[calls->n] = irqfd;
-	calls->args[calls->n++] = irqfd_kernel_args(irqfd, 0);
-	return 0;
 }
 
 /* One that was to be the kernel's is the pump's: whether another is the same is not the kernel's to say. */
@@ -153,19 +184,27 @@ static int attach(struct many *m, size_t end)
 {
 	bool sent_away = false;
 	struct calls calls;
+	size_t watched = 0;
 	int error = 0;
 
-	calls.n = 0;
+	prepare_calls(m, end, &calls);
 	while (m->attached < end && !error) {
 		struct vmirq_irqfd *irqfd = m->irqfd[m->attached];
-		bool for_kernel = irqfd->source && irqfd->source->binding.kernel;
 
-		error = attach_one(m, irqfd, &calls);
-		sent_away |= for_kernel && !irqfd->source->binding.kernel;
+		if (watched < calls.n && calls.irqfd[watched] == irqfd) {
+			watch(m, irqfd);
+			watched++;
+		} else {
+			bool for_kernel = is_for_kernel(irqfd);
+
+			error = irqfd_attach(irqfd);
+			sent_away |= for_kernel && !is_for_kernel(irqfd);
+		}
 		m->attached += !error;
 	}
 	if (unlikely(sent_away && !error))
 		error = name_calls(&calls);
+	/* Those not watched as yet have an error before them. */
 	return make_calls(m, &calls, error);
 }
 

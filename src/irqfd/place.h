@@ -42,7 +42,7 @@ static inline __attribute__((always_inline)) int irqfd_bind_in_kernel(struct vmi
 	struct kvm_irqfd args = irqfd_kernel_args(irqfd, 0);
 	int error;
 
-	if (unlikely(!vm->irqchip->ops->use_as_is(vm->irqchip, args.gsi))) {
+	if (unlikely(!vm->irqchip->ops->use_as_is(vm->irqchip, &args, 1))) {
 		error = vmirq_irqfd_use_kernel(irqfd);
 		if (error)
 			return error;

@@ -101,10 +101,18 @@ static inline struct target prepare_target(struct vmirq_irqfd *irqfd)
 
 void vmirq_irqfd_resolve_first(struct vmirq_irqfd *irqfd)
 {
-	struct target t = prepare_target(irqfd);
-
 	/* Nobody knows it yet: nobody else writes. */
-	put_target(irqfd, atomic_load_explicit(&irqfd->head, memory_order_relaxed), &t);
+	uint64_t head = atomic_load_explicit(&irqfd->head, memory_order_relaxed);
+	struct target t;
+
+	/* Of this target a signal looks at nothing else. */
+	if (irqfd->table->vm->irqchip && !irqfd_masked(irqfd) &&
+	    route_kind_locked(irqfd->slot) == ROUTE_MSI) {
+		unlock_copy(irqfd, head, HEAD_TARGET(TARGET_KERNEL, VMIRQ_NO_ROUTE, 0, 0));
+		return;
+	}
+	t = prepare_target(irqfd);
+	put_target(irqfd, head, &t);
 }
 
 void vmirq_irqfd_resolve(struct vmirq_irqfd *irqfd)

@@ -46,11 +46,11 @@ int vmirq_dynamic_create(struct kernel_table *t)
 
 static uint32_t *bucket_of_gsi(struct kernel_table *t, uint32_t gsi)
 {
-	const struct kvm_irq_routing_entry *entry = &t->slot[gsi].entry[0];
+	const uint32_t *word = t->slot[gsi].has.word;
 
-	return kernel_table_bucket(t, &(struct msi_message){ .address_lo = entry->u.msi.address_lo,
-							     .address_hi = entry->u.msi.address_hi,
-							     .data = entry->u.msi.data });
+	return kernel_table_bucket(t, &(struct msi_message){ .address_lo = word[0],
+							     .address_hi = word[1],
+							     .data = word[2] });
 }
 
 void vmirq_dynamic_close(struct kernel_table *t)
@@ -102,8 +102,7 @@ static bool is_idle(const struct kernel_table *t, uint32_t gsi)
 
 	if (slot->users)
 		return false;
-	return next ? is_message(next->entry, next->n)
-		    : !slot->dynamic && is_message(slot->entry, slot->n);
+	return next ? is_message(&next->has) : !slot->dynamic && is_message(&slot->has);
 }
 
 static bool is_dynamic(const struct kernel_table *t, uint32_t gsi)
@@ -167,7 +166,8 @@ bool vmirq_kernel_table_evict(struct kernel_table *t)
 static uint32_t free_gsi(const struct kernel_table *t)
 {
 	for (uint32_t gsi = t->config.limit; gsi-- > t->config.reserved;)
-		if (!(t->staged[gsi] ? t->staged[gsi]->n : t->slot[gsi].n) && !t->slot[gsi].users)
+		if (!(t->staged[gsi] ? t->staged[gsi]->has.n : t->slot[gsi].has.n) &&
+		    !t->slot[gsi].users)
 			return gsi;
 	return NO_GSI;
 }
@@ -175,12 +175,9 @@ static uint32_t free_gsi(const struct kernel_table *t)
 /* The lock is held. */
 static int make(struct kernel_table *t, const struct msi_message *msg, uint32_t *gsi)
 {
-	struct kernel_route route = { .n = 1, .entry = { { .type = KVM_IRQ_ROUTING_MSI } } };
+	const struct kernel_route route = { .has = kernel_message(msg) };
 	int error;
 
-	route.entry[0].u.msi.address_lo = msg->address_lo;
-	route.entry[0].u.msi.address_hi = msg->address_hi;
-	route.entry[0].u.msi.data = msg->data;
 	*gsi = free_gsi(t);
 	if (*gsi == NO_GSI || t->n_entries >= t->config.entries) {
 		if (!vmirq_kernel_table_evict(t))

@@ -44,8 +44,7 @@ static int set_routing(void *opaque, const struct kvm_irq_routing *table)
 /* A pin of the kernel's chips is reached by a GSI of the kernel's only. */
 static bool out_of_reach(const struct kernel_irqchip *k, const struct kernel_route *route)
 {
-	return route->gsi >= k->limit && route->n &&
-	       route->entry[0].type == KVM_IRQ_ROUTING_IRQCHIP;
+	return route->gsi >= k->limit && route->has.type == KVM_IRQ_ROUTING_IRQCHIP;
 }
 
 static int commit(struct irqchip *irqchip, const struct kernel_route *changes, size_t n)
@@ -70,9 +69,9 @@ static int use(struct irqchip *irqchip, const struct kernel_route *route)
 	return error == -EINVAL ? -ENOSPC : error;
 }
 
-static bool use_as_is(struct irqchip *irqchip, uint32_t gsi)
+static size_t use_as_is(struct irqchip *irqchip, const struct kvm_irqfd *irqfds, size_t n)
 {
-	return vmirq_kernel_table_use_as_is(of(irqchip)->table, gsi);
+	return vmirq_kernel_table_use_as_is(of(irqchip)->table, irqfds, n);
 }
 
 static void unuse(struct irqchip *irqchip, uint32_t gsi)

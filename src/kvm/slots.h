@@ -17,13 +17,12 @@
 /* What the kernel has for a GSI. A dynamic route's message and chain are written under the
  * lock and with the hash closed; all else under the lock. What a hit touches is in one line. */
 struct kernel_slot {
-	uint32_t n;
+	struct kernel_entries has;
 	uint32_t users; /* irqfds */
 	uint32_t chain; /* the next dynamic one of its bucket, or NO_GSI */
 	bool dynamic;
 	_Atomic bool hit; /* since the hand last went by */
-	struct kvm_irq_routing_entry entry[ENTRIES_PER_GSI];
-} __attribute__((aligned(CACHE_LINE)));
+} __attribute__((aligned(CACHE_LINE / 2)));
 
 struct kernel_table {
 	/* Dynamic routes by message. The keys are random: a guest chooses its messages. The line that a
@@ -72,11 +71,10 @@ static inline uint32_t kernel_table_look(const struct kernel_table *t, uint32_t 
 					 const struct msi_message *msg)
 {
 	for (; gsi != NO_GSI; gsi = t->slot[gsi].chain) {
-		const struct kvm_irq_routing_entry *entry = &t->slot[gsi].entry[0];
+		const uint32_t *word = t->slot[gsi].has.word;
 
-		if (likely(entry->u.msi.address_lo == msg->address_lo &&
-			   entry->u.msi.address_hi == msg->address_hi &&
-			   entry->u.msi.data == msg->data))
+		if (likely(word[0] == msg->address_lo && word[1] == msg->address_hi &&
+			   word[2] == msg->data))
 			break;
 	}
 	return gsi;
@@ -110,9 +108,9 @@ static inline uint32_t kernel_table_find_now(struct kernel_table *t, const uint3
 	return gsi;
 }
 
-static inline bool is_message(const struct kvm_irq_routing_entry *entry, uint32_t n)
+static inline bool is_message(const struct kernel_entries *has)
 {
-	return n == 1 && entry->type == KVM_IRQ_ROUTING_MSI;
+	return has->type == KVM_IRQ_ROUTING_MSI;
 }
 
 /* The lock is held for all of these. Stage a GSI's route, which must stay where it is until the

@@ -21,10 +21,10 @@ static void free_memory(struct kernel_table *t)
 	free(t);
 }
 
-/* All there will ever be. One more than none, so that NULL is always a failure. */
+/* All there will ever be. One more than none, so that NULL is always a failure; slots in whole lines. */
 static int allocate(struct kernel_table *t)
 {
-	size_t n = (size_t)t->config.limit + 1;
+	size_t n = ((size_t)t->config.limit + 2) & ~(size_t)1;
 
 	t->slot = aligned_alloc(CACHE_LINE, n * sizeof(*t->slot));
 	if (!t->slot)
@@ -67,14 +67,19 @@ void vmirq_kernel_table_destroy(struct kernel_table *t)
 	free_memory(t);
 }
 
-void vmirq_kernel_table_stage(struct kernel_table *t, uint32_t gsi,
-			      const struct kernel_route *route)
+static inline void stage(struct kernel_table *t, uint32_t gsi, const struct kernel_route *route)
 {
-	t->n_entries -= t->staged[gsi] ? t->staged[gsi]->n : t->slot[gsi].n;
-	t->n_entries += route->n;
+	t->n_entries -= t->staged[gsi] ? t->staged[gsi]->has.n : t->slot[gsi].has.n;
+	t->n_entries += route->has.n;
 	if (!t->staged[gsi])
 		t->changed[t->n_changed++] = gsi;
 	t->staged[gsi] = route;
+}
+
+void vmirq_kernel_table_stage(struct kernel_table *t, uint32_t gsi,
+			      const struct kernel_route *route)
+{
+	stage(t, gsi, route);
 }
 
 void vmirq_kernel_table_unstage(struct kernel_table *t)
@@ -84,32 +89,19 @@ void vmirq_kernel_table_unstage(struct kernel_table *t)
 	t->n_entries = t->counts.entries;
 }
 
-static bool same_entry(const struct kvm_irq_routing_entry *a, const struct kvm_irq_routing_entry *b)
+static bool same_entries(const struct kernel_entries *a, const struct kernel_entries *b)
 {
-	if (a->type != b->type || a->flags != b->flags)
-		return false;
-	switch (a->type) {
-	case KVM_IRQ_ROUTING_IRQCHIP:
-		return a->u.irqchip.irqchip == b->u.irqchip.irqchip &&
-		       a->u.irqchip.pin == b->u.irqchip.pin;
-	case KVM_IRQ_ROUTING_MSI:
-		return a->u.msi.address_lo == b->u.msi.address_lo &&
-		       a->u.msi.address_hi == b->u.msi.address_hi &&
-		       a->u.msi.data == b->u.msi.data &&
-		       (!(a->flags & KVM_MSI_VALID_DEVID) || a->u.msi.devid == b->u.msi.devid);
-	default:
-		return memcmp(a->u.pad, b->u.pad, sizeof(a->u.pad)) == 0;
-	}
+	uint32_t differs = (uint32_t)(a->n ^ b->n) | (uint32_t)(a->type ^ b->type) |
+			   (uint32_t)(a->flags ^ b->flags);
+
+	for (int i = 0; i < 4; i++)
+		differs |= a->word[i] ^ b->word[i];
+	return !differs;
 }
 
 static bool same_route(const struct kernel_slot *slot, const struct kernel_route *route)
 {
-	if (slot->dynamic || slot->n != route->n)
-		return false;
-	for (uint32_t i = 0; i < route->n; i++)
-		if (!same_entry(&slot->entry[i], &route->entry[i]))
-			return false;
-	return true;
+	return !slot->dynamic && same_entries(&slot->has, &route->has);
 }
 
 static bool changes_anything(const struct kernel_table *t)
@@ -120,23 +112,45 @@ static bool changes_anything(const struct kernel_table *t)
 	return false;
 }
 
+/* As the table has a message: of an entry the rest is never written, and 0. */
+static inline void put_entry(struct kvm_irq_routing_entry *entry, uint32_t gsi,
+			     const struct kernel_entries *has)
+{
+	entry->gsi = gsi;
+	entry->type = has->type;
+	entry->flags = has->flags;
+	entry->u.msi.address_lo = has->word[0];
+	entry->u.msi.address_hi = has->word[1];
+	entry->u.msi.data = has->word[2];
+	entry->u.msi.devid = has->word[3];
+}
+
+static void put_pins(struct kvm_irq_routing_entry *entry, uint32_t gsi,
+		     const struct kernel_entries *has)
+{
+	for (uint32_t i = 0; i < has->n; i++) {
+		put_entry(&entry[i], gsi, &(struct kernel_entries){ .type = has->type });
+		entry[i].u.irqchip.irqchip = has->word[i] >> 16;
+		entry[i].u.irqchip.pin = has->word[i] & 0xffff;
+	}
+}
+
 static void build(struct kernel_table *t)
 {
-	struct kvm_irq_routing *flat = t->flat;
+	struct kvm_irq_routing_entry *entry = t->flat->entries, *end = entry + t->n_entries;
 
-	flat->nr = 0;
 	/* The last one that has any is not far: most of the table is empty. */
-	for (uint32_t gsi = 0; gsi < t->config.limit && flat->nr < t->n_entries; gsi++) {
+	for (uint32_t gsi = 0; gsi < t->config.limit && entry < end; gsi++) {
 		const struct kernel_route *next = t->staged[gsi];
-		const struct kernel_slot *slot = &t->slot[gsi];
-		const struct kvm_irq_routing_entry *entry = next ? next->entry : slot->entry;
-		uint32_t n = next ? next->n : slot->n;
+		const struct kernel_entries *has = next ? &next->has : &t->slot[gsi].has;
 
-		for (uint32_t i = 0; i < n; i++) {
-			flat->entries[flat->nr] = entry[i];
-			flat->entries[flat->nr++].gsi = gsi;
-		}
+		if (is_message(has))
+			put_entry(entry, gsi, has);
+		else
+			put_pins(entry, gsi, has);
+		entry += has->n;
 	}
+	t->flat->nr = (uint32_t)(entry - t->flat->entries);
 }
 
 /* Take out of the hash, or put back, what is being evicted. It must not be found any more when
@@ -167,8 +181,7 @@ static void hide(struct kernel_table *t, bool hidden)
 static bool was_set_back(const struct kernel_slot *slot, const struct kernel_route *next,
 			 bool becomes_dynamic)
 {
-	return is_message(slot->entry, slot->n) &&
-	       (becomes_dynamic || next == &vmirq_kernel_route_none);
+	return is_message(&slot->has) && (becomes_dynamic || next == &vmirq_kernel_route_none);
 }
 
 static void take_over(struct kernel_table *t, uint32_t gsi, bool dynamic)
@@ -184,9 +197,7 @@ static void take_over(struct kernel_table *t, uint32_t gsi, bool dynamic)
 	}
 	if (dynamic)
 		vmirq_dynamic_close(t);
-	slot->n = next->n;
-	for (uint32_t i = 0; i < next->n; i++)
-		slot->entry[i] = next->entry[i];
+	slot->has = next->has;
 	slot->dynamic = dynamic;
 	if (dynamic) {
 		t->counts.dynamic++;
@@ -222,7 +233,7 @@ int vmirq_kernel_table_transact(struct kernel_table *t, uint32_t dynamic)
 /* A dynamic route's number is wanted back only for what the kernel itself will look up there. */
 static bool passed_over(const struct kernel_slot *slot, const struct kernel_route *route)
 {
-	return slot->dynamic && (!route->n || is_message(route->entry, route->n));
+	return slot->dynamic && (!route->has.n || is_message(&route->has));
 }
 
 static int commit(struct kernel_table *t, const struct kernel_route *changes, size_t n,
@@ -237,7 +248,7 @@ static int commit(struct kernel_table *t, const struct kernel_route *changes, si
 		if (gsi < from || gsi >= to)
 			continue;
 		if (t->staged[gsi] || !passed_over(&t->slot[gsi], &changes[i]))
-			vmirq_kernel_table_stage(t, gsi, &changes[i]);
+			stage(t, gsi, &changes[i]);
 	}
 	error = vmirq_kernel_table_transact(t, NO_GSI);
 	lock_give(&t->lock);
@@ -275,17 +286,23 @@ int vmirq_kernel_table_use(struct kernel_table *t, const struct kernel_route *ro
 	return error;
 }
 
-bool vmirq_kernel_table_use_as_is(struct kernel_table *t, uint32_t gsi)
+/* The lock is held. */
+static bool has_own(const struct kernel_table *t, uint32_t gsi)
 {
-	bool there;
+	return gsi >= t->config.reserved && gsi < t->config.limit && t->slot[gsi].has.n &&
+	       !t->slot[gsi].dynamic;
+}
 
-	if (gsi < t->config.reserved || gsi >= t->config.limit)
-		return false;
+size_t vmirq_kernel_table_use_as_is(struct kernel_table *t, const struct kvm_irqfd *irqfds,
+				    size_t n)
+{
+	size_t used;
+
 	lock_take(&t->lock);
-	there = t->slot[gsi].n && !t->slot[gsi].dynamic;
-	t->slot[gsi].users += there;
+	for (used = 0; used < n && has_own(t, irqfds[used].gsi); used++)
+		t->slot[irqfds[used].gsi].users++;
 	lock_give(&t->lock);
-	return there;
+	return used;
 }
 
 void vmirq_kernel_table_unuse(struct kernel_table *t, uint32_t gsi)

@@ -62,9 +62,10 @@ int vmirq_kernel_table_commit_pins(struct kernel_table *t, const struct kernel_r
 /* One irqfd more on this GSI: its route is in the kernel's table from now on, and stays. -ENOSPC:
  * the number cannot be had. Else as commit. On error there is not one more. */
 int vmirq_kernel_table_use(struct kernel_table *t, const struct kernel_route *route);
-/* The same where the kernel has the library's own route of this GSI, whichever it is: false, and nothing is done,
- * if there is none. */
-bool vmirq_kernel_table_use_as_is(struct kernel_table *t, uint32_t gsi);
+/* The same for the GSIs of the first so many of these where the kernel has the library's own route of each,
+ * whichever it is. */
+size_t vmirq_kernel_table_use_as_is(struct kernel_table *t, const struct kvm_irqfd *irqfds,
+				    size_t n);
 /* One less. */
 void vmirq_kernel_table_unuse(struct kernel_table *t, uint32_t gsi);
 

@@ -35,17 +35,13 @@ static bool edges_are_acked(struct line_domain *lines)
 
 static struct kernel_route route_of(struct line_domain *lines, uint32_t gsi, struct interrupt irq)
 {
-	struct kernel_route route = { .gsi = gsi, .n = irq.level || edges_are_acked(lines) };
+	struct kernel_route route = { .gsi = gsi };
 	struct msi_message msg;
 
-	if (route.n) {
+	if (irq.level || edges_are_acked(lines)) {
 		irq.level = true;
 		vmirq_msi_encode(&irq, lines->vm->chip->format, &msg);
-		route.entry[0].gsi = gsi;
-		route.entry[0].type = KVM_IRQ_ROUTING_MSI;
-		route.entry[0].u.msi.address_lo = msg.address_lo;
-		route.entry[0].u.msi.address_hi = msg.address_hi;
-		route.entry[0].u.msi.data = msg.data;
+		route.has = kernel_message(&msg);
 	}
 	return route;
 }

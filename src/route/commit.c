@@ -30,13 +30,38 @@ static inline void put_route(struct route_table *table, const struct route_chang
 		vmirq_route_lower_hint(table, change->slot->gsi);
 }
 
+static inline struct kernel_entries message_entries(const struct route *route)
+{
+	struct kernel_entries has = kernel_message(&route->msi);
+
+	if (route->devid_valid) {
+		has.flags = KVM_MSI_VALID_DEVID;
+		has.word[3] = route->devid;
+	}
+	return has;
+}
+
+static struct kernel_entries pin_entries(const struct route *route)
+{
+	struct kernel_entries has = { .type = KVM_IRQ_ROUTING_IRQCHIP };
+
+	for (uint32_t chip = 0; chip < PIN_CHIPS; chip++)
+		if (route->pin[chip] != NO_PIN)
+			/* Of a further IOAPIC the number is in its upper half: see IOAPIC_PIN(). */
+			has.word[has.n++] = route->pin[chip] + KERNEL_PIN(chip, 0);
+	return has;
+}
+
 void vmirq_route_for_kernel(const struct irqchip *irqchip, const struct route *route, uint32_t gsi,
 			    struct kernel_route *kernel)
 {
 	kernel->gsi = gsi;
-	kernel->n = 0;
-	if (route->kind == ROUTE_MSI || (irqchip->full && route->kind == ROUTE_PINS))
-		kernel->n = vmirq_route_describe(route, gsi, kernel->entry);
+	if (route->kind == ROUTE_MSI)
+		kernel->has = message_entries(route);
+	else if (irqchip->full && route->kind == ROUTE_PINS)
+		kernel->has = pin_entries(route);
+	else
+		kernel->has = (struct kernel_entries){ .n = 0 };
 }
 
 /* The kernel's pins know a line by its GSI, whose route is about to change: off them before, and on the
@@ -118,7 +143,7 @@ static bool make_room(struct route_table *table, size_t n)
 int vmirq_route_make_changes_locked(struct vmirq_vm *vm, const struct route_change *changes,
 				    size_t n)
 {
-	struct kernel_route one = { .n = 0 };
+	struct kernel_route one = { .gsi = 0 };
 
 	if (!vm->irqchip) {
 		for (size_t i = 0; i < n; i++)

@@ -11,7 +11,7 @@
 #define FIRST_FREE_GSI 24u
 
 /* NULL: one that was never used. */
-static bool is_free(const struct route_slot *slot)
+static inline bool is_free(const struct route_slot *slot)
 {
 	return !slot || (!atomic_load_explicit(&slot->allocated, memory_order_relaxed) &&
 			 route_kind_now(slot) == ROUTE_NONE);

@@ -159,28 +159,35 @@ bool vmirq_route_unwatch(struct route_slot *slot, struct route_watcher *watcher)
 	return true;
 }
 
+static inline void put_copy(struct route_copy *copy, const struct route_words *words)
+{
+	atomic_store_explicit(&copy->kind, words->kind, memory_order_relaxed);
+	atomic_store_explicit(&copy->word[0], words->word[0], memory_order_relaxed);
+	atomic_store_explicit(&copy->word[1], words->word[1], memory_order_relaxed);
+	atomic_store_explicit(&copy->word[2], words->word[2], memory_order_relaxed);
+}
+
 /* As vmirq_dest_map_set(): one copy while readers use the other. */
-static void put_copies(struct route_slot *slot, const struct route *route)
+static inline void put_copies(struct route_slot *slot, const struct route *route)
 {
 	const struct route_words words = route_words(route);
 	uint32_t latch = atomic_load_explicit(&slot->latch, memory_order_relaxed);
 
-	for (uint32_t c = 0; c < 2; c++) {
-		struct route_copy *copy = &slot->copy[c];
-
-		/* Release: readers are sent to a whole copy. One writer, so no locked add. */
-		atomic_store_explicit(&slot->latch, latch + c + 1, memory_order_release);
-		atomic_thread_fence(memory_order_release);
-		atomic_store_explicit(&copy->kind, words.kind, memory_order_relaxed);
-		for (int i = 0; i < 3; i++)
-			atomic_store_explicit(&copy->word[i], words.word[i], memory_order_relaxed);
-	}
+	/* Release, both: readers are sent to a whole copy. One writer, so no locked add. */
+	atomic_store_explicit(&slot->latch, latch + 1, memory_order_release);
+	atomic_thread_fence(memory_order_release);
+	put_copy(&slot->copy[0], &words);
+	atomic_store_explicit(&slot->latch, latch + 2, memory_order_release);
+	atomic_thread_fence(memory_order_release);
+	put_copy(&slot->copy[1], &words);
 	slot->devid_valid = route->devid_valid;
 	slot->devid = route->devid;
 }
 
-void vmirq_route_write(struct route_table *table, struct route_slot *slot,
-		       const struct route *route)
+/* It has watchers, or its line is asserted or being moved. */
+static __attribute__((noinline)) void write_followed(struct route_table *table,
+						     struct route_slot *slot,
+						     const struct route *route)
 {
 	bool moves = route_sources(slot) && table->moved;
 	struct route old;
@@ -198,6 +205,15 @@ void vmirq_route_write(struct route_table *table, struct route_slot *slot,
 		table->moved(table->moved_opaque, slot, route, true);
 	for (struct route_watcher *w = slot->watchers; w; w = w->next)
 		table->changed(w);
+}
+
+void vmirq_route_write(struct route_table *table, struct route_slot *slot,
+		       const struct route *route)
+{
+	if (unlikely(slot->watchers || slot->moving || route_sources(slot)))
+		write_followed(table, slot, route);
+	else
+		put_copies(slot, route);
 }
 
 int vmirq_route_make_more(struct route_slot *slot)

@@ -8,6 +8,9 @@
 #include <unistd.h>
 
 #include "../failing_malloc.h"
+#include "base/vm.h"
+#include "kvm/send.h"
+#include "kvm/slots.h"
 
 #define N	     40u
 #define FIRST_GSI    30u
@@ -23,6 +26,22 @@ struct device {
 static bool is_open(int fd)
 {
 	return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* How many irqfds the kernel's table counts, of all its GSIs. */
+static uint32_t in_kernel(struct world *w)
+{
+	struct kernel_irqchip *k = (struct kernel_irqchip *)w->vm->irqchip;
+	uint32_t n = 0;
+
+	for (uint32_t gsi = 0; k && gsi < k->limit; gsi++)
+		n += k->table->slot[gsi].users;
+	return n;
+}
+
+static bool takes(struct world *w)
+{
+	return w->vm->irqchip && w->vm->irqchip->takes_eventfds;
 }
 
 static int lowest_free(void)
@@ -93,8 +112,10 @@ static void all_are_bound(struct world *w)
 	assert_int_equal(vmirq_irqfd_assign_many(w->vm, d.config, N, d.irqfd), 0);
 	for (uint32_t i = 0; i < N; i++)
 		assert_int_equal(vmirq_irqfd_gsi(d.irqfd[i]), FIRST_GSI + i);
+	assert_int_equal(in_kernel(w), takes(w) ? N : 0);
 	each_arrives(w, &d);
 	deassign_all(&d);
+	assert_int_equal(in_kernel(w), 0);
 	for (uint32_t i = 0; i < N; i++)
 		world_write(d.twin[i], 1);
 	world_take_nothing(w);
@@ -144,9 +165,11 @@ static void readable_ones_raise(struct world *w)
 static void refused(struct world *w, struct device *d, int error)
 {
 	int next = lowest_free();
+	uint32_t used = in_kernel(w);
 
 	assert_int_equal(vmirq_irqfd_assign_many(w->vm, d->config, N, d->irqfd), error);
 	assert_int_equal(lowest_free(), next);
+	assert_int_equal(in_kernel(w), used);
 	for (uint32_t i = 0; i < N; i++) {
 		assert_true(is_open(d->fd[i]));
 		world_write(d->twin[i], 1);
@@ -240,6 +263,40 @@ static void twice_but_once_in_the_kernel(struct world *w)
 	close_device(&d);
 }
 
+/* Those without a route are the pump's; one of them, or one of the others, cannot be bound. */
+static void some_have_routes(struct world *w)
+{
+	struct device d = open_device();
+	int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	assert_true(file >= 0);
+	route_all(w);
+	for (uint32_t i = 0; i < N; i += 3)
+		assert_int_equal(vmirq_route_clear(w->vm, FIRST_GSI + i), 0);
+	for (uint32_t k = N / 2; k < N / 2 + 3; k++) {
+		struct vmirq_irqfd_config good = d.config[k];
+
+		d.config[k].eventfd = file;
+		refused(w, &d, -EINVAL);
+		/* The callers say what it is, so that nobody looks before it is added somewhere. */
+		for (uint32_t i = 0; i < N; i++)
+			d.config[i].token = i + 1;
+		refused(w, &d, -EINVAL);
+		d.config[k] = good;
+		for (uint32_t i = 0; i < N; i++)
+			d.config[i].token = 0;
+	}
+	assert_int_equal(vmirq_irqfd_assign_many(w->vm, d.config, N, d.irqfd), 0);
+	assert_int_equal(in_kernel(w), takes(w) ? N - (N + 2) / 3 : 0);
+	route_all(w);
+	assert_int_equal(in_kernel(w), takes(w) ? N : 0);
+	each_arrives(w, &d);
+	deassign_all(&d);
+	assert_int_equal(in_kernel(w), 0);
+	close_device(&d);
+	close(file);
+}
+
 static void bounds(struct world *w)
 {
 	struct device d = open_device();
@@ -288,6 +345,7 @@ static const struct world_case cases[] = {
 	{ "readable_ones_raise", readable_ones_raise },
 	{ "all_or_none", all_or_none },
 	{ "twice_but_once_in_the_kernel", twice_but_once_in_the_kernel },
+	{ "some_have_routes", some_have_routes },
 	{ "bounds", bounds },
 	{ "without_memory", without_memory },
 };

@@ -12,23 +12,43 @@ _Thread_local uint64_t fake_raised;
 /* Beside others of its GSI: pins of different chips. */
 static bool may_join(const struct kernel_route *route, const struct kvm_irq_routing_entry *entry)
 {
-	for (uint32_t i = 0; i < route->n; i++)
+	for (uint32_t i = 0; i < route->has.n; i++)
 		if (entry->type != KVM_IRQ_ROUTING_IRQCHIP ||
-		    route->entry[i].type != KVM_IRQ_ROUTING_IRQCHIP ||
-		    entry->u.irqchip.irqchip == route->entry[i].u.irqchip.irqchip)
+		    route->has.type != KVM_IRQ_ROUTING_IRQCHIP ||
+		    entry->u.irqchip.irqchip == route->has.word[i] >> 16)
 			return false;
-	return route->n < ENTRIES_PER_GSI;
+	return route->has.n < ENTRIES_PER_GSI;
+}
+
+/* What an entry of its type does not use, this table leaves 0. */
+static bool is_clean(const struct kvm_irq_routing_entry *entry, uint32_t used)
+{
+	for (uint32_t i = used; i < 8; i++)
+		if (entry->u.pad[i])
+			return false;
+	return !entry->pad;
 }
 
 static bool add_entry(struct fake_kernel *k, const struct kvm_irq_routing_entry *entry)
 {
-	struct kernel_route *route;
+	const struct kvm_irq_routing_irqchip *pin = &entry->u.irqchip;
+	struct kernel_entries *has;
 
-	if (entry->gsi >= k->limit || entry->flags || !may_join(&k->route[entry->gsi], entry))
+	if (entry->gsi >= k->limit || !may_join(&k->route[entry->gsi], entry))
 		return false;
-	route = &k->route[entry->gsi];
-	route->entry[route->n++] = *entry;
-	return true;
+	has = &k->route[entry->gsi].has;
+	has->type = (uint8_t)entry->type;
+	has->flags = (uint16_t)entry->flags;
+	if (entry->type == KVM_IRQ_ROUTING_MSI) {
+		has->n = 1;
+		has->word[0] = entry->u.msi.address_lo;
+		has->word[1] = entry->u.msi.address_hi;
+		has->word[2] = entry->u.msi.data;
+		has->word[3] = entry->u.msi.devid;
+		return is_clean(entry, 4) && entry->flags <= KVM_MSI_VALID_DEVID;
+	}
+	has->word[has->n++] = KERNEL_PIN(pin->irqchip, pin->pin);
+	return is_clean(entry, 2) && !entry->flags && entry->type == KVM_IRQ_ROUTING_IRQCHIP;
 }
 
 static int fake_set(void *opaque, const struct kvm_irq_routing *table)
@@ -49,7 +69,7 @@ static int fake_set(void *opaque, const struct kvm_irq_routing *table)
 		error = -ENOMEM;
 	} else {
 		for (uint32_t gsi = 0; gsi < k->limit; gsi++)
-			k->route[gsi].n = 0;
+			k->route[gsi] = (struct kernel_route){ .gsi = gsi };
 		for (uint32_t i = 0; i < table->nr; i++)
 			valid = add_entry(k, &table->entries[i]) && valid;
 		assert_true(valid);
@@ -72,11 +92,11 @@ static int fake_raise(void *opaque, uint32_t gsi)
 	if (k->slow)
 		sched_yield();
 	pthread_mutex_lock(&k->mutex);
-	assert_int_equal(route->n, 1);
-	assert_int_equal(route->entry[0].type, KVM_IRQ_ROUTING_MSI);
-	fake_delivered = (struct msi_message){ .address_lo = route->entry[0].u.msi.address_lo,
-					       .address_hi = route->entry[0].u.msi.address_hi,
-					       .data = route->entry[0].u.msi.data };
+	assert_int_equal(route->has.n, 1);
+	assert_int_equal(route->has.type, KVM_IRQ_ROUTING_MSI);
+	fake_delivered = (struct msi_message){ .address_lo = route->has.word[0],
+					       .address_hi = route->has.word[1],
+					       .data = route->has.word[2] };
 	fake_raised++;
 	pthread_mutex_unlock(&k->mutex);
 	return fake_delivered.address_lo & 4 ? 2 : 1;
@@ -140,32 +160,19 @@ struct msi_message message(uint32_t n)
 struct kernel_route message_route(uint32_t gsi, uint32_t n)
 {
 	struct msi_message msg = message(n);
-	struct kernel_route route = { .gsi = gsi, .n = 1 };
 
-	route.entry[0].gsi = gsi;
-	route.entry[0].type = KVM_IRQ_ROUTING_MSI;
-	route.entry[0].u.msi.address_lo = msg.address_lo;
-	route.entry[0].u.msi.address_hi = msg.address_hi;
-	route.entry[0].u.msi.data = msg.data;
-	return route;
+	return (struct kernel_route){ .gsi = gsi, .has = kernel_message(&msg) };
 }
 
 struct kernel_route pins_route(uint32_t gsi)
 {
-	struct kernel_route route = { .gsi = gsi };
+	struct kernel_route route = { .gsi = gsi, .has = { .type = KVM_IRQ_ROUTING_IRQCHIP } };
+	struct kernel_entries *has = &route.has;
 
-	if (gsi < 16) {
-		route.entry[0].u.irqchip.irqchip = gsi < 8 ? KVM_IRQCHIP_PIC_MASTER
-							   : KVM_IRQCHIP_PIC_SLAVE;
-		route.entry[0].u.irqchip.pin = gsi % 8;
-		route.n++;
-	}
-	route.entry[route.n].u.irqchip.irqchip = KVM_IRQCHIP_IOAPIC;
-	route.entry[route.n++].u.irqchip.pin = gsi % 24;
-	for (uint32_t i = 0; i < route.n; i++) {
-		route.entry[i].gsi = gsi;
-		route.entry[i].type = KVM_IRQ_ROUTING_IRQCHIP;
-	}
+	if (gsi < 16)
+		has->word[has->n++] = KERNEL_PIN(
+			gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, gsi % 8);
+	has->word[has->n++] = KERNEL_PIN(KVM_IRQCHIP_IOAPIC, gsi % 24);
 	return route;
 }
 
@@ -177,17 +184,12 @@ struct kernel_route no_route(uint32_t gsi)
 /* Compares the order of a GSI's entries too, which nobody has reason to change. */
 bool is_route(const struct kernel_route *has, const struct kernel_route *wanted)
 {
-	return has->n == wanted->n &&
-	       memcmp(has->entry, wanted->entry, has->n * sizeof(has->entry[0])) == 0;
+	return memcmp(&has->has, &wanted->has, sizeof(has->has)) == 0;
 }
 
 bool is_same_message(const struct kernel_route *has, struct msi_message msg)
 {
-	struct kernel_route wanted = message_route(0, 0);
+	struct kernel_route wanted = { .has = kernel_message(&msg) };
 
-	wanted.entry[0].gsi = has->entry[0].gsi;
-	wanted.entry[0].u.msi.address_lo = msg.address_lo;
-	wanted.entry[0].u.msi.address_hi = msg.address_hi;
-	wanted.entry[0].u.msi.data = msg.data;
 	return is_route(has, &wanted);
 }

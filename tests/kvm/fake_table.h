@@ -22,7 +22,7 @@ struct fake_kernel {
 	struct kernel_table *table;
 	uint32_t limit, entries;
 	pthread_mutex_t mutex; /* of all below */
-	/* Of the last table it took, entry[].gsi as it was. */
+	/* Of the last table it took. */
 	struct kernel_route route[FAKE_GSIS];
 	uint64_t sets;	    /* asked for, refused ones too */
 	uint64_t fail_from; /* the number of the first one to refuse; 0 = none */

@@ -95,13 +95,9 @@ static struct msi_message message(uint32_t n)
 
 static struct kernel_route irqfd_route(void)
 {
-	struct kernel_route route = { .gsi = IRQFD_GSI, .n = 1 };
+	const struct msi_message msg = { .address_lo = MSI_ADDRESS_BASE, .data = IRQFD_VECTOR };
 
-	route.entry[0].gsi = IRQFD_GSI;
-	route.entry[0].type = KVM_IRQ_ROUTING_MSI;
-	route.entry[0].u.msi.address_lo = MSI_ADDRESS_BASE;
-	route.entry[0].u.msi.data = IRQFD_VECTOR;
-	return route;
+	return (struct kernel_route){ .gsi = IRQFD_GSI, .has = kernel_message(&msg) };
 }
 
 /* The kernel may inject it from a worker of its own. */

@@ -30,7 +30,7 @@ static uint32_t any(uint32_t n)
 
 static bool is_message_of_library(const struct kernel_route *route)
 {
-	return route->n == 1 && route->entry[0].type == KVM_IRQ_ROUTING_MSI;
+	return route->has.n == 1 && route->has.type == KVM_IRQ_ROUTING_MSI;
 }
 
 static void assert_model(void)
@@ -41,14 +41,14 @@ static void assert_model(void)
 		const struct kernel_route *has = &k.route[gsi];
 		bool is_own = is_route(has, &wanted[gsi]);
 
-		entries += has->n;
+		entries += has->has.n;
 		if (is_own)
 			continue;
 		assert_true(gsi >= RESERVED);
 		assert_int_equal(users[gsi], 0);
 		/* The library's own is away, or there is nothing of its own. */
-		assert_true(wanted[gsi].n == 0 || is_message_of_library(&wanted[gsi]));
-		if (!has->n)
+		assert_true(wanted[gsi].has.n == 0 || is_message_of_library(&wanted[gsi]));
+		if (!has->has.n)
 			continue;
 		assert_true(is_message_of_library(has));
 		others++;
@@ -73,14 +73,14 @@ static uint32_t fixed_entries(void)
 
 	for (uint32_t gsi = 0; gsi < GSIS; gsi++)
 		if (gsi < RESERVED || users[gsi] || !is_message_of_library(&wanted[gsi]))
-			n += wanted[gsi].n;
+			n += wanted[gsi].has.n;
 	return n;
 }
 
 static bool has_room(void)
 {
 	for (uint32_t gsi = RESERVED; gsi < GSIS; gsi++)
-		if (!users[gsi] && (wanted[gsi].n == 0 || is_message_of_library(&wanted[gsi])))
+		if (!users[gsi] && (wanted[gsi].has.n == 0 || is_message_of_library(&wanted[gsi])))
 			return fixed_entries() < GSIS;
 	return false;
 }
@@ -220,12 +220,11 @@ static void a_refusal_changes_nothing(void **state)
 			assert_model();
 			sets = k.sets;
 			for (uint32_t gsi = RESERVED; gsi < GSIS; gsi++)
-				if (k.route[gsi].n && !is_route(&k.route[gsi], &wanted[gsi]))
-					fake_arrives(&k,
-						     (struct msi_message){
-							     k.route[gsi].entry[0].u.msi.address_lo,
-							     k.route[gsi].entry[0].u.msi.address_hi,
-							     k.route[gsi].entry[0].u.msi.data });
+				if (k.route[gsi].has.n && !is_route(&k.route[gsi], &wanted[gsi]))
+					fake_arrives(&k, (struct msi_message){
+								 k.route[gsi].has.word[0],
+								 k.route[gsi].has.word[1],
+								 k.route[gsi].has.word[2] });
 			assert_int_equal(k.sets, sets);
 		}
 		fake_end(&k);

@@ -19,15 +19,15 @@ CASES = {
     'fresh': ('measure_signal', 56),
     'pending': ('measure_signal', 56),
     'post_mask': ('measure_post_mask', 235),
-    'route': ('measure_route', 581),
+    'route': ('measure_route', 557),
     'message': ('measure_message', 231),
     'ipi': ('measure_ipi', 136),
     'cluster': ('measure_cluster', 1358),
     'state': ('measure_state', 880),
     'level': ('measure_level', 1453),
     # A vector's GSI, its route and its irqfd; where the kernel reads it, with many at once.
-    'bind': ('measure_bind', 862),
-    'bind_kernel': ('measure_bind_kernel', 1212),
+    'bind': ('measure_bind', 795),
+    'bind_kernel': ('measure_bind_kernel', 980),
 }
 
 

@@ -293,7 +293,7 @@ int bench_bring_up(struct bench *b)
 		"them. The library takes descriptors "
 		"that are open already (VMIRQ_IRQFD_TAKE), as the peer's are: it does not duplicate "
 		"them, and closes them after the measurement. The peer does not allocate GSIs, nor "
-		"know its irqfds again.");
+		"know its irqfds again; it calls libc's ioctl(), which ours does not for KVM_IRQFD.");
 	bench_note(
 		single,
 		"As above with a vmirq_irqfd_assign() for each. No target: what lies between the "

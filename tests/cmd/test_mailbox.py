@@ -158,8 +158,9 @@ def a_killed_command_takes_its_device_along():
 
 
 def nothing_is_left_behind():
+    # For a second, so that the devices are there to be seen.
     process = start('run', *THREADS, '--source', 'mailbox', '--source', 'mailbox:eventfd',
-                    '--count', '1000')
+                    '--seconds', '1')
     child_of(process, DEVICE)
     pids = [pid for pid, _ in children_of(process.pid)]
     code, out, err = ended(process)

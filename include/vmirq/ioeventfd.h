@@ -57,8 +57,9 @@ struct vmirq_vm;
  * would block for ever. So, without the kernel, one thread of the VM's, made with the first such
  * doorbell, looks after the vCPUs' threads that write, and takes out what an eventfd is full of, which
  * ends the write, within some 10 ms. From then on that one is written to only while it has room, and
- * after eight such blocks no more. A ring that finds it full (2^64-2) is dropped: it is readable. A child
- * of fork() has no such thread. See vmirq_ioeventfd_config() for those that can be trusted.
+ * after eight such blocks no more. A peer that makes room again within a tick of 5 ms is not found out, and
+ * may have each write blocked for so long. A ring that finds it full (2^64-2) is dropped: it is readable. A
+ * child of fork() has no such thread. See vmirq_ioeventfd_config() for those that can be trusted.
  *
  * Thread safety: any thread, beside everything. Progress: may block on another assign or deassign, and
  * for as long as guest writes under way take: microseconds, or longer where an eventfd makes one block, as

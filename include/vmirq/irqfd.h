@@ -59,15 +59,16 @@ struct vmirq_irqfd_config {
 
 /**
  * A level (KVM_IRQFD_FLAG_RESAMPLE; KVM API 4.75). A signal asserts the GSI and leaves it. When the guest ends
- * the interrupt, or unmasks the pin while it is still asserted (and not in service), the line is lowered and every resamplefd of
- * the GSI is signalled: who still wants service signals its eventfd again. The last such irqfd that leaves a
- * GSI lowers its line. A signal while it is asserted is `coalesced`. On an MSI route it is an edge, and nothing
- * is resampled.
+ * the interrupt, or unmasks the pin while it is still asserted (and not in service), the line is lowered and
+ * every resamplefd of the GSI is signalled: who still wants service signals its eventfd again. The last such
+ * irqfd that leaves a GSI lowers its line. A signal while it is asserted is `coalesced`. On an MSI route it is
+ * an edge, and nothing is resampled.
  *
  * The resamplefd is written by the vCPU's thread itself. Its other holders may fill it and make that block: a
  * thread of the VM's own, made with the first such irqfd, then takes out what it is full of, within some
  * 10 ms. From then on it is written to only while it has room (full, it is readable), and after eight such
- * blocks no more. A child of fork() has no such thread.
+ * blocks no more. A peer that makes room again within a tick of 5 ms is not found out, and may have each
+ * write blocked for so long. A child of fork() has no such thread.
  */
 #define VMIRQ_IRQFD_RESAMPLE (1u << 0)
 

@@ -182,7 +182,7 @@ static in_path struct route_slot *lock_slot(struct route_table *routes, uint32_t
 {
 	struct route_slot *slot = vmirq_route_find(routes, gsi);
 
-	/* Once it is there it stays. */
+	/* Once it is there it stays. Acquire: pairs with the release in vmirq_route_make_more(). */
 	if (unlikely(!slot || !atomic_load_explicit(&slot->more, memory_order_acquire)))
 		return lock_new_slot(routes, gsi);
 	vmirq_route_lock_line(routes, slot);

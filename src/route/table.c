@@ -225,7 +225,7 @@ int vmirq_route_make_more(struct route_slot *slot)
 	more = calloc(1, sizeof(*more));
 	if (!more)
 		return -ENOMEM;
-	/* Release: pairs with the acquire in vmirq_gsi_counts(). */
+	/* Release: pairs with the acquires in vmirq_gsi_counts() and lock_slot() of line.c. */
 	atomic_store_explicit(&slot->more, more, memory_order_release);
 	return 0;
 }

@@ -29,8 +29,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	assert_null(guard.list);
+	/* First: a thread that is left by a test that failed would be the next test's, too. */
 	vmirq_guard_fini(&guard);
+	assert_null(guard.list);
 	return 0;
 }
 
@@ -366,8 +367,18 @@ static void signalled_while_blocked(void **state)
 		pthread_kill(thread, SIGUSR1);
 	pthread_join(thread, NULL);
 	sigaction(SIGUSR1, &before, NULL);
-	/* Either it was let through, or it came back from a signal and found it full. */
-	assert_int_equal(read_count(fd) == 1, g->unwritten == 0);
+	/* Either it was let through, or it came back from a signal and found it full, which the guard may have
+	 * read before it was out. */
+	if (g->unwritten) {
+		assert_int_equal(g->unwritten, 1);
+		if (drained(g))
+			is_empty(fd);
+		else
+			assert_true(read_count(fd) == FULL);
+	} else {
+		assert_true(drained(g) == FULL);
+		assert_int_equal(read_count(fd), 1);
+	}
 	vmirq_guard_remove(g);
 	close(fd);
 }

@@ -36,6 +36,8 @@ int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct vmirq_bypass *bypass,
 	pthread_cond_init(&table->unbound, NULL);
 	pthread_mutex_init(&table->resample_mutex, NULL);
 	vm->routes->changed = vmirq_irqfd_route_changed;
+	vm->routes->watched_by = sizeof(struct vmirq_irqfd);
+	vm->routes->watcher_at = offsetof(struct vmirq_irqfd, watcher);
 	vm->routes->coming = vmirq_irqfds_expect;
 	vm->routes->replacing = vmirq_irqfds_leave_kernel;
 	vm->routes->replaced = vmirq_irqfds_follow;

@@ -94,11 +94,15 @@ int vmirq_route_set_msi(struct vmirq_vm *vm, uint32_t gsi, uint64_t address, uin
 					 .address_hi = (uint32_t)(address >> 32),
 					 .data = data };
 	struct route_change alone, *change;
+	const struct route_page *page;
 	struct route_slot *slot;
 	int error;
 
 	if (!vm || !msi_message_valid(&msg, vm->chip->format))
 		return -EINVAL;
+	page = route_page_of(vm->routes, gsi);
+	if (likely(page))
+		route_fetch_watcher(vm->routes, page, gsi);
 	error = vmirq_route_slot(vm->routes, gsi, &slot);
 	if (error)
 		return error;

@@ -37,11 +37,12 @@ void vmirq_route_table_destroy(struct route_table *table)
 	if (!table)
 		return;
 	for (uint32_t d = 0; d < DIRECTORIES; d++) {
-		route_page *directory =
+		struct route_page *directory =
 			atomic_load_explicit(&table->directory[d], memory_order_relaxed);
 
 		for (uint32_t i = 0; directory && i < pages_in(d); i++)
-			free_more_of(atomic_load_explicit(&directory[i], memory_order_relaxed));
+			free_more_of(
+				atomic_load_explicit(&directory[i].slots, memory_order_relaxed));
 		free(directory);
 	}
 	vmirq_chunks_free(&table->pages);
@@ -75,7 +76,8 @@ static struct route_slot *new_page(struct route_table *table, uint32_t page)
 static int make_page(struct route_table *table, uint32_t page)
 {
 	uint32_t d = route_directory_of(page);
-	route_page *directory, *at;
+	struct route_page *directory;
+	struct route_slot *_Atomic *at = NULL;
 	struct route_slot *slots;
 	int error = 0;
 
@@ -85,7 +87,8 @@ static int make_page(struct route_table *table, uint32_t page)
 		directory = calloc(pages_in(d), sizeof(*directory));
 		atomic_store_explicit(&table->directory[d], directory, memory_order_release);
 	}
-	at = directory ? &directory[page - route_first_page(d)] : NULL;
+	if (directory)
+		at = &directory[page - route_first_page(d)].slots;
 	if (at && !atomic_load_explicit(at, memory_order_relaxed)) {
 		slots = new_page(table, page);
 		atomic_store_explicit(at, slots, memory_order_release);

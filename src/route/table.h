@@ -87,8 +87,12 @@ struct route_slot {
 	struct route_more *_Atomic more;
 } __attribute__((aligned(CACHE_LINE)));
 
-/* A page of slots, or NULL. */
-typedef struct route_slot *_Atomic route_page;
+/* A page of slots. Devices bind their vectors one after the other, so the things that watch a page's slots
+ * mostly lie in a row: where the first slot's is, if so. Only ever fetched by, beside the slot itself. */
+struct route_page {
+	struct route_slot *_Atomic slots; /* or NULL */
+	_Atomic uintptr_t row;
+};
 
 /* Of the slots that share it. */
 struct slot_lock {
@@ -104,7 +108,7 @@ struct route_table {
 	/* Everything from 24 up to here is taken: a hint that is never too high. Bits 63:32 count the
 	 * GSIs that became free, so that an allocation that looked before does not raise it. */
 	_Atomic uint64_t lowest_free;
-	route_page *_Atomic directory[DIRECTORIES];
+	struct route_page *_Atomic directory[DIRECTORIES];
 	pthread_mutex_t whole_mutex; /* replacing the whole table */
 	/* Under the whole_mutex: what a change of many tells the kernel. */
 	struct kernel_route *for_kernel;
@@ -120,8 +124,10 @@ struct route_table {
 	void (*moved)(void *opaque, const struct route_slot *slot, const struct route *route,
 		      bool on);
 	void *moved_opaque;
-	/* A watcher's slot has another route; under the slot's lock, must not block. */
+	/* A watcher's slot has another route; under the slot's lock, must not block. It is in a thing of so many
+	 * bytes, so far in; `changed` needs the line it is in and the thing's first. */
 	void (*changed)(struct route_watcher *watcher);
+	size_t watched_by, watcher_at;
 	/* The slot's watchers are about to get this route, which no signal sees yet; under the slot's
 	 * lock. NULL: nobody watches. */
 	void (*coming)(struct route_slot *slot, const struct route *next);
@@ -149,21 +155,45 @@ static inline uint32_t route_first_page(uint32_t directory)
 	return directory ? FIRST_PAGES << (directory - 1) : 0;
 }
 
-/* NULL: this GSI was never used. Wait-free. */
-static inline struct route_slot *vmirq_route_find(struct route_table *table, uint32_t gsi)
+/* NULL: this GSI's page's directory was never used. Wait-free. */
+static inline struct route_page *route_page_of(struct route_table *table, uint32_t gsi)
 {
 	uint32_t page = gsi / PAGE_SLOTS, d = route_directory_of(page);
-	struct route_slot *slots;
-	route_page *directory;
+	struct route_page *directory;
 
 	if (gsi >= table->max_gsis)
 		return NULL;
-	/* Acquire, both: pairs with the releases that published them. */
+	/* Acquire: pairs with the release that published it. */
 	directory = atomic_load_explicit(&table->directory[d], memory_order_acquire);
-	if (!directory)
-		return NULL;
-	slots = atomic_load_explicit(&directory[page - route_first_page(d)], memory_order_acquire);
+	return directory ? &directory[page - route_first_page(d)] : NULL;
+}
+
+static inline struct route_slot *route_slot_in(const struct route_page *page, uint32_t gsi)
+{
+	/* Acquire: pairs with the release that published it. */
+	struct route_slot *slots = atomic_load_explicit(&page->slots, memory_order_acquire);
+
 	return slots ? &slots[gsi % PAGE_SLOTS] : NULL;
+}
+
+/* NULL: this GSI was never used. Wait-free. */
+static inline struct route_slot *vmirq_route_find(struct route_table *table, uint32_t gsi)
+{
+	const struct route_page *page = route_page_of(table, gsi);
+
+	return page ? route_slot_in(page, gsi) : NULL;
+}
+
+/* Have the processor fetch what watches it, most likely, while its slot is still on the way. */
+static inline void route_fetch_watcher(const struct route_table *table,
+				       const struct route_page *page, uint32_t gsi)
+{
+	uintptr_t row = atomic_load_explicit(&page->row, memory_order_relaxed);
+	/* No address is too wild for a prefetch. NOLINTNEXTLINE(performance-no-int-to-ptr) */
+	const char *thing = (const char *)(row + gsi % PAGE_SLOTS * table->watched_by);
+
+	__builtin_prefetch(thing, 1);
+	__builtin_prefetch((const char *)((uintptr_t)thing + table->watcher_at), 1);
 }
 /* vmirq_route_find() says NULL for `gsi`: the next one that it may not. */
 uint64_t vmirq_route_skip(struct route_table *table, uint32_t gsi);
@@ -221,10 +251,16 @@ static inline uint64_t route_sources(const struct route_slot *slot)
 }
 
 /* The slot's lock is held. */
-static inline void vmirq_route_watch(struct route_slot *slot, struct route_watcher *watcher)
+static inline void vmirq_route_watch(struct route_table *table, struct route_slot *slot,
+				     struct route_watcher *watcher)
 {
+	struct route_page *page = route_page_of(table, slot->gsi);
+	uintptr_t thing = (uintptr_t)watcher - table->watcher_at;
+
 	watcher->next = slot->watchers;
 	slot->watchers = watcher;
+	atomic_store_explicit(&page->row, thing - slot->gsi % PAGE_SLOTS * table->watched_by,
+			      memory_order_relaxed);
 }
 /* False: it was not watching. */
 bool vmirq_route_unwatch(struct route_slot *slot, struct route_watcher *watcher);

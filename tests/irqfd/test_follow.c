@@ -2,6 +2,9 @@
 /* An irqfd's copy of its target follows its route, the guest's ids and the vCPUs, by itself. */
 #include "../support.h"
 
+#include "base/vm.h"
+#include "irqfd/irqfd.h"
+
 #define LOGICAL UINT64_C(4)
 
 static void route_logical(struct soft *s, uint32_t gsi, uint32_t dest, uint8_t vector)
@@ -269,9 +272,55 @@ static void many_targets_are_one_unit(void **state)
 	soft_free(s);
 }
 
+/* What a change of a route fetches while the slot is on its way is its irqfd. */
+static void bound_one_after_the_other_they_lie_in_a_row(void **state)
+{
+	struct soft *s = soft_new(1);
+	struct vmirq_irqfd *irqfd[2 * PAGE_SLOTS];
+	int guessed = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < 2 * PAGE_SLOTS; i++)
+		irqfd[i] = irqfd_call(s, 10 * PAGE_SLOTS + i);
+	for (uint32_t i = 0; i < 2 * PAGE_SLOTS; i++) {
+		const struct route_page *page = route_page_of(s->vm->routes, 10 * PAGE_SLOTS + i);
+
+		guessed += atomic_load(&page->row) + i % PAGE_SLOTS * sizeof(struct vmirq_irqfd) ==
+			   (uintptr_t)irqfd[i];
+	}
+	/* The first chunks are small. */
+	assert_in_range(guessed, PAGE_SLOTS, 2 * PAGE_SLOTS);
+	soft_free(s);
+}
+
+/* ... and whatever else it is where they were not. */
+static void bound_in_no_order_they_follow_all_the_same(void **state)
+{
+	struct soft *s = soft_new(1);
+	struct vmirq_irqfd *irqfd[2 * PAGE_SLOTS];
+
+	(void)state;
+	for (uint32_t i = 0; i < 2 * PAGE_SLOTS; i++) {
+		uint32_t gsi = i * 77 % (2 * PAGE_SLOTS);
+
+		irqfd[gsi] = irqfd_call(s, gsi);
+	}
+	for (uint32_t i = 0; i < 2 * PAGE_SLOTS; i += 2)
+		assert_int_equal(vmirq_irqfd_deassign(irqfd[i]), 0);
+	for (uint32_t i = 0; i < 2 * PAGE_SLOTS; i++)
+		route_to(s, i, 0, 0x41 + i % 100);
+	for (uint32_t i = 1; i < 2 * PAGE_SLOTS; i += 2) {
+		assert_signal(irqfd[i], VMIRQ_DELIVERED);
+		take_only(s->vcpu[0], 0x41 + i % 100);
+	}
+	soft_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bound_one_after_the_other_they_lie_in_a_row),
+		cmocka_unit_test(bound_in_no_order_they_follow_all_the_same),
 		cmocka_unit_test(reroute_from_one_vcpu_to_another),
 		cmocka_unit_test(several_irqfds_of_one_gsi),
 		cmocka_unit_test(route_change_between_deassign_and_assign),

@@ -217,7 +217,7 @@ unsigned int take_all(struct vmirq_vcpu *vcpu, uint8_t *vectors)
 
 void take_only(struct vmirq_vcpu *vcpu, uint8_t vector)
 {
-	uint8_t vectors[256];
+	uint8_t vectors[256] = { 0 };
 
 	assert_int_equal(take_all(vcpu, vectors), 1);
 	assert_int_equal(vectors[0], vector);

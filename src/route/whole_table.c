@@ -97,11 +97,13 @@ int vmirq_route_prepare_all(struct vmirq_vm *vm, const struct kvm_irq_routing_en
 	/* More than every GSI can have cannot be valid. */
 	if ((n && !entries) || n > (size_t)vm->routes->max_gsis * ENTRIES_PER_GSI)
 		return -EINVAL;
+	/* Pointers are what is sorted. NOLINTNEXTLINE(bugprone-sizeof-expression) */
 	sorted = malloc((n + 1) * sizeof(*sorted));
 	table = calloc(1, sizeof(*table));
 	if (sorted && table) {
 		for (size_t i = 0; i < n; i++)
 			sorted[i] = &entries[i];
+		/* NOLINTNEXTLINE(bugprone-sizeof-expression) */
 		qsort(sorted, n, sizeof(*sorted), by_gsi);
 		error = check_table(vm, sorted, n, table);
 		if (!error)

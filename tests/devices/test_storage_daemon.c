@@ -159,8 +159,8 @@ static void a_missing_program_is_enoent(void **state)
 	char *path;
 
 	(void)state;
-	assert_non_null(there);
-	path = strdup(there);
+	path = there ? strdup(there) : NULL;
+	assert_non_null(path);
 	setenv("PATH", "/nonexistent", 1);
 	assert_int_equal(storage_daemon_available(), -ENOENT);
 	assert_int_equal(storage_daemon_start(image, &daemon), -ENOENT);

@@ -13,7 +13,7 @@
 #define MSIX	   VFIO_PCI_MSIX_IRQ_INDEX
 #define ERR	   VFIO_PCI_ERR_IRQ_INDEX
 #define REQ	   VFIO_PCI_REQ_IRQ_INDEX
-#define NO_TYPE	   -1
+#define NO_TYPE	   (-1)
 
 #define KNOWN	   (VFIO_IRQ_SET_DATA_TYPE_MASK | VFIO_IRQ_SET_ACTION_TYPE_MASK)
 #define SET_MIN	   offsetof(struct vfio_irq_set, data)

@@ -152,7 +152,7 @@ static void an_error_leaves_it(struct world *w)
 static void without_memory(struct world *w)
 {
 	int fd = eventfd(0, EFD_NONBLOCK), error = -ENOMEM, failed = 0;
-	struct vmirq_irqfd *irqfd;
+	struct vmirq_irqfd *irqfd = NULL;
 
 	world_route(w, 30, 1, VECTOR);
 	for (int n = 0; error; n++) {

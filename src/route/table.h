@@ -189,9 +189,11 @@ static inline void route_fetch_watcher(const struct route_table *table,
 				       const struct route_page *page, uint32_t gsi)
 {
 	uintptr_t row = atomic_load_explicit(&page->row, memory_order_relaxed);
-	/* No address is too wild for a prefetch. NOLINTNEXTLINE(performance-no-int-to-ptr) */
+	/* What it fetches may be another's by now, or nobody's. NOLINTNEXTLINE(performance-no-int-to-ptr) */
 	const char *thing = (const char *)(row + gsi % PAGE_SLOTS * table->watched_by);
 
+	if (!row)
+		return;
 	__builtin_prefetch(thing, 1);
 	__builtin_prefetch((const char *)((uintptr_t)thing + table->watcher_at), 1);
 }

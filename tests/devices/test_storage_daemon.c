@@ -160,7 +160,10 @@ static void a_missing_program_is_enoent(void **state)
 
 	(void)state;
 	path = there ? strdup(there) : NULL;
-	assert_non_null(path);
+	if (!path) {
+		fail();
+		return;
+	}
 	setenv("PATH", "/nonexistent", 1);
 	assert_int_equal(storage_daemon_available(), -ENOENT);
 	assert_int_equal(storage_daemon_start(image, &daemon), -ENOENT);

@@ -312,16 +312,22 @@ static void a_stale_record(void **state)
 
 static struct soft *in_callback;
 static struct vmirq_irqfd *of_callback;
-static int callback_said[5];
+static int callback_said[6];
 
 static void calls_back(void *opaque)
 {
+	const struct vmirq_irqfd_config config = { .size = sizeof(config),
+						   .gsi = 3,
+						   .eventfd = -1 };
+	struct vmirq_irqfd *irqfd;
+
 	(void)opaque;
 	callback_said[0] = vmirq_irqfd_deassign(of_callback);
 	callback_said[1] = vmirq_vm_quiesce(in_callback->vm);
 	callback_said[2] = vmirq_vcpu_destroy(in_callback->vcpu[0]);
 	callback_said[3] = vmirq_vm_destroy(in_callback->vm);
 	callback_said[4] = vmirq_vcpu_stop(in_callback->vcpu[0]);
+	callback_said[5] = vmirq_irqfd_assign_many(in_callback->vm, &config, 1, &irqfd);
 }
 
 /* What would wait for itself, from a kick, is refused. */
@@ -339,7 +345,7 @@ static void waiting_calls_from_a_callback_are_edeadlk(void **state)
 	of_callback = irqfd_call(in_callback, 3);
 	assert_int_equal(vmirq_vcpu_step(in_callback->vcpu[0], 0, &vector), VMIRQ_STEP_ENTER);
 	assert_signal(of_callback, VMIRQ_DELIVERED);
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 6; i++)
 		assert_int_equal(callback_said[i], -EDEADLK);
 	vmirq_vcpu_leave(in_callback->vcpu[0]);
 	take_only(in_callback->vcpu[0], 0x41);

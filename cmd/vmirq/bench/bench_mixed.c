@@ -10,7 +10,7 @@
 
 enum exit_code bench_mixed(int argc, char **argv)
 {
-	static char run[] = "run", churn[] = "--churn", seconds[] = "--seconds=10";
+	static char name[] = "bench --mixed", churn[] = "--churn", seconds[] = "--seconds=10";
 	char **args = calloc((size_t)argc + 3, sizeof(*args));
 	enum exit_code ret;
 
@@ -18,7 +18,7 @@ enum exit_code bench_mixed(int argc, char **argv)
 		fputs("vmirq bench: no memory\n", stderr);
 		return EXIT_FAILED;
 	}
-	args[0] = run;
+	args[0] = name;
 	args[1] = churn;
 	args[2] = seconds;
 	/* Options that are given twice count as they come last. */

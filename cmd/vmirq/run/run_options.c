@@ -18,9 +18,12 @@
 #define SECONDS_MAX 31536000
 #define TIMEOUT_MAX 86400
 
+/* By which name it was called: argv[0]. */
+static const char *command = "run";
+
 static enum exit_code wrong(const char *option, const char *value, const char *why)
 {
-	fprintf(stderr, "vmirq run: %s '%s': %s\n", option, value, why);
+	fprintf(stderr, "vmirq %s: %s '%s': %s\n", command, option, value, why);
 	return EXIT_USAGE;
 }
 
@@ -230,7 +233,7 @@ static const struct option *find_option(const char *name, size_t len)
 
 static enum exit_code complain(const char *what, const char *argument)
 {
-	fprintf(stderr, "vmirq run: %s '%s' (see vmirq run --help)\n", what, argument);
+	fprintf(stderr, "vmirq %s: %s '%s' (see vmirq run --help)\n", command, what, argument);
 	return EXIT_USAGE;
 }
 
@@ -280,6 +283,7 @@ static enum exit_code check_together(const struct run_options *options)
 
 enum exit_code run_options_parse(struct run_options *options, int argc, char **argv)
 {
+	command = argv[0];
 	options->count = UINT64_MAX;
 	for (int i = 1; i < argc; i++) {
 		const char *equals = strchr(argv[i], '=');

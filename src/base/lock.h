@@ -11,7 +11,8 @@
  * Where C comes between A and B nobody wakes the waiter; D then sees at once that the word has changed.
  * Only a giver that is off its processor just there lets it go to sleep, so a sleep has an end (NAP_NS):
  * the locked exchange that would never miss a waiter would cost every giver as much as taking does. B writes
- * the holder's own word, so nobody can come to hold it twice. It is not a full fence.
+ * the holder's own word, so nobody can come to hold it twice. It is not a full fence. The model is
+ * models/lock.pml.
  *
  * A signal handler must not take one. Zeroed it is free; there is nothing to destroy.
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Masking an irqfd: src/irqfd/mask.h (A, B) with the copy of its target in signal.c, and deassign. Two
- * signallers; one owner, who masks it, routes it elsewhere, opens it, and at last may deassign it.
+ * signallers, or one that signals twice; one owner, who masks it, routes it elsewhere, opens it, and at
+ * last may deassign it.
  *
  *	signaller				owner
  *	enter a section; load head, posted	mask: gate |= MASKED (locked); resolve; wait for
@@ -23,17 +24,19 @@
  *
  * right: ONE            one signaller
  * right: ONE MASKED_LAST it is masked when it is deassigned
+ * right: ONE TWICE      it signals again
+ * right: ONE TWICE MASKED_LAST
  * large:
  * large: MASKED_LAST
- * wrong: NO_COUNT_FENCE  the count is no locked operation
- * wrong: NO_SECOND_LOOK  the head is not loaded again
- * wrong: NO_NUMBER       nor does it tell two posts apart
- * wrong: STORES_BLINDLY  a signal's copy is stored whatever the head is by now
- * wrong: ROUTE_FIRST     a signal loads gate and route, then the head that it compares with
- * wrong: COPY_FIRST      mask resolves, then sets the gate
- * wrong: NO_EXCHANGE     who opens looks at the gate, then stores it
- * wrong: SETS_PENDING    the signaller sets PENDING also where the gate is open
- * wrong: NO_GRACE        mask and deassign do not wait for signals
+ * wrong: ONE TWICE NO_COUNT_FENCE  the count is no locked operation
+ * wrong: ONE TWICE NO_SECOND_LOOK  the head is not loaded again
+ * wrong: ONE TWICE NO_NUMBER       nor does it tell two posts apart
+ * wrong: ONE TWICE STORES_BLINDLY  a signal's copy is stored whatever the head is by now
+ * wrong: ONE TWICE ROUTE_FIRST     a signal loads gate and route, then the head that it compares with
+ * wrong: ONE TWICE COPY_FIRST      mask resolves, then sets the gate
+ * wrong: ONE TWICE NO_EXCHANGE     who opens looks at the gate, then stores it
+ * wrong: ONE TWICE SETS_PENDING    the signaller sets PENDING also where the gate is open
+ * wrong: ONE TWICE NO_GRACE        mask and deassign do not wait for signals
  */
 #define OWNER   2 /* after two signallers */
 #define PROCS	3
@@ -165,7 +168,11 @@ proctype signaller(byte me)
 {
 	byte head, target;
 	bool again, writer;
+#ifdef TWICE
+	bool before;
 
+more:
+#endif
 	sent++;
 	STORE(me, SECTION + me, 1);
 	head = LOAD(me, HEAD);
@@ -187,7 +194,13 @@ proctype signaller(byte me)
 	head = 0;
 	target = 0;
 	again = false;
-	STORE(me, SECTION + me, 0)
+	STORE(me, SECTION + me, 0);
+#ifdef TWICE
+	if
+	:: !before -> before = true; goto more
+	:: else
+	fi
+#endif
 }
 
 inline lock_copy()

@@ -142,9 +142,10 @@ def main(*cases):
     """Run the cases; a skipped one does not hide the failure of another."""
     failed, skipped = 0, []
     for case in cases:
+        start = time.monotonic()
         try:
             case()
-            print(f'ok {case.__name__}')
+            print(f'ok {case.__name__}, {time.monotonic() - start:.1f} s', flush=True)
         except Skip as why:
             skipped.append(f'SKIP: {case.__name__}: {why}')
         except (AssertionError, KeyError, ValueError, OSError, subprocess.TimeoutExpired):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the tests of the command share: run it bounded, check the laws of its account."""
+import ast
 import json
 import pathlib
 import subprocess
@@ -53,6 +54,20 @@ def child_of(process, begins):
                 return pid
         time.sleep(0.01)
     raise AssertionError(f'no {begins} was started')
+
+
+def processor_time(pid):
+    """In hundredths of a second."""
+    fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(') ', 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def wait_until_busy(pid, hundredths):
+    """Until it has run for so long: starting takes it less."""
+    deadline = time.monotonic() + 20
+    while processor_time(pid) < hundredths:
+        assert time.monotonic() < deadline, f'process {pid} does nothing'
+        time.sleep(0.01)
 
 
 def gone(pid):
@@ -138,9 +153,19 @@ def temporary_file(content):
     return file
 
 
+def forgotten():
+    """A case that stands in the file and in no list."""
+    tree = ast.parse(pathlib.Path(sys.argv[0]).read_text())
+    named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return [f.name for f in tree.body if isinstance(f, ast.FunctionDef) and f.name not in named]
+
+
 def main(*cases):
     """Run the cases; a skipped one does not hide the failure of another."""
     failed, skipped = 0, []
+    for name in forgotten():
+        print(f'FAILED {name}: nobody runs it')
+        failed += 1
     for case in cases:
         start = time.monotonic()
         try:

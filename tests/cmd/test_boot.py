@@ -158,4 +158,5 @@ if __name__ == '__main__':
                   a_fifo_is_refused_at_once, the_guest_ends_it_with_its_own_status,
                   arguments_go_to_the_guest, memory_may_be_little_or_much,
                   a_guest_that_hangs_is_told_of, a_guest_that_spins_is_told_of,
+                  a_triple_fault_is_told_of,
                   output_that_nobody_reads_does_not_hold_it, help_teaches))

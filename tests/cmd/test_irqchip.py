@@ -38,12 +38,12 @@ def paced(irqchip):
 
 
 def all_kinds(irqchip):
-    account = run(irqchip, '--count', '1000')
+    account = run(irqchip, '--count', '300')
     seen = {s['kind'] for s in account['sources']} | {s['kind'] for s in account['skipped']}
     assert seen == KINDS, seen
     for source in account['sources']:
         if source['kind'] in ('vhost-user-blk', 'guest-blk'):
-            assert source['requests'] == 1000, source
+            assert source['requests'] == 300, source
 
 
 def without_irqfd(irqchip):

@@ -61,9 +61,9 @@ def all_kinds_at_once_lose_nothing():
 def on_each_irqchip():
     needs_kvm()
     for irqchip in ('soft', 'split', 'kvm'):
-        account = mixed('--cpu', 'kvm', '--irqchip', irqchip, '--seconds', '2', *OURS)
+        account = mixed('--cpu', 'kvm', '--irqchip', irqchip, '--seconds', '1', *OURS)
         assert account['lost'] == account['extra'] == account['stray'] == 0, account
-        check_load(account, 2)
+        check_load(account, 1)
 
 
 def one_that_ends_as_its_irqfd_comes_again():
@@ -75,7 +75,7 @@ def one_that_ends_as_its_irqfd_comes_again():
 
 
 def four_vcpus_x2apic():
-    check_load(mixed(*THREADS, *OURS, '--vcpus', '4', '--x2apic', '--seconds', '2'), 2)
+    check_load(mixed(*THREADS, *OURS, '--vcpus', '4', '--x2apic', '--seconds', '1'), 1)
 
 
 def a_time_without_churn():
@@ -109,7 +109,7 @@ def one_that_is_interrupted_is_accounted_for():
 
 def a_terminal_sees_each_second():
     ours, theirs = os.openpty()
-    with subprocess.Popen([VMIRQ, 'bench', '--mixed', *THREADS, *OURS, '--seconds', '3'],
+    with subprocess.Popen([VMIRQ, 'bench', '--mixed', *THREADS, *OURS, '--seconds', '2'],
                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                           stderr=theirs) as process:
         os.close(theirs)

@@ -31,7 +31,7 @@
 #define TIMEOUT_MS 1000
 #define BUFFERS	   VHOST_USER_NET_BUFFERS
 /* Of a real process on a busy machine. DPDK looks for a new connection once a second only. */
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 40000
 
 static int memory_fd, peer;
 static char *memory;
@@ -399,7 +399,17 @@ static int weather(struct storm *storm, int ms)
 	return ret < 0 ? ret : 0;
 }
 
-static void a_second_of_storm(void **state)
+/* It is nice to others, who may leave it little time. */
+static void weather_until_a_storm(struct storm *storm)
+{
+	int64_t until = now_ms() + PATIENCE_MS;
+
+	do
+		assert_int_equal(weather(storm, 200), 0);
+	while ((!storm->signals || vhost_user_net_packets(net) <= BUFFERS) && now_ms() < until);
+}
+
+static void a_storm(void **state)
 {
 	struct testpmd *testpmd = start();
 	struct storm storm = { 0 };
@@ -411,11 +421,10 @@ static void a_second_of_storm(void **state)
 	assert_int_equal(weather(&storm, 50), 0);
 	assert_int_equal(storm.signals, 0);
 	assert_int_equal(vhost_user_net_start(net), 0);
-	assert_int_equal(weather(&storm, 1000), 0);
+	weather_until_a_storm(&storm);
 	packets = vhost_user_net_packets(net);
-	printf("a second: %llu signals, %llu wake-ups, %llu packets\n",
-	       (unsigned long long)storm.signals, (unsigned long long)storm.wakeups,
-	       (unsigned long long)packets);
+	printf("%llu signals, %llu wake-ups, %llu packets\n", (unsigned long long)storm.signals,
+	       (unsigned long long)storm.wakeups, (unsigned long long)packets);
 	assert_true(storm.signals > 0);
 	assert_true(packets > BUFFERS);
 	/* testpmd's are of 64 bytes. */
@@ -438,7 +447,6 @@ static void killed_in_mid_storm_it_says_so(void **state)
 	struct testpmd *testpmd = start();
 	struct pollfd death = { .fd = testpmd_death_fd(testpmd), .events = POLLIN };
 	struct storm storm = { 0 };
-	int64_t killed;
 	char words[200];
 
 	(void)state;
@@ -446,11 +454,9 @@ static void killed_in_mid_storm_it_says_so(void **state)
 	assert_int_equal(weather(&storm, 100), 0);
 	assert_string_equal(testpmd_last_words(testpmd, words, sizeof(words)), "");
 	kill(testpmd_pid(testpmd), SIGKILL);
-	killed = now_ms();
 	assert_int_equal(weather(&storm, PATIENCE_MS), -ECONNRESET);
-	assert_true(now_ms() - killed < 2000);
 	if (death.fd >= 0)
-		assert_int_equal(poll(&death, 1, 2000), 1);
+		assert_int_equal(poll(&death, 1, PATIENCE_MS), 1);
 	testpmd_kill(testpmd);
 	assert_int_equal(testpmd_alive(testpmd), -ECHILD);
 	assert_non_null(strstr(testpmd_last_words(testpmd, words, sizeof(words)), "signal 9"));
@@ -521,7 +527,7 @@ int main(void)
 		MEMORY_ONLY(bad_devices_are_not_opened),
 		MEMORY_ONLY(numbers_out_of_range_are_refused),
 		cmocka_unit_test(a_missing_program_is_enoent),
-		REAL(a_second_of_storm),
+		REAL(a_storm),
 		REAL(killed_in_mid_storm_it_says_so),
 		REAL(held_it_is_silent_and_let_go_it_goes_on),
 		REAL(stopped_while_it_starts_it_leaves_nothing),

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/vm.h"
 #include "line/line.h"
@@ -17,10 +18,14 @@ uint32_t next_random(uint32_t *state)
 	return *state >> 8;
 }
 
+/* Who waits for long is out of the way of those it waits for. */
 void wait_for(const _Atomic uint32_t *word, uint32_t value)
 {
-	while ((int32_t)(atomic_load(word) - value) < 0)
-		sched_yield();
+	for (unsigned int turn = 0; (int32_t)(atomic_load(word) - value) < 0; turn++)
+		if (turn < 100)
+			sched_yield();
+		else
+			nanosleep(&(struct timespec){ .tv_nsec = 10000 }, NULL);
 }
 
 int open_descriptors(void)

@@ -2,6 +2,7 @@
 """What the tests of the command share: run it bounded, check the laws of its account."""
 import ast
 import json
+import math
 import pathlib
 import subprocess
 import sys
@@ -53,12 +54,15 @@ def child_of(process, begins):
             if name.startswith(begins):
                 return pid
         time.sleep(0.01)
-    raise AssertionError(f'no {begins} was started')
+    raise AssertionError(f'no {begins} was started: {ended(process, 1)}')
 
 
 def processor_time(pid):
-    """In hundredths of a second."""
-    fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(') ', 1)[1].split()
+    """In hundredths of a second; of one that is gone, more than anybody waits for."""
+    try:
+        fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(') ', 1)[1].split()
+    except OSError:
+        return math.inf
     return int(fields[11]) + int(fields[12])
 
 

@@ -471,12 +471,16 @@ static void held_it_is_silent_and_let_go_it_goes_on(void **state)
 {
 	struct testpmd *testpmd = start();
 	struct storm storm = { 0 };
+	int status = 0;
 
 	(void)state;
 	assert_int_equal(vhost_user_net_start(net), 0);
 	assert_int_equal(weather(&storm, 100), 0);
 	testpmd_hold(testpmd, true);
-	weather(&storm, 100);
+	/* Each of its threads has stopped. */
+	assert_int_equal(waitpid(testpmd_pid(testpmd), &status, WUNTRACED), testpmd_pid(testpmd));
+	assert_true(WIFSTOPPED(status));
+	weather(&storm, 20);
 	storm.signals = 0;
 	assert_int_equal(weather(&storm, 100), 0);
 	assert_int_equal(storm.signals, 0);

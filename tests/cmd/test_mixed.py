@@ -49,9 +49,9 @@ def check_load(account, seconds):
 
 
 def all_kinds_at_once_lose_nothing():
-    account = mixed(*THREADS, '--seconds', '3')
+    account = mixed(*THREADS, '--seconds', '2')
     assert account['lost'] == account['extra'] == account['stray'] == 0, account
-    check_load(account, 3)
+    check_load(account, 2)
     seen = sources(account)
     assert seen['bypass']['facts']['switched to eventfd'] > 0, seen['bypass']
     if 'vhost-user-blk' in seen:

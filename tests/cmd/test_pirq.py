@@ -65,11 +65,11 @@ def on_the_kernels_irqchips_too():
     needs_kvm()
     for irqchip in ('split', 'kvm'):
         account = run_json('--irqchip', irqchip, *TIMERS, *MSIS, '--pirqs', '300', '--count',
-                           '10000', seconds=60)
+                           '20000', seconds=60)
         timer, fast, call, worker, both = account['sources']
-        all_are_served_alike(timer, 300, 10000)
+        all_are_served_alike(timer, 300, 20000)
         assert 'raised' in fast['unobserved'], fast
-        assert call['raised'] == worker['raised'] == both['raised'] == 10000, account
+        assert call['raised'] == worker['raised'] == both['raised'] == 20000, account
         assert all(s['handled'] > 0 for s in account['sources']), account
 
 
@@ -181,7 +181,7 @@ def a_level_is_unmasked_at_its_eoi():
         places += [('--cpu', 'kvm'), ('--irqchip', 'split')]
     for place in places:
         for how in (('--paced',), ()):
-            [source] = run_json(*place, '--source', 'pirq-intx', '--count', '1000' if how else '5000',
+            [source] = run_json(*place, '--source', 'pirq-intx', '--count', '1000' if how else '2000',
                                 *how)['sources']
             facts = source['facts']
             assert source['requests'] >= (1000 if how else 1), source

@@ -82,7 +82,7 @@ def sources_of_one_kind_have_accounts_of_their_own():
 
 
 def as_many_sources_as_there_may_be():
-    account = run_json(*THREADS, *('--source', 'call') * 32, '--count', '200', '--vcpus', '5')
+    account = run_json(*THREADS, *('--source', 'call') * 32, '--count', '100', '--vcpus', '5')
     assert len(account['sources']) == 32
 
 

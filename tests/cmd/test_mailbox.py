@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import sys
-import time
 
 from harness import (Skip, check_account, child_of, children_of, ended, gone, has_one_line, main,
                      run_json, start, vmirq, wait_until_busy)
@@ -94,7 +93,7 @@ def ended_by(number, how, word):
     process = start('run', *THREADS, '--source', how, '--source', 'call', '--count', '60000',
                     '--paced', '--json', '-')
     pid = child_of(process, DEVICE)
-    time.sleep(0.2)
+    wait_until_busy(pid, 5)
     os.kill(pid, number)
     code, out, err = ended(process, seconds=60)
     assert code == 1, err

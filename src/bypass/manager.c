@@ -32,9 +32,9 @@ size_t vmirq_bypass_ends(struct vmirq_bypass *bypass)
 	size_t ends = 0;
 
 	for (unsigned int i = 0; i < BYPASS_SHARDS; i++) {
-		pthread_mutex_lock(&bypass->shard[i].mutex);
+		lock_take(&bypass->shard[i].lock);
 		ends += bypass->shard[i].ends;
-		pthread_mutex_unlock(&bypass->shard[i].mutex);
+		lock_give(&bypass->shard[i].lock);
 	}
 	return ends;
 }
@@ -51,20 +51,20 @@ int vmirq_bypass_destroy(struct vmirq_bypass *bypass)
 	return 0;
 }
 
-/* The mutex is held, but not while it waits. A futex and not a condition variable, where a thread could be
+/* The lock is held, but not while it waits. A futex and not a condition variable, where a thread could be
  * cancelled. */
 static void wait_for_an_end(struct bypass_shard *shard)
 {
 	uint32_t ended = shard->ended;
 
 	shard->waiters++;
-	pthread_mutex_unlock(&shard->mutex);
+	lock_give(&shard->lock);
 	syscall(SYS_futex, &shard->ended, FUTEX_WAIT_PRIVATE, ended, NULL, NULL, 0);
-	pthread_mutex_lock(&shard->mutex);
+	lock_take(&shard->lock);
 	shard->waiters--;
 }
 
-/* The calling thread becomes the owner of an end and its peer. The mutex is held in these. */
+/* The calling thread becomes the owner of an end and its peer. The lock is held in these. */
 static void own(struct bypass_end *end)
 {
 	end->owner = pthread_self();
@@ -98,7 +98,7 @@ static struct vmirq_consumer *consumer_of(struct bypass_end *end)
 	return (struct vmirq_consumer *)(end->kind == BYPASS_CONSUMER ? end : end->peer);
 }
 
-/* The mutex is held before and after. */
+/* The lock is held before and after. */
 static int connect_end(struct bypass_shard *shard, struct bypass_end *end, struct bypass_end *peer)
 {
 	int error;
@@ -106,9 +106,9 @@ static int connect_end(struct bypass_shard *shard, struct bypass_end *end, struc
 	end->peer = peer;
 	peer->peer = end;
 	own(end);
-	pthread_mutex_unlock(&shard->mutex);
+	lock_give(&shard->lock);
 	error = vmirq_bypass_connect(producer_of(end), consumer_of(end));
-	pthread_mutex_lock(&shard->mutex);
+	lock_take(&shard->lock);
 	disown(shard, end);
 	if (error)
 		part(end);
@@ -118,14 +118,14 @@ static int connect_end(struct bypass_shard *shard, struct bypass_end *end, struc
 static void disconnect_end(struct bypass_shard *shard, struct bypass_end *end)
 {
 	own(end);
-	pthread_mutex_unlock(&shard->mutex);
+	lock_give(&shard->lock);
 	vmirq_bypass_disconnect(producer_of(end), consumer_of(end));
-	pthread_mutex_lock(&shard->mutex);
+	lock_take(&shard->lock);
 	disown(shard, end);
 	part(end);
 }
 
-/* The mutex is held. */
+/* The lock is held. */
 static int enter_shard(struct vmirq_bypass *bypass, struct bypass_shard *shard,
 		       const struct bypass_end *as, struct bypass_end **out)
 {
@@ -158,13 +158,13 @@ int vmirq_bypass_enter(struct vmirq_bypass *bypass, const struct bypass_end *as,
 	struct bypass_shard *shard = bypass_shard(bypass, bypass_hash(as->token));
 	int error;
 
-	pthread_mutex_lock(&shard->mutex);
+	lock_take(&shard->lock);
 	error = enter_shard(bypass, shard, as, out);
-	pthread_mutex_unlock(&shard->mutex);
+	lock_give(&shard->lock);
 	return error;
 }
 
-/* 0: no thread owns it. -EAGAIN: one did, and it is to be looked at again. The mutex is held. */
+/* 0: no thread owns it. -EAGAIN: one did, and it is to be looked at again. The lock is held. */
 static int wait_for_owner(struct bypass_shard *shard, struct bypass_end *end)
 {
 	if (!end->busy)
@@ -176,7 +176,7 @@ static int wait_for_owner(struct bypass_shard *shard, struct bypass_end *end)
 	return -EAGAIN;
 }
 
-/* The mutex is held and given up. */
+/* The lock is held and given up. */
 static int finish_leaving(struct bypass_shard *shard, struct bypass_end *end, int error)
 {
 	if (!error && end) {
@@ -185,7 +185,7 @@ static int finish_leaving(struct bypass_shard *shard, struct bypass_end *end, in
 		vmirq_bypass_remove(shard, end);
 		vmirq_bypass_give(shard, end);
 	}
-	pthread_mutex_unlock(&shard->mutex);
+	lock_give(&shard->lock);
 	return error;
 }
 
@@ -194,7 +194,7 @@ int vmirq_bypass_leave(struct bypass_end *end)
 	struct bypass_shard *shard = bypass_shard(end->bypass, bypass_hash(end->token));
 	int error;
 
-	pthread_mutex_lock(&shard->mutex);
+	lock_take(&shard->lock);
 	do
 		error = wait_for_owner(shard, end);
 	while (error == -EAGAIN);
@@ -207,7 +207,7 @@ int vmirq_bypass_leave_token(struct vmirq_bypass *bypass, enum bypass_kind kind,
 	struct bypass_end *ends[BYPASS_KINDS];
 	int error;
 
-	pthread_mutex_lock(&shard->mutex);
+	lock_take(&shard->lock);
 	do {
 		/* Anew each time: its registration may have failed, or another thread have unregistered it. */
 		vmirq_bypass_find(shard, token, ends);

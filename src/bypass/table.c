@@ -9,7 +9,6 @@
 
 void vmirq_bypass_shard_init(struct bypass_shard *shard)
 {
-	pthread_mutex_init(&shard->mutex, NULL);
 	shard->buckets = shard->first;
 	shard->mask = FIRST_BUCKETS - 1;
 }
@@ -25,7 +24,6 @@ void vmirq_bypass_shard_fini(struct bypass_shard *shard)
 	free_buckets(shard, shard->old);
 	free_buckets(shard, shard->buckets);
 	vmirq_bypass_free_memory(shard);
-	pthread_mutex_destroy(&shard->mutex);
 }
 
 static struct bypass_end **bucket_of(struct bypass_shard *shard, uint64_t token)

@@ -26,13 +26,14 @@
 #include <stdint.h>
 
 #include "base/arch.h"
+#include "base/lock.h"
 
 #define BYPASS_SHARDS 64u
 #define FIRST_BUCKETS 2u
 
 enum bypass_kind { BYPASS_PRODUCER, BYPASS_CONSUMER, BYPASS_KINDS };
 
-/* One side of a pair. What is not constant is the shard's mutex's. */
+/* One side of a pair. What is not constant is under the shard's lock. */
 struct bypass_end {
 	struct bypass_end *next;     /* in its bucket */
 	struct bypass_end **place;   /* what points to it there */
@@ -46,7 +47,7 @@ struct bypass_end {
 };
 
 struct bypass_shard {
-	pthread_mutex_t mutex;
+	struct lock lock;
 	uint32_t ended;	  /* futex: how often an end has ceased to be busy */
 	uint32_t waiters; /* for that */
 	struct bypass_end **buckets;
@@ -81,7 +82,7 @@ static inline struct bypass_shard *bypass_shard(struct vmirq_bypass *bypass, uin
 void vmirq_bypass_shard_init(struct bypass_shard *shard);
 void vmirq_bypass_shard_fini(struct bypass_shard *shard);
 
-/* The shard's mutex is held in all of these. */
+/* The shard's lock is held in all of these. */
 
 /* Both ends of a token; NULL: not there. Returns where a missing one is to be inserted. */
 struct bypass_end **vmirq_bypass_find(struct bypass_shard *shard, uint64_t token,

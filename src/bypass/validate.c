@@ -51,9 +51,9 @@ bool vmirq_bypass_validate(struct vmirq_bypass *bypass)
 	for (unsigned int i = 0; i < BYPASS_SHARDS; i++) {
 		struct bypass_shard *shard = &bypass->shard[i];
 
-		pthread_mutex_lock(&shard->mutex);
+		lock_take(&shard->lock);
 		valid = valid && shard_validate(shard);
-		pthread_mutex_unlock(&shard->mutex);
+		lock_give(&shard->lock);
 	}
 	return valid;
 }

@@ -104,10 +104,10 @@ static void until_it_waits(struct thread *thread)
 		struct bypass_end *ends[BYPASS_KINDS];
 
 		sched_yield();
-		pthread_mutex_lock(&shard->mutex);
+		lock_take(&shard->lock);
 		vmirq_bypass_find(shard, 3, ends);
 		waits = ends[BYPASS_PRODUCER]->leaving;
-		pthread_mutex_unlock(&shard->mutex);
+		lock_give(&shard->lock);
 	}
 	for (int i = 0; i < 100; i++)
 		sched_yield();
@@ -225,9 +225,9 @@ static void out_by_token_while_it_fails_to_come_in(void **state)
 	start(&out, consumer_out_by_token);
 	while (!waiters) {
 		sched_yield();
-		pthread_mutex_lock(&shard->mutex);
+		lock_take(&shard->lock);
 		waiters = shard->waiters;
-		pthread_mutex_unlock(&shard->mutex);
+		lock_give(&shard->lock);
 	}
 	sem_post(&go);
 	assert_int_equal(join(&out), 0);

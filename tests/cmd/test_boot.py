@@ -137,6 +137,8 @@ def output_that_nobody_reads_does_not_hold_it():
     reader, writer = os.pipe()
     try:
         fcntl.fcntl(writer, F_SETPIPE_SZ, 4096)
+        # The guest has to fill the rest in a second, a byte an exit.
+        os.write(writer, bytes(4000))
         done = subprocess.run([VMIRQ, 'boot', '--timeout', '1', HELLO, 'flood'], stdout=writer,
                               stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                               timeout=25, check=False)

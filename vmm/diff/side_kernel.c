@@ -68,7 +68,7 @@ static int enter(struct side *side, struct side_vcpu *v)
 
 static uint64_t apic_base(const struct side_vcpu *v)
 {
-	struct kvm_sregs sregs;
+	struct kvm_sregs sregs = { 0 };
 
 	return call(v->fd, KVM_GET_SREGS, &sregs) ? 0 : sregs.apic_base;
 }
@@ -83,8 +83,8 @@ static bool was_init(const struct side_vcpu *v)
 
 static int take_events(struct side *side, struct side_vcpu *v, struct side_events *events)
 {
-	struct kvm_mp_state state;
-	struct kvm_vcpu_events pending;
+	struct kvm_mp_state state = { 0 };
+	struct kvm_vcpu_events pending = { 0 };
 	int error;
 
 	memset(events, 0, sizeof(*events));

@@ -97,7 +97,7 @@ static inline __attribute__((always_inline)) int irqfd_attach(struct vmirq_irqfd
 	if (unlikely(error))
 		vmirq_irqfd_set_gone(irqfd);
 	else if (irqfd_routed(irqfd))
-		vmirq_route_watch(irqfd->table->vm->routes, irqfd->slot, &irqfd->watcher);
+		vmirq_route_watch(routes, irqfd->slot, &irqfd->watcher);
 	vmirq_route_unlock(routes, irqfd->slot);
 	return error;
 }

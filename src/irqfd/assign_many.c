@@ -144,7 +144,7 @@ static void watch(const struct many *m, struct vmirq_irqfd *irqfd)
 {
 	vmirq_route_lock(m->vm->routes, irqfd->slot);
 	vmirq_irqfd_resolve_first(irqfd);
-	vmirq_route_watch(irqfd->table->vm->routes, irqfd->slot, &irqfd->watcher);
+	vmirq_route_watch(m->vm->routes, irqfd->slot, &irqfd->watcher);
 	vmirq_route_unlock(m->vm->routes, irqfd->slot);
 }
 

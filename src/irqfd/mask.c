@@ -46,7 +46,7 @@ void vmirq_irqfd_move(struct vmirq_irqfd *irqfd, struct route_slot *slot)
 	pthread_mutex_unlock(&irqfd->table->mutex);
 	vmirq_route_lock(routes, slot);
 	if (irqfd_routed(irqfd))
-		vmirq_route_watch(irqfd->table->vm->routes, slot, &irqfd->watcher);
+		vmirq_route_watch(routes, slot, &irqfd->watcher);
 	vmirq_route_unlock(routes, slot);
 	vmirq_irqfd_release_places(irqfd->table);
 }

@@ -85,7 +85,7 @@ int vmirq_route_set(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *ent
 	error = vmirq_route_from_entries(vm, entries, n, &change->route);
 	if (!error)
 		error = vmirq_route_slot(vm->routes, entries[0].gsi, &change->slot);
-	return error ? error : vmirq_route_change(vm, vm->routes, change, &alone);
+	return error ? error : vmirq_route_change(vm, change, &alone);
 }
 
 int vmirq_route_set_msi(struct vmirq_vm *vm, uint32_t gsi, uint64_t address, uint32_t data)
@@ -111,7 +111,7 @@ int vmirq_route_set_msi(struct vmirq_vm *vm, uint32_t gsi, uint64_t address, uin
 		return -ENOMEM;
 	change->slot = slot;
 	change->route = (struct route){ .kind = ROUTE_MSI, .msi = msg };
-	return vmirq_route_change(vm, vm->routes, change, &alone);
+	return vmirq_route_change(vm, change, &alone);
 }
 
 int vmirq_route_clear(struct vmirq_vm *vm, uint32_t gsi)
@@ -128,7 +128,7 @@ int vmirq_route_clear(struct vmirq_vm *vm, uint32_t gsi)
 	if (!change)
 		return -ENOMEM;
 	*change = (struct route_change){ .slot = slot, .route = { .kind = ROUTE_NONE } };
-	return vmirq_route_change(vm, vm->routes, change, &alone);
+	return vmirq_route_change(vm, change, &alone);
 }
 
 uint32_t vmirq_route_describe(const struct route *route, uint32_t gsi,

@@ -217,15 +217,14 @@ int vmirq_route_make_changes_locked(struct vmirq_vm *vm, const struct route_chan
 /* transaction.c: where to write down one change: in the calling thread's transaction, or here. NULL: no memory.
  * And what is written there is part of it. */
 struct route_change *vmirq_route_new_change(struct vmirq_vm *vm, struct route_change *alone);
-void vmirq_route_join_transaction(struct route_table *table);
+void vmirq_route_join_transaction(struct vmirq_vm *vm);
 /* It joins that transaction, or is made at once. */
-static inline int vmirq_route_change(struct vmirq_vm *vm, struct route_table *table,
-				     const struct route_change *change,
+static inline int vmirq_route_change(struct vmirq_vm *vm, const struct route_change *change,
 				     const struct route_change *alone)
 {
 	if (likely(change == alone))
 		return vmirq_route_make_changes(vm, change, 1);
-	vmirq_route_join_transaction(table);
+	vmirq_route_join_transaction(vm);
 	return 0;
 }
 /* transaction.c: has the calling thread one open? */

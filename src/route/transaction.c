@@ -51,9 +51,9 @@ struct route_change *vmirq_route_new_change(struct vmirq_vm *vm, struct route_ch
 	return has_room(t) ? &t->change[t->n] : NULL;
 }
 
-void vmirq_route_join_transaction(struct route_table *table)
+void vmirq_route_join_transaction(struct vmirq_vm *vm)
 {
-	table->transaction->n++;
+	vm->routes->transaction->n++;
 }
 
 int vmirq_route_begin(struct vmirq_vm *vm)

@@ -56,7 +56,8 @@ static struct reader *claim(struct reader *records, size_t n, pid_t thread, bool
 		/* Its thread may have ended inside a section, by pthread_cancel(). */
 		if (atomic_load_explicit(&r->state, memory_order_relaxed) & 1)
 			atomic_fetch_add_explicit(&r->state, 1, memory_order_relaxed);
-		atomic_store_explicit(&r->held, NULL, memory_order_relaxed);
+		for (int use = 0; use < READER_USES; use++)
+			atomic_store_explicit(&r->uses[use], NULL, memory_order_relaxed);
 		return r;
 	}
 	return NULL;
@@ -223,14 +224,15 @@ int vmirq_reader_wait(void)
 	return 0;
 }
 
-static void wait_held(const struct reader *records, size_t n, const void *what)
+static void wait_use(const struct reader *records, size_t n, enum reader_use use, const void *what)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct reader *r = &records[i];
 
-		/* Acquire: its holder's loads are done; pairs with the release in reader_let_go(). */
+		/* Acquire: its user's loads are done; pairs with the releases in reader_let_go() and
+		 * reader_called(). */
 		for (unsigned int turn = 0;
-		     atomic_load_explicit(&r->held, memory_order_acquire) == what; turn++) {
+		     atomic_load_explicit(&r->uses[use], memory_order_acquire) == what; turn++) {
 			if (turn > YIELDS &&
 			    has_ended(atomic_load_explicit(&r->owner, memory_order_relaxed)))
 				break;
@@ -239,14 +241,14 @@ static void wait_held(const struct reader *records, size_t n, const void *what)
 	}
 }
 
-void vmirq_reader_wait_held(const void *what)
+void vmirq_reader_wait_use(enum reader_use use, const void *what)
 {
 	struct record_block *block;
 
 	/* What the caller has said before is seen by whoever is not seen here. */
 	fence_full();
-	wait_held(first_records, FIRST_RECORDS, what);
+	wait_use(first_records, FIRST_RECORDS, use, what);
 	for (block = atomic_load_explicit(&more_records, memory_order_acquire); block;
 	     block = atomic_load_explicit(&block->next, memory_order_relaxed))
-		wait_held(block->record, MORE_RECORDS, what);
+		wait_use(block->record, MORE_RECORDS, use, what);
 }

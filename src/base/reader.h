@@ -36,11 +36,18 @@
 
 #include "base/arch.h"
 
+/* What a thread can say that it uses. */
+enum reader_use {
+	READER_HOLDS, /* keeps as it is for a moment: see reader_hold() */
+	READER_CALLS, /* is called back by: see reader_calls() */
+	READER_USES,
+};
+
 struct reader {
 	_Atomic uint64_t state; /* odd: inside. Written by its thread only. */
 	_Atomic int32_t owner;	/* its thread's id; 0: nobody has it */
-	/* What it keeps as it is for a moment, beside its section: see reader_hold(). */
-	const void *_Atomic held;
+	/* What it uses beside its section. */
+	const void *_Atomic uses[READER_USES];
 } __attribute__((aligned(CACHE_LINE)));
 
 /* The thread's; before its first section vmirq_reader_none, which nobody has and which is always odd, so that
@@ -68,9 +75,9 @@ void vmirq_back_off(unsigned int turn);
 /* Wait until every section begun before the call has ended. -EDEADLK inside a section. */
 int vmirq_reader_wait(void);
 
-/* Wait until nobody holds `what` any more who began before the call; not while holding it. Legal inside a
- * section. Who comes later has to be kept away by other means. */
-void vmirq_reader_wait_held(const void *what);
+/* Wait until nobody uses `what` so any more who began before the call; not while the caller does. Legal inside
+ * a section. Who comes later has to be kept away by other means. */
+void vmirq_reader_wait_use(enum reader_use use, const void *what);
 
 /* What a section inside another one is handed: its end means nothing. */
 #define READER_INNER ((struct reader *)1)
@@ -146,7 +153,7 @@ static inline struct reader *reader_record(struct reader *section)
  */
 static inline void reader_hold_unfenced(struct reader *r, const void *what)
 {
-	atomic_store_explicit(&r->held, what, memory_order_relaxed);
+	atomic_store_explicit(&r->uses[READER_HOLDS], what, memory_order_relaxed);
 }
 
 static inline void reader_hold(struct reader *r, const void *what)
@@ -157,8 +164,30 @@ static inline void reader_hold(struct reader *r, const void *what)
 
 static inline void reader_let_go(struct reader *r)
 {
-	/* Pairs with the acquire in vmirq_reader_wait_held(). */
-	atomic_store_explicit(&r->held, NULL, memory_order_release);
+	/* Pairs with the acquire in vmirq_reader_wait_use(). */
+	atomic_store_explicit(&r->uses[READER_HOLDS], NULL, memory_order_release);
+}
+
+/*
+ * A callback, which may last, and is made outside of sections: what is called is named inside the section that
+ * has found it, and before that ends. Who takes it away says so, waits for all sections, and then for whom
+ * still names it. Of callbacks within callbacks the record names the outermost.
+ */
+static inline bool reader_calls(const struct reader *r, const void *what)
+{
+	return atomic_load_explicit(&r->uses[READER_CALLS], memory_order_relaxed) == what;
+}
+
+static inline void reader_call(struct reader *r, const void *what)
+{
+	/* The section's end releases it. */
+	atomic_store_explicit(&r->uses[READER_CALLS], what, memory_order_relaxed);
+}
+
+static inline void reader_called(struct reader *r)
+{
+	/* Pairs with the acquire in vmirq_reader_wait_use(). */
+	atomic_store_explicit(&r->uses[READER_CALLS], NULL, memory_order_release);
 }
 
 #endif

@@ -59,7 +59,7 @@ void vmirq_dynamic_close(struct kernel_table *t)
 
 	atomic_store_explicit(&t->closed, closed + 1, memory_order_relaxed);
 	/* Fences first: who is not waited for sees that it is closed. */
-	vmirq_reader_wait_held(t);
+	vmirq_reader_wait_use(READER_HOLDS, t);
 }
 
 void vmirq_dynamic_open(struct kernel_table *t)

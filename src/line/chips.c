@@ -338,11 +338,13 @@ int vmirq_lines_reset(struct line_domain *lines)
 
 void vmirq_lines_destroy(struct line_domain *lines)
 {
+	struct vmirq_notifier *first;
+
 	if (!lines)
 		return;
 	vmirq_timer_destroy(&lines->timer);
-	while (lines->notifiers)
-		vmirq_notifier_remove(lines->notifiers);
+	while ((first = atomic_load_explicit(&lines->notifiers, memory_order_relaxed)))
+		vmirq_notifier_remove(first);
 	for (uint32_t i = 0; i < lines->ioapics; i++)
 		free(lines->ioapic[i]);
 	pthread_mutex_destroy(&lines->split_mutex);

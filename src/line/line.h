@@ -61,14 +61,12 @@ struct line_ioapic {
 #define NOTICE_STANDS ((enum vmirq_notice)(VMIRQ_NOTICE_MASK + 1))
 
 struct vmirq_notifier {
-	struct vmirq_notifier *next;
+	struct vmirq_notifier *_Atomic next;
 	struct line_domain *lines;
 	struct vmirq_notifier_config config;
-	struct route_slot *slot; /* of config.gsi, once it is there */
-	/* Calls of config.fn; the second without the mutex, and then it may be gone. */
-	uint32_t begun;
-	_Atomic uint32_t ended;
-	bool leaving; /* is being removed: no more of them */
+	struct route_slot *_Atomic slot; /* of config.gsi, once it is there */
+	_Atomic uint32_t unnamed;	 /* calls that no thread's record names */
+	_Atomic bool leaving;		 /* is being removed: no more of them */
 };
 
 /* A VM's lines and chips. */
@@ -82,12 +80,10 @@ struct line_domain {
 	struct pit pit;
 	struct lock pic_mutex, pit_mutex;
 
-	/* Who is told; taken with nothing else held, and nothing is taken under it. */
+	/* Who is told: read in sections, written under the mutex, which is taken with nothing else held; nothing
+	 * is taken under it. */
+	struct vmirq_notifier *_Atomic notifiers;
 	struct lock notifier_mutex;
-	struct vmirq_notifier *notifiers;
-	_Atomic uint32_t notifier_count;
-	_Atomic uint32_t leavers;     /* who wait for calls to end */
-	_Atomic uint32_t calls_ended; /* futex: of those, some */
 
 	/* The kernel's table is to follow the RTEs; a leaf but for chips' locks and that table's. */
 	pthread_mutex_t split_mutex;

@@ -8,7 +8,7 @@
 #include "base/vm.h"
 #include "line/line.h"
 
-/* The callbacks that this thread is in, innermost first: they cannot be waited for. */
+/* The callbacks within callbacks that this thread is in, innermost first. */
 struct call {
 	const struct vmirq_notifier *notifier;
 	const struct call *outer;
@@ -16,13 +16,14 @@ struct call {
 
 static __thread const struct call *calls_here __attribute__((tls_model("initial-exec")));
 
+/* Is this thread in a callback of it, which cannot be waited for? */
 static bool is_called_here(const struct vmirq_notifier *notifier)
 {
 	const struct call *call = calls_here;
 
 	while (call && call->notifier != notifier)
 		call = call->outer;
-	return call != NULL;
+	return call || reader_calls(vmirq_reader_self, notifier);
 }
 
 bool vmirq_line_goes_to(struct line_domain *lines, uint32_t gsi, enum pin_of chip, uint32_t pin)
@@ -39,28 +40,59 @@ struct news {
 	uint32_t pin;
 };
 
-/* Is it one for this notifier? The mutex is held. */
+/* Is it one for this notifier? */
 static in_path bool is_told(struct line_domain *lines, struct vmirq_notifier *n, struct news news)
 {
+	/* Acquire: the slot's first state; it stays. */
+	struct route_slot *slot = atomic_load_explicit(&n->slot, memory_order_acquire);
+
 	/* Whoever removes it waits for the calls under way, not for ever more. */
-	if (n->config.notice != news.notice || unlikely(n->leaving))
+	if (n->config.notice != news.notice ||
+	    unlikely(atomic_load_explicit(&n->leaving, memory_order_relaxed)))
 		return false;
-	if (unlikely(!n->slot))
-		n->slot = vmirq_route_find(lines->vm->routes, n->config.gsi);
-	return n->slot && route_has_pin(n->slot, news.chip, news.pin);
+	if (unlikely(!slot)) {
+		slot = vmirq_route_find(lines->vm->routes, n->config.gsi);
+		atomic_store_explicit(&n->slot, slot, memory_order_release);
+	}
+	return slot && route_has_pin(slot, news.chip, news.pin);
 }
 
-/* The first from `n` on that is to be told; the mutex is held. */
-static in_path struct vmirq_notifier *find_told(struct line_domain *lines, struct vmirq_notifier *n,
-						struct news news)
+/* The first at or after that place that is to be told; inside a section. */
+static in_path struct vmirq_notifier *
+find_told(struct line_domain *lines, struct vmirq_notifier *const _Atomic *at, struct news news)
 {
+	/* Acquire: pairs with the release in vmirq_notifier_add_any(). */
+	struct vmirq_notifier *n = atomic_load_explicit(at, memory_order_acquire);
+
 	while (n && !is_told(lines, n, news))
-		n = n->next;
+		n = atomic_load_explicit(&n->next, memory_order_acquire);
 	return n;
 }
 
-/* The mutex is not held. */
-static in_path void call(struct vmirq_notifier *n, uint32_t value)
+/* Inside the section that has found it. NULL: the thread's record has no place for it, or it has none. */
+static in_path struct reader *begin_call(struct reader *section, struct vmirq_notifier *n)
+{
+	struct reader *record = reader_record(section);
+
+	if (likely(record && reader_calls(record, NULL))) {
+		reader_call(record, n);
+		return record;
+	}
+	atomic_fetch_add_explicit(&n->unnamed, 1, memory_order_relaxed);
+	return NULL;
+}
+
+/* From then on nobody keeps it from being freed but a section. */
+static in_path void end_call(struct reader *record, struct vmirq_notifier *n)
+{
+	if (likely(record))
+		reader_called(record);
+	else
+		/* Release: pairs with the acquire in wait_for_calls(). */
+		atomic_fetch_sub_explicit(&n->unnamed, 1, memory_order_release);
+}
+
+static off_path void call_unnamed(const struct vmirq_notifier *n, uint32_t value)
 {
 	struct call call = { .notifier = n, .outer = calls_here };
 
@@ -69,45 +101,38 @@ static in_path void call(struct vmirq_notifier *n, uint32_t value)
 	calls_here = call.outer;
 }
 
-/* Likewise. From the add on nobody keeps it from being freed. Both are sequentially consistent, as is what
- * vmirq_notifier_remove() does: either it sees the call ended or it is seen. */
-static in_path void end_call(struct line_domain *lines, struct vmirq_notifier *n)
-{
-	atomic_fetch_add(&n->ended, 1);
-	if (likely(!atomic_load(&lines->leavers)))
-		return;
-	atomic_fetch_add(&lines->calls_ended, 1);
-	vmirq_futex_wake_all(&lines->calls_ended);
-}
-
-/* The calls are made without the lock: one at a time, and the list may change meanwhile. A notifier that
- * runs stays on the list, so its successor is found after it. */
+/* Outside of the section, one at a time; the list may change meanwhile. A notifier that runs stays on the list,
+ * so its successor is found after it. */
 void vmirq_line_notify(struct line_domain *lines, enum vmirq_notice notice, enum pin_of chip,
 		       uint32_t pin, uint32_t value)
 {
 	const struct news news = { .notice = notice, .chip = chip, .pin = pin };
+	struct reader *section, *record;
 	struct vmirq_notifier *n, *more;
 
-	if (!atomic_load_explicit(&lines->notifier_count, memory_order_acquire))
+	if (!atomic_load_explicit(&lines->notifiers, memory_order_relaxed))
 		return;
-	lock_take(&lines->notifier_mutex);
-	n = find_told(lines, lines->notifiers, news);
+	section = reader_enter();
+	n = find_told(lines, &lines->notifiers, news);
 	while (n) {
-		n->begun++;
-		more = find_told(lines, n->next, news);
-		lock_give(&lines->notifier_mutex);
-		call(n, value);
-		if (!more) {
-			end_call(lines, n);
+		record = begin_call(section, n);
+		more = find_told(lines, &n->next, news);
+		reader_exit(section);
+		if (likely(record))
+			n->config.fn(n->config.opaque, n->config.gsi, value);
+		else
+			call_unnamed(n, value);
+		if (likely(!more)) {
+			end_call(record, n);
 			return;
 		}
-		lock_take(&lines->notifier_mutex);
+		section = reader_enter();
 		/* Again: it may have been removed. */
-		more = find_told(lines, n->next, news);
-		end_call(lines, n);
+		more = find_told(lines, &n->next, news);
+		end_call(record, n);
 		n = more;
 	}
-	lock_give(&lines->notifier_mutex);
+	reader_exit(section);
 }
 
 int vmirq_notifier_add_any(struct vmirq_vm *vm, const struct vmirq_notifier_config *config,
@@ -120,10 +145,11 @@ int vmirq_notifier_add_any(struct vmirq_vm *vm, const struct vmirq_notifier_conf
 	n->lines = vm->lines;
 	n->config = *config;
 	lock_take(&vm->lines->notifier_mutex);
-	n->next = vm->lines->notifiers;
-	vm->lines->notifiers = n;
-	/* Release: who sees the count finds the list. */
-	atomic_fetch_add_explicit(&vm->lines->notifier_count, 1, memory_order_release);
+	atomic_store_explicit(
+		&n->next, atomic_load_explicit(&vm->lines->notifiers, memory_order_relaxed),
+		memory_order_relaxed);
+	/* Release: pairs with the acquire in find_told(). */
+	atomic_store_explicit(&vm->lines->notifiers, n, memory_order_release);
 	lock_give(&vm->lines->notifier_mutex);
 	vmirq_line_commit_ioapics(vm->lines);
 	*out = n;
@@ -146,41 +172,45 @@ int vmirq_notifier_add(struct vmirq_vm *vm, const struct vmirq_notifier_config *
 	return vmirq_line_in_kernel(vm) ? -EOPNOTSUPP : vmirq_notifier_add_any(vm, &config, out);
 }
 
-/* The mutex is held, but not while it waits. */
-static void wait_for_calls(struct line_domain *lines, const struct vmirq_notifier *notifier)
+/* Nobody begins one any more; inside a section somebody may still have found it. */
+static void wait_for_calls(struct vmirq_notifier *n)
 {
-	uint32_t seen = atomic_load(&lines->calls_ended);
+	/* Nobody is in a section here: see vmirq_notifier_remove(). */
+	vmirq_reader_wait();
+	vmirq_reader_wait_use(READER_CALLS, n);
+	/* Acquire: pairs with the release in end_call(). */
+	for (unsigned int turn = 0; atomic_load_explicit(&n->unnamed, memory_order_acquire); turn++)
+		vmirq_back_off(turn);
+}
 
-	if (notifier->begun == atomic_load(&notifier->ended))
-		return;
-	lock_give(&lines->notifier_mutex);
-	vmirq_futex_wait(&lines->calls_ended, seen);
+static void unlink_notifier(struct line_domain *lines, const struct vmirq_notifier *notifier)
+{
+	struct vmirq_notifier *_Atomic *at = &lines->notifiers;
+	struct vmirq_notifier *n;
+
 	lock_take(&lines->notifier_mutex);
+	while ((n = atomic_load_explicit(at, memory_order_relaxed)) && n != notifier)
+		at = &n->next;
+	if (n)
+		/* Release: what follows was published before. */
+		atomic_store_explicit(
+			at, atomic_load_explicit(&n->next, memory_order_relaxed),
+			memory_order_release);
+	lock_give(&lines->notifier_mutex);
 }
 
 int vmirq_notifier_remove(struct vmirq_notifier *notifier)
 {
-	struct vmirq_notifier **at;
-	struct line_domain *lines;
-
 	if (!notifier)
 		return 0;
 	if (reader_inside() || is_called_here(notifier))
 		return -EDEADLK;
-	lines = notifier->lines;
-	lock_take(&lines->notifier_mutex);
-	notifier->leaving = true;
+	atomic_store_explicit(&notifier->leaving, true, memory_order_relaxed);
 	/* While it runs it must stay where it is: see vmirq_line_notify(). */
-	atomic_fetch_add(&lines->leavers, 1);
-	while (notifier->begun != atomic_load(&notifier->ended))
-		wait_for_calls(lines, notifier);
-	atomic_fetch_sub(&lines->leavers, 1);
-	for (at = &lines->notifiers; *at && *at != notifier; at = &(*at)->next)
-		;
-	if (*at)
-		*at = notifier->next;
-	atomic_fetch_sub_explicit(&lines->notifier_count, 1, memory_order_relaxed);
-	lock_give(&lines->notifier_mutex);
+	wait_for_calls(notifier);
+	unlink_notifier(notifier->lines, notifier);
+	/* Who is at it, on the way to the next. */
+	vmirq_reader_wait();
 	if (notifier->config.release)
 		notifier->config.release(notifier->config.opaque);
 	free(notifier);

@@ -30,7 +30,7 @@ static uint32_t gsi_of(const struct line_domain *lines, const struct line_ioapic
 static bool edges_are_acked(struct line_domain *lines)
 {
 	return lines->pit_reinjects ||
-	       atomic_load_explicit(&lines->notifier_count, memory_order_relaxed);
+	       atomic_load_explicit(&lines->notifiers, memory_order_relaxed);
 }
 
 static struct kernel_route route_of(struct line_domain *lines, uint32_t gsi, struct interrupt irq)

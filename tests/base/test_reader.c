@@ -204,7 +204,7 @@ static void *wait_held(void *argument)
 	/* Legal inside a section, which the holder's may be waiting for. */
 	struct reader *section = reader_enter();
 
-	vmirq_reader_wait_held(c->h->what);
+	vmirq_reader_wait_use(READER_HOLDS, c->h->what);
 	c->let_go_before = atomic_load(&c->h->let_go);
 	atomic_store(&c->over, true);
 	reader_exit(section);
@@ -224,7 +224,7 @@ static void what_is_held_is_waited_for_and_nothing_else(void **state)
 	sem_init(&h.go, 0, 0);
 	assert_int_equal(pthread_create(&h.thread, NULL, hold_a_thing, &h), 0);
 	sem_wait(&h.holds);
-	vmirq_reader_wait_held(&other);
+	vmirq_reader_wait_use(READER_HOLDS, &other);
 	assert_int_equal(pthread_create(&thread, NULL, wait_held, &c), 0);
 	nanosleep(&nap, NULL);
 	assert_false(atomic_load(&c.over));
@@ -232,7 +232,7 @@ static void what_is_held_is_waited_for_and_nothing_else(void **state)
 	pthread_join(thread, NULL);
 	pthread_join(h.thread, NULL);
 	assert_true(c.let_go_before);
-	vmirq_reader_wait_held(&thing);
+	vmirq_reader_wait_use(READER_HOLDS, &thing);
 	sem_destroy(&h.holds);
 	sem_destroy(&h.go);
 }
@@ -255,7 +255,7 @@ static void an_ended_thread_holds_nothing(void **state)
 	(void)state;
 	assert_int_equal(pthread_create(&thread, NULL, end_while_holding, &thing), 0);
 	pthread_join(thread, NULL);
-	vmirq_reader_wait_held(&thing);
+	vmirq_reader_wait_use(READER_HOLDS, &thing);
 	assert_int_equal(vmirq_reader_wait(), 0);
 }
 

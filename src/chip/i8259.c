@@ -47,34 +47,6 @@ int vmirq_i8259_request(const struct i8259 *pic, int chip)
 	return rank(s, pin) < rank(s, vmirq_i8259_highest(s, blocking)) ? pin : NO_PIN;
 }
 
-/* The numbers are those of /dev/kvm 6.18, where an edge on a line that is high already counts as 1
- * though nothing is latched by it, and a level that is seen already as 0. */
-static inline struct line_result drive(struct kvm_pic_state *s, uint32_t pin, bool level)
-{
-	struct line_result result = { .verdict = VMIRQ_DELIVERED, .status = 1 };
-	uint8_t bit = pin_bit(pin);
-	bool triggers = level && ((s->elcr & bit) || !(s->last_irr & bit));
-
-	if (level && (!triggers || (s->irr & bit)))
-		result.verdict = VMIRQ_COALESCED;
-	if (triggers && (s->irr & bit))
-		result.status = 0;
-	if (triggers)
-		s->irr |= bit;
-	else if (!level && (s->elcr & bit))
-		s->irr &= (uint8_t)~bit;
-	if (level)
-		s->last_irr |= bit;
-	else
-		s->last_irr &= (uint8_t)~bit;
-	if (s->imr & bit) {
-		result.status = -1;
-		if (level)
-			result.verdict = VMIRQ_PIC_MASKED;
-	}
-	return result;
-}
-
 /* Look at INT of both. /dev/kvm 6.18: whenever it looks, a slave that asks is a pulse on the master's
  * pin. */
 static bool update_output(struct i8259 *pic, bool cascade)
@@ -83,8 +55,8 @@ static bool update_output(struct i8259 *pic, bool cascade)
 	bool now;
 
 	if (cascade && vmirq_i8259_request(pic, SLAVE) != NO_PIN) {
-		drive(&pic->chip[MASTER], CASCADE_PIN, true);
-		drive(&pic->chip[MASTER], CASCADE_PIN, false);
+		i8259_drive(&pic->chip[MASTER], pin_bit(CASCADE_PIN), true);
+		i8259_drive(&pic->chip[MASTER], pin_bit(CASCADE_PIN), false);
 	}
 	now = vmirq_i8259_request(pic, MASTER) != NO_PIN;
 	/* The receiver of output_changed looks after this; the lock and the call order them. */
@@ -128,20 +100,6 @@ void vmirq_i8259_finish(struct i8259 *pic, const struct i8259_events *events)
 	look_and_tell(pic, !events->no_cascade, events->acknowledged);
 }
 
-struct line_result vmirq_i8259_change_locked(struct i8259 *pic, uint32_t pin, int sources)
-{
-	const struct kvm_pic_state *slave = &pic->chip[SLAVE];
-	struct kvm_pic_state *s = &pic->chip[pin >> 3];
-	uint8_t before = s->irr;
-	struct line_result result;
-
-	if (sources > 0 || pic->asserters[pin])
-		pic->asserters[pin] += (uint32_t)sources;
-	result = drive(s, pin, pic->asserters[pin] > 0);
-	pic->look = s->irr != before || (slave->irr & (uint8_t)~slave->imr);
-	return result;
-}
-
 void vmirq_i8259_look_unlock(struct i8259 *pic)
 {
 	look_and_tell(pic, true, false);
@@ -150,12 +108,13 @@ void vmirq_i8259_look_unlock(struct i8259 *pic)
 static struct line_result change(struct i8259 *pic, uint32_t pin, int sources)
 {
 	struct line_result result;
+	bool look;
 
 	if (pin >= I8259_PINS)
 		return NO_SUCH_PIN;
 	i8259_lock(pic);
-	result = vmirq_i8259_change_locked(pic, pin, sources);
-	if (pic->look)
+	result = i8259_change(pic, pin, sources, &look);
+	if (look)
 		vmirq_i8259_look_unlock(pic);
 	else
 		i8259_unlock(pic);

@@ -53,7 +53,6 @@ struct i8259 {
 	/* Under the lock: */
 	struct kvm_pic_state chip[2]; /* master, slave */
 	uint32_t asserters[I8259_PINS];
-	bool look; /* see vmirq_i8259_change_locked() */
 };
 
 void vmirq_i8259_init(struct i8259 *pic, const struct i8259_config *config);
@@ -72,11 +71,7 @@ struct line_result vmirq_i8259_set_line(struct i8259 *pic, uint32_t pin, bool le
 /* A source has set the level that its line has already: what the kernel says to that. */
 struct line_result vmirq_i8259_look_at_line(struct i8259 *pic, uint32_t pin);
 
-/* The same two for whoever has the lock's type, and has taken it: one source more (1), fewer (-1), or none; the
- * pin is in range. pic->look: vmirq_i8259_look_unlock() has to follow, since INT may be another: the pin's
- * request is, or the slave asks, which is a pulse whenever it is looked. Else the caller gives the lock. */
-struct line_result vmirq_i8259_change_locked(struct i8259 *pic, uint32_t pin, int sources);
-void vmirq_i8259_look_unlock(struct i8259 *pic);
+/* The same two for whoever has the lock's type are i8259_change() in i8259_line.h. */
 
 /* INT to the processor. Without the lock. */
 bool vmirq_i8259_output(const struct i8259 *pic);

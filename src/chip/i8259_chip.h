@@ -3,11 +3,8 @@
 #ifndef CHIP_I8259_CHIP_H
 #define CHIP_I8259_CHIP_H
 
-#include "base/bits.h"
-#include "chip/i8259.h"
+#include "chip/i8259_line.h"
 
-#define MASTER	     0
-#define SLAVE	     1
 #define CASCADE_PIN  2u
 #define SPURIOUS_PIN 7u
 /* No pin: less than any. */
@@ -21,11 +18,6 @@ struct i8259_events {
 	/* The slave's INT is as it was, also where the master's pin has forgotten it: no new edge. */
 	bool no_cascade;
 };
-
-static inline uint8_t pin_bit(uint32_t pin)
-{
-	return (uint8_t)bit32(pin & 7);
-}
 
 static inline void i8259_lock(const struct i8259 *pic)
 {

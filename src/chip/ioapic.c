@@ -29,28 +29,42 @@ void vmirq_ioapic_decode(const struct ioapic *a, uint64_t rte, struct interrupt 
 		irq->dest |= (uint32_t)(rte >> RTE_EXT_DEST_SHIFT & 0x7f) << 8;
 }
 
+/* Find out who gets what the pin sends: for ioapic_raise(). Without the lock. */
+static void know(struct ioapic *a, struct ioapic_pin *p, uint64_t rte, const struct interrupt *irq)
+{
+	struct target target = a->config.calls.resolve(a->config.calls.opaque, irq);
+
+	ioapic_lock(a);
+	p->known = (struct ioapic_known){
+		.rte = rte,
+		.word = target.kind == TARGET_POST
+				? vecset_word(&target.posted->vectors, target.vector)
+				: NULL,
+		.generation = target.generation,
+	};
+	ioapic_unlock(a);
+}
+
 /* Let go of the lock and send what the RTE says; returns without it. */
-static in_path struct delivery send(struct ioapic *a, uint32_t n, uint64_t rte, bool tick)
+static struct delivery send(struct ioapic *a, uint32_t n, uint64_t rte, bool tick)
 {
 	const struct ioapic_calls *calls = &a->config.calls;
+	struct ioapic_pin *p = &a->config.pins[n];
+	/* Of ticks it must be noted who gets them. */
+	bool unknown = a->config.map && n != a->config.rtc_pin &&
+		       (p->known.rte != rte ||
+			p->known.generation != dest_map_generation(a->config.map));
 	struct interrupt irq;
 	struct delivery d;
 
-	atomic_store_explicit(&a->sent, atomic_load_explicit(&a->sent, memory_order_relaxed) + 1,
-			      memory_order_relaxed);
-	if (unlikely(tick)) {
+	ioapic_count_sent(a);
+	if (tick)
 		rtc_tick_begin(&a->rtc);
-		ioapic_unlock(a);
-	} else {
-		ioapic_unlock(a);
-		if (calls->post) {
-			d = calls->post(calls->opaque, n, rte);
-			if (likely(d.accepted))
-				return d;
-		}
-	}
+	ioapic_unlock(a);
 	vmirq_ioapic_decode(a, rte, &irq);
 	irq.tick = tick ? &a->rtc : NULL;
+	if (unlikely(unknown))
+		know(a, p, rte, &irq);
 	d = calls->deliver(calls->opaque, &irq);
 	if (tick) {
 		ioapic_lock(a);
@@ -195,6 +209,22 @@ static void serve_again(struct ioapic *a, uint32_t n)
 				  a->config.host.now(a->config.host.opaque) + STORM_DELAY_NS);
 }
 
+/* The first pin with this vector from `pin` on; or none, which is past the last. Without the lock. */
+static off_path uint32_t pin_with(const struct ioapic *a, uint8_t vector, uint32_t pin)
+{
+	uint64_t each = EACH_PIN(vector), wanted = UINT64_MAX << pin % PINS_PER_WORD * 8;
+
+	for (uint32_t first = pin & ~(PINS_PER_WORD - 1); first < a->config.count;
+	     first += PINS_PER_WORD) {
+		uint64_t pins = ioapic_pins_with(a, first, each) & wanted;
+
+		if (pins)
+			return first + (uint32_t)__builtin_ctzll(pins) / 8;
+		wanted = UINT64_MAX;
+	}
+	return IOAPIC_NO_PIN;
+}
+
 /* latest: the last episode that this EOI may end. Without the lock. */
 static off_path void eoi_pin(struct ioapic *a, uint32_t n, bool level, uint64_t latest)
 {
@@ -220,15 +250,18 @@ static off_path void eoi_pin(struct ioapic *a, uint32_t n, bool level, uint64_t 
 	}
 }
 
-/* Without the lock where it held none: the fence is for vmirq_ioapic_restore_tick(), which says that it
- * holds one and then looks whether it has the vector, which is ended by now. */
-static void end_tick(struct ioapic *a, uint32_t vcpu, uint8_t vector)
+/* The fence is for vmirq_ioapic_restore_tick(), which says that somebody holds a tick and then looks whether he has
+ * the vector, which is ended by now. */
+static inline bool may_end_tick(const struct ioapic *a, uint32_t vcpu)
 {
 	if (a->config.rtc_pin >= a->config.count)
-		return;
+		return false;
 	fence_full();
-	if (vcpu != IOAPIC_ANY_VCPU && !rtc_tick_holds(&a->rtc, vcpu))
-		return;
+	return vcpu == IOAPIC_ANY_VCPU || rtc_tick_holds(&a->rtc, vcpu);
+}
+
+static off_path void end_tick(struct ioapic *a, uint32_t vcpu, uint8_t vector)
+{
 	ioapic_lock(a);
 	if (vcpu == IOAPIC_ANY_VCPU)
 		rtc_tick_eoi_of_all(&a->rtc, vector);
@@ -241,24 +274,13 @@ void vmirq_ioapic_eoi(struct ioapic *a, uint32_t vcpu, uint8_t vector, bool leve
 {
 	/* Whoever ends an interrupt has seen it posted, and with it the episode. */
 	uint64_t latest = atomic_load_explicit(&a->episodes, memory_order_relaxed);
-	uint32_t count = a->config.count;
+	uint32_t pin = 0;
 
-	end_tick(a, vcpu, vector);
-	for (uint32_t n = 0; n < count; n += PINS_PER_WORD) {
-		uint64_t pins = ioapic_pins_with(a, n, vector);
-
-		while (unlikely(pins)) {
-			uint32_t pin = n + (uint32_t)__builtin_ctzll(pins) / 8;
-
-			/* Past the last pin are zeros. */
-			if (pin < count)
-				eoi_pin(a, pin, level, latest);
-			pins &= pins - 1;
-			/* Again, for what an ack has changed. */
-			if (pins)
-				pins &= ioapic_pins_with(a, n, vector);
-		}
-	}
+	if (unlikely(may_end_tick(a, vcpu)))
+		end_tick(a, vcpu, vector);
+	/* Each is looked for when its turn comes, for what an ack has changed. */
+	while ((pin = pin_with(a, vector, pin)) < a->config.count)
+		eoi_pin(a, pin++, level, latest);
 }
 
 void vmirq_ioapic_forget_tick(struct ioapic *a, uint32_t vcpu)
@@ -284,7 +306,7 @@ void vmirq_ioapic_restore_tick(struct ioapic *a, uint32_t vcpu)
 		if (!rtc_tick_holds(&a->rtc, vcpu))
 			rtc_tick_hold(&a->rtc, vcpu, irq.vector);
 		ioapic_unlock(a);
-		/* Pairs with the fence in end_tick(). */
+		/* Pairs with the fence in may_end_tick(). */
 		fence_full();
 		state = calls->holds(calls->opaque, vcpu, &irq);
 	}

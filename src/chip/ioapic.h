@@ -44,9 +44,8 @@ struct ioapic_calls {
 	/* Send it; how many accepted decides Remote-IRR. Also for ExtINT, which /dev/kvm accepts
 	 * nowhere (0). irq->tick: note there who gets it. */
 	struct delivery (*deliver)(void *opaque, const struct interrupt *irq);
-	/* Send what this RTE of the pin's says by what is known of it from earlier. Nobody accepted:
-	 * nothing was done, and deliver is called. */
-	struct delivery (*post)(void *opaque, uint32_t pin, uint64_t rte);
+	/* What it resolves to, where config.map is given. */
+	struct target (*resolve)(void *opaque, const struct interrupt *irq);
 	/* An interrupt of this pin's vector has had its EOI. Before Remote-IRR clears: what the
 	 * callback does to the line is seen when it is decided whether to deliver again. */
 	void (*ack)(void *opaque, uint32_t pin);
@@ -64,15 +63,24 @@ struct ioapic_calls {
 	void (*throttled)(void *opaque, uint32_t pin, uint64_t deadline_ns);
 };
 
+/* What an RTE's message came to. */
+struct ioapic_known {
+	uint64_t rte; /* with all its bits, as it was sent */
+	/* The vector's, of the one descriptor that gets it; NULL: nothing is known, or it is not one. */
+	_Atomic uint64_t *word;
+	uint64_t generation; /* of the map, which that holds for */
+};
+
 struct ioapic_pin {
 	uint64_t rte;
+	struct ioapic_known known;
 	uint64_t episode;    /* see above */
 	uint32_t asserters;  /* sources that hold the line */
 	uint32_t generation; /* see above */
 	uint32_t eois;	     /* in a row that found the line high */
 	bool irr;	     /* the line, as struct kvm_ioapic_state has it */
 	bool delivered;	     /* and it was an edge that was sent already; see ioapic_state.c */
-};
+} __attribute__((aligned(CACHE_LINE)));
 
 struct ioapic_config {
 	struct chip_host host;
@@ -86,6 +94,8 @@ struct ioapic_config {
 	uint8_t id;
 	uint8_t version;
 	struct msi_format format; /* ext_dest_id: RTE bits 55:49 are destination bits 14:8 */
+	/* Of the local APICs that it posts to itself where that is known, and has calls.resolve for; or NULL. */
+	const struct dest_map *map;
 };
 
 struct ioapic {
@@ -144,21 +154,9 @@ struct line_result vmirq_ioapic_set_line_status(struct ioapic *ioapic, uint32_t 
 struct line_result vmirq_ioapic_look_at_line(struct ioapic *ioapic, uint32_t pin, bool status);
 
 /* The same for whoever has the lock's type, and has taken it: one source more (1), fewer (-1), or none; the pin
- * is in range. Returns without the lock. */
+ * is in range. Returns without the lock. What happens most is ioapic_raise() and ioapic_lower() in ioapic_pin.h. */
 struct line_result vmirq_ioapic_change_unlock(struct ioapic *ioapic, uint32_t pin, int sources,
 					      bool status);
-
-/* Likewise, of what happens most: one source fewer. False, and nothing done: it was not the only one. The lock stays. */
-static inline bool ioapic_lower(struct ioapic *ioapic, uint32_t pin)
-{
-	struct ioapic_pin *p = &ioapic->config.pins[pin];
-
-	if (p->asserters != 1)
-		return false;
-	p->asserters = 0;
-	p->irr = false;
-	return true;
-}
 
 /* This vCPU's local APIC has ended this vector. level: its TMR bit. Of an edge only acks are told, and
  * the RTC's tick. */

@@ -55,7 +55,13 @@ struct line_result vmirq_ioapic_serve_unlock(struct ioapic *a, uint32_t n, bool 
 /* The same, and takes the lock again. */
 void vmirq_ioapic_serve(struct ioapic *a, uint32_t n, bool tick);
 
-/* The lock is held. */
+/* These two with the lock held. */
+static inline void ioapic_count_sent(struct ioapic *a)
+{
+	atomic_store_explicit(&a->sent, atomic_load_explicit(&a->sent, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
+
 static inline uint64_t ioapic_next_episode(struct ioapic *a)
 {
 	uint64_t episode = atomic_load_explicit(&a->episodes, memory_order_relaxed) + 1;
@@ -64,16 +70,60 @@ static inline uint64_t ioapic_next_episode(struct ioapic *a)
 	return episode;
 }
 
+/* The line gets its only source, and its message goes to whom one of this RTE went before: *message, to be posted
+ * without the lock. In a read section, which taking the lock has fenced; it is held. False, and nothing done: it is not
+ * so simple. */
+static inline bool ioapic_raise(struct ioapic *a, uint32_t n, struct ioapic_known *message)
+{
+	struct ioapic_pin *p = &a->config.pins[n];
+	uint64_t rte = p->rte;
+
+	*message = p->known;
+	/* What is known was sent, so the RTE is neither masked nor in service. An edge of a line that is high
+	 * is none. */
+	if (p->asserters || rte != message->rte || !message->word ||
+	    dest_map_generation(a->config.map) != message->generation ||
+	    posted_word_level(message->word, rte & RTE_VECTOR) != !!(rte & RTE_LEVEL) ||
+	    unlikely(!(rte & RTE_LEVEL) && p->irr))
+		return false;
+	p->asserters = 1;
+	p->irr = true;
+	if (likely(rte & RTE_LEVEL)) {
+		p->rte = rte | RTE_REMOTE_IRR;
+		p->episode = ioapic_next_episode(a);
+	} else {
+		p->delivered = true;
+	}
+	ioapic_count_sent(a);
+	return true;
+}
+
+/* It loses its only source. As above. */
+static inline bool ioapic_lower(struct ioapic *a, uint32_t n)
+{
+	struct ioapic_pin *p = &a->config.pins[n];
+
+	if (unlikely(p->asserters != 1))
+		return false;
+	p->asserters = 0;
+	p->irr = false;
+	return true;
+}
+
 #define PINS_PER_WORD 8u
 
-/* Of the eight pins from `first` on those with this vector: bit 7 of each one's byte. Without the lock. */
-static inline uint64_t ioapic_pins_with(const struct ioapic *a, uint32_t first, uint8_t vector)
+/* One byte, a vector, for each pin of a word. */
+#define EACH_PIN(byte) ((byte) * UINT64_C(0x0101010101010101))
+
+/* Of the eight pins from `first` on those with this vector: bit 7 of each one's byte. Past the last pin are zeros.
+ * Without the lock. */
+static inline uint64_t ioapic_pins_with(const struct ioapic *a, uint32_t first, uint64_t each)
 {
-	const uint64_t low = UINT64_C(0x7f7f7f7f7f7f7f7f);
+	const uint64_t low = EACH_PIN(0x7fu);
 	uint64_t word =
 		atomic_load_explicit(&a->pin_vectors[first / PINS_PER_WORD], memory_order_relaxed);
 	/* A byte is 0 where they are equal; then neither its low bits nor its top bit carry. */
-	uint64_t differs = word ^ vector * UINT64_C(0x0101010101010101);
+	uint64_t differs = word ^ each;
 
 	return ~(((differs & low) + low) | differs | low);
 }

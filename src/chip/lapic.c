@@ -8,10 +8,11 @@
 static int highest(const struct lapic *l, uint32_t set)
 {
 	for (int word = set == LAPIC_IRR ? l->irr_top : l->isr_top; word >= 0; word--) {
-		uint32_t bits = lapic_get(l, set + (uint32_t)word * 0x10);
+		uint32_t bits = lapic_get_word(l, set, (uint32_t)word);
 
+		/* 31 less that; as an exclusive or it is the processor's one instruction. */
 		if (bits)
-			return word * 32 + 31 - __builtin_clz(bits);
+			return word * 32 + (31 ^ __builtin_clz(bits));
 	}
 	return -1;
 }
@@ -41,47 +42,51 @@ static void update_ppr(struct lapic *l)
 	put_ppr(l, highest(l, LAPIC_ISR));
 }
 
-/* One vector that was posted; into an APIC that is on. */
-static inline void take_vector(struct lapic *l, uint8_t vector)
+/* One vector that was posted, as a level or not; into an APIC that is on. */
+static in_path void take_vector(struct lapic *l, uint32_t vector, bool level)
 {
-	uint32_t irr = lapic_vector_reg(LAPIC_IRR, vector), requests = lapic_get(l, irr);
+	_Atomic uint32_t *irr = lapic_word(l, LAPIC_IRR, vector / 32);
+	uint32_t requests = atomic_load_explicit(irr, memory_order_relaxed);
 
-	lapic_assign(l, LAPIC_TMR, vector, vecset_test(&l->posted->level, vector));
+	lapic_assign(l, LAPIC_TMR, vector, level);
 	if (unlikely(requests & bit32(vector))) {
 		lapic_count(&l->count[vector].merged, 1);
 		return;
 	}
-	lapic_put(l, irr, requests | bit32(vector));
+	atomic_store_explicit(irr, requests | bit32(vector), memory_order_relaxed);
 	if (vector / 32 > l->irr_top)
-		l->irr_top = vector / 32;
+		l->irr_top = (uint8_t)(vector / 32);
 }
 
-static in_path void fold_word(struct lapic *l, unsigned int w, bool on)
+static in_path void fold_word(struct lapic *l, struct posted *posted, unsigned int w)
 {
 	/* D in posted.h; also acquires what the poster's device wrote. */
-	uint64_t taken = atomic_exchange(&l->posted->vectors.word[w], 0);
+	uint64_t taken = atomic_exchange(&posted->vectors.word[w], 0);
+	uint64_t level = atomic_load_explicit(&posted->level.word[w], memory_order_relaxed);
+	bool on = lapic_hw_enabled(l) && lapic_sw_enabled(l);
 	unsigned int bit;
 
 	for_each_bit(bit, taken)
 	{
-		uint8_t vector = (uint8_t)(w * 64 + bit);
+		uint32_t vector = w * 64 + bit;
 
 		lapic_count(&l->count[vector].posted, 1);
 		/* It was on its way when the APIC was disabled or reset. */
 		if (unlikely(!on))
 			lapic_count(&l->count[vector].reset, 1);
 		else
-			take_vector(l, vector);
+			take_vector(l, vector, level >> bit & 1);
 	}
 }
 
 void vmirq_lapic_fold(struct lapic *l)
 {
-	bool on = lapic_hw_enabled(l) && lapic_sw_enabled(l);
+	struct posted *posted = l->posted;
 
+#pragma GCC unroll 4
 	for (unsigned int w = 0; w < 4; w++)
-		if (atomic_load_explicit(&l->posted->vectors.word[w], memory_order_relaxed))
-			fold_word(l, w, on);
+		if (atomic_load_explicit(&posted->vectors.word[w], memory_order_relaxed))
+			fold_word(l, posted, w);
 }
 
 int vmirq_lapic_next(const struct lapic *l)

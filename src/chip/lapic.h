@@ -137,14 +137,19 @@ static inline uint32_t lapic_lvt_bits(uint32_t reg)
 }
 
 /* IRR, ISR and TMR are eight 32-bit registers each, 16 bytes apart. */
-static inline uint32_t lapic_vector_reg(uint32_t set, uint8_t vector)
+static inline _Atomic uint32_t *lapic_word(struct lapic *l, uint32_t set, uint32_t word)
 {
-	return set + (uint32_t)(vector >> 5) * 0x10;
+	return &l->regs[set / 4 + word * 4];
 }
 
-static inline bool lapic_test(const struct lapic *l, uint32_t set, uint8_t vector)
+static inline uint32_t lapic_get_word(const struct lapic *l, uint32_t set, uint32_t word)
 {
-	return lapic_get(l, lapic_vector_reg(set, vector)) & bit32(vector);
+	return atomic_load_explicit(&l->regs[set / 4 + word * 4], memory_order_relaxed);
+}
+
+static inline bool lapic_test(const struct lapic *l, uint32_t set, uint32_t vector)
+{
+	return lapic_get_word(l, set, vector / 32) & bit32(vector);
 }
 
 /* What it takes a higher class than to be the next. */
@@ -153,12 +158,13 @@ static inline uint32_t lapic_ppr_class(const struct lapic *l)
 	return lapic_get(l, LAPIC_PPR) >> 4;
 }
 
-static inline void lapic_assign(struct lapic *l, uint32_t set, uint8_t vector, bool value)
+static inline void lapic_assign(struct lapic *l, uint32_t set, uint32_t vector, bool value)
 {
-	uint32_t reg = lapic_vector_reg(set, vector);
-	uint32_t word = lapic_get(l, reg);
+	_Atomic uint32_t *word = lapic_word(l, set, vector / 32);
+	uint32_t old = atomic_load_explicit(word, memory_order_relaxed);
 
-	lapic_put(l, reg, value ? word | bit32(vector) : word & ~bit32(vector));
+	atomic_store_explicit(word, value ? old | bit32(vector) : old & ~bit32(vector),
+			      memory_order_relaxed);
 }
 
 static inline void lapic_fold(struct lapic *l)

@@ -2,6 +2,7 @@
 /* A PC's chips, made and wired: what each calls, and who is told. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/reader.h"
 #include "base/vm.h"
@@ -40,6 +41,16 @@ static struct delivery ioapic_deliver(void *opaque, const struct interrupt *irq)
 	if (unlikely(d.verdict != VMIRQ_DELIVERED))
 		counts_add(&chip->ioapic, d.verdict, 1);
 	return d;
+}
+
+static struct target ioapic_resolve(void *opaque, const struct interrupt *irq)
+{
+	struct line_ioapic *io = opaque;
+	struct reader *section = line_enter();
+	struct target target = vmirq_resolve(io->lines->vm->chip, irq);
+
+	reader_exit(section);
+	return target;
 }
 
 uint64_t vmirq_line_delivered(const struct line_domain *lines)
@@ -147,12 +158,21 @@ static void pit_deadline_changed(void *opaque)
 	vmirq_lines_rearm(opaque);
 }
 
+static off_path void broadcast_eoi_to_all(struct line_domain *lines, uint32_t vcpu, uint8_t vector,
+					  bool level)
+{
+	for (uint32_t i = 0; i < lines->ioapics; i++)
+		vmirq_ioapic_eoi(&lines->ioapic[i]->ioapic, vcpu, vector, level);
+}
+
 static void broadcast_eoi(void *opaque, uint32_t vcpu, uint8_t vector, bool level)
 {
 	struct line_domain *lines = opaque;
 
-	for (uint32_t i = 0; i < lines->ioapics; i++)
-		vmirq_ioapic_eoi(&lines->ioapic[i]->ioapic, vcpu, vector, level);
+	if (likely(lines->ioapics == 1))
+		vmirq_ioapic_eoi(&lines->ioapic[0]->ioapic, vcpu, vector, level);
+	else
+		broadcast_eoi_to_all(lines, vcpu, vector, level);
 }
 
 static void lapic_replaced(void *opaque, uint32_t vcpu, bool gone)
@@ -190,19 +210,21 @@ static int add_ioapic(struct line_domain *lines, const struct vmirq_ioapic_confi
 
 	if (!config_possible(lines, config))
 		return -EINVAL;
-	io = calloc(1, sizeof(*io));
+	io = aligned_alloc(CACHE_LINE, sizeof(*io));
 	if (!io)
 		return -ENOMEM;
+	memset(io, 0, sizeof(*io));
 	io->lines = lines;
 	io->number = lines->ioapics;
+	io->lock = io->number ? &io->own_lock : &lines->chips_lock;
 	if (!vmirq_ioapic_init(
 		    &io->ioapic,
 		    &(struct ioapic_config){
 			    .host = lines->vm->chip->host,
-			    .mutex = &io->mutex,
+			    .mutex = io->lock,
 			    .calls = { .opaque = io,
 				       .deliver = ioapic_deliver,
-				       .post = lines->vm->irqchip ? NULL : vmirq_line_post,
+				       .resolve = ioapic_resolve,
 				       .ack = ioapic_ack,
 				       .mask_changed = ioapic_mask_changed,
 				       .stands = ioapic_stands,
@@ -220,6 +242,7 @@ static int add_ioapic(struct line_domain *lines, const struct vmirq_ioapic_confi
 			    .id = (uint8_t)io->number,
 			    .version = (uint8_t)config->version,
 			    .format = lines->vm->chip->format,
+			    .map = lines->vm->irqchip ? NULL : &lines->vm->chip->map,
 		    })) {
 		free(io);
 		return -EINVAL;
@@ -238,7 +261,7 @@ static void add_pic(struct line_domain *lines, bool spec)
 
 	vmirq_i8259_init(&lines->pic, &(struct i8259_config){
 					      .host = vm->chip->host,
-					      .mutex = &lines->pic_mutex,
+					      .mutex = &lines->chips_lock,
 					      .calls = { .opaque = lines,
 							 .output_changed = pic_output_changed,
 							 .ack = pic_ack,

@@ -19,7 +19,6 @@
 
 #include "base/lock.h"
 #include "base/reader.h"
-#include "base/seqcount.h"
 #include "base/vm.h"
 #include "chip/chip.h"
 #include "chip/deliver.h"
@@ -38,23 +37,14 @@
 #define SOURCE_PIT	 62u
 #define SOURCE_PIRQ	 63u
 
-/* What an RTE's message came to; relaxed, under seq. */
-struct line_target {
-	struct seqcount seq;
-	_Atomic uint64_t key, generation;
-	struct posted *_Atomic posted;
-};
-#define LINE_TARGETS 32u
-
 struct line_ioapic {
 	struct ioapic ioapic;
 	struct line_domain *lines;
 	uint32_t number;
-	struct lock mutex;
+	struct lock *lock, own_lock; /* the first's is the chips' lock */
 	struct ioapic_pin pin[IOAPIC_MAX_PINS];
 	/* When a throttled pin is tried again; 0: it is not throttled. */
 	_Atomic uint64_t retry_at[IOAPIC_MAX_PINS];
-	struct line_target target[LINE_TARGETS]; /* by pin */
 };
 
 /* Beside enum vmirq_notice, for resamplers: struct ioapic_calls.stands. */
@@ -78,7 +68,9 @@ struct line_domain {
 	bool pit_reinjects;
 	struct i8259 pic;
 	struct pit pit;
-	struct lock pic_mutex, pit_mutex;
+	/* Of the 8259s and the first IOAPIC: what an ISA interrupt goes to, at one go. */
+	struct lock chips_lock;
+	struct lock pit_mutex;
 
 	/* Who is told: read in sections, written under the mutex, which is taken with nothing else held; nothing
 	 * is taken under it. */
@@ -131,8 +123,6 @@ void vmirq_line_moved(void *opaque, const struct route_slot *slot, const struct 
 
 /* chips.c. Messages of the IOAPICs that were delivered, also where a standing level was so again. */
 uint64_t vmirq_line_delivered(const struct line_domain *lines);
-/* target.c. struct ioapic_calls.post, to our own local APICs. */
-struct delivery vmirq_line_post(void *opaque, uint32_t pin, uint64_t rte);
 
 /* A read section around what an IOAPIC sends. Its own, with a fence; or within that of the line's change, for
  * which taking the IOAPIC's lock was the fence. */

@@ -127,7 +127,7 @@ struct route_slot *vmirq_route_next(struct route_table *table, struct route_slot
 
 void vmirq_route_settle(struct route_table *table, const struct route_slot *slot)
 {
-	struct slot_lock *l = route_lock_of(table, slot);
+	struct slot_lock *l = route_lock_of(table, slot->gsi);
 
 	while (slot->moving) {
 		uint32_t seen = atomic_load_explicit(&l->settled, memory_order_relaxed);
@@ -140,7 +140,7 @@ void vmirq_route_settle(struct route_table *table, const struct route_slot *slot
 
 void vmirq_route_set_moving(struct route_table *table, struct route_slot *slot, bool moving)
 {
-	struct slot_lock *l = route_lock_of(table, slot);
+	struct slot_lock *l = route_lock_of(table, slot->gsi);
 
 	if (slot->moving && !moving) {
 		/* Under the lock, as the look in vmirq_route_settle(). */

@@ -46,30 +46,31 @@ int vmirq_vcpu_rdmsr(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t *value)
 	return msr_error(vmirq_lapic_rdmsr(&vcpu->lapic, msr, value));
 }
 
-/* What a guest writes most. */
-static int end_interrupt(struct vmirq_vcpu *vcpu)
+static off_path int wrmsr_any(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t value)
 {
-	catch_up(vcpu);
-	vmirq_lapic_eoi(&vcpu->lapic);
-	lapic_broadcast_eoi(&vcpu->lapic);
-	return 0;
-}
-
-int vmirq_vcpu_wrmsr(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t value)
-{
-	struct reader *section;
+	struct reader *section = reader_enter();
 	enum lapic_msr result;
 
-	if (unlikely(vcpu_in_kernel(vcpu)))
-		return -ENOENT;
-	if (msr == MSR_X2APIC_FIRST + LAPIC_EOI / 0x10 && !value && lapic_x2apic(&vcpu->lapic))
-		return end_interrupt(vcpu);
-	section = reader_enter();
 	catch_up(vcpu);
 	result = vmirq_lapic_wrmsr(&vcpu->lapic, msr, value);
 	reader_exit(section);
 	lapic_broadcast_eoi(&vcpu->lapic);
 	return msr_error(result);
+}
+
+int vmirq_vcpu_wrmsr(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+	if (unlikely(vcpu_in_kernel(vcpu)))
+		return -ENOENT;
+	/* What a guest writes most. */
+	if (likely(msr == MSR_X2APIC_FIRST + LAPIC_EOI / 0x10 && !value &&
+		   lapic_x2apic(&vcpu->lapic))) {
+		catch_up(vcpu);
+		vmirq_lapic_eoi(&vcpu->lapic);
+		lapic_broadcast_eoi(&vcpu->lapic);
+		return 0;
+	}
+	return wrmsr_any(vcpu, msr, value);
 }
 
 uint64_t vmirq_vcpu_apic_base(struct vmirq_vcpu *vcpu)

@@ -51,9 +51,9 @@ static struct delivery send(struct ioapic *a, uint32_t n, uint64_t rte, bool tic
 	const struct ioapic_calls *calls = &a->config.calls;
 	struct ioapic_pin *p = &a->config.pins[n];
 	/* Of ticks it must be noted who gets them. */
-	bool unknown = a->config.map && n != a->config.rtc_pin &&
-		       (p->known.rte != rte ||
-			p->known.generation != dest_map_generation(a->config.map));
+	bool unknown =
+		a->config.map && n != a->config.rtc_pin &&
+		(p->known.rte != rte || p->known.generation != dest_map_generation(a->config.map));
 	struct interrupt irq;
 	struct delivery d;
 

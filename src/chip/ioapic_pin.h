@@ -113,7 +113,7 @@ static inline bool ioapic_lower(struct ioapic *a, uint32_t n)
 #define PINS_PER_WORD 8u
 
 /* One byte, a vector, for each pin of a word. */
-#define EACH_PIN(byte) ((byte) * UINT64_C(0x0101010101010101))
+#define EACH_PIN(byte) ((byte)*UINT64_C(0x0101010101010101))
 
 /* Of the eight pins from `first` on those with this vector: bit 7 of each one's byte. Past the last pin are zeros.
  * Without the lock. */

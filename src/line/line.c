@@ -35,7 +35,7 @@ static in_path struct line_pins pins_in(const struct route_copy *copy)
 static off_path struct line_result set_slot(struct line_domain *lines,
 					    const struct route_slot *slot, enum pin_change change)
 {
-	return set_pins_anywhere(lines, pins_in(route_copy_locked(slot)), change, false);
+	return vmirq_line_set_pins(lines, pins_in(route_copy_locked(slot)), change, false);
 }
 
 static off_path struct line_result send_message(struct line_domain *lines,
@@ -70,7 +70,7 @@ static in_path struct line_result change_source(struct line_domain *lines, struc
 		return set_in_kernel(lines, slot->gsi, after != 0);
 	/* Where another source holds it high, or it was low, nothing changes at the pins. */
 	if (unlikely(!before == !after))
-		return set_pins_anywhere(lines, pins_in(copy), PIN_SAME, status);
+		return vmirq_line_set_pins(lines, pins_in(copy), PIN_SAME, status);
 	return level ? set_pins(lines, pins_in(copy), PIN_HIGH, status)
 		     : set_pins(lines, pins_in(copy), PIN_LOW, status);
 }
@@ -269,11 +269,11 @@ void vmirq_line_moved(void *opaque, const struct route_slot *slot, const struct 
 	if (vmirq_line_in_kernel(lines->vm))
 		set_in_kernel(lines, slot->gsi, on);
 	else
-		set_pins_anywhere(lines,
-				  (struct line_pins){ .master = route->pin[PIN_MASTER],
-						      .slave = route->pin[PIN_SLAVE],
-						      .ioapic = route->pin[PIN_IOAPIC] },
-				  on ? PIN_HIGH : PIN_LOW, false);
+		vmirq_line_set_pins(lines,
+				    (struct line_pins){ .master = route->pin[PIN_MASTER],
+							.slave = route->pin[PIN_SLAVE],
+							.ioapic = route->pin[PIN_IOAPIC] },
+				    on ? PIN_HIGH : PIN_LOW, false);
 }
 
 int vmirq_line_level(struct vmirq_vm *vm, uint32_t gsi)

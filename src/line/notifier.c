@@ -58,8 +58,9 @@ static in_path bool is_told(struct line_domain *lines, struct vmirq_notifier *n,
 }
 
 /* The first at or after that place that is to be told; inside a section. */
-static in_path struct vmirq_notifier *
-find_told(struct line_domain *lines, struct vmirq_notifier *const _Atomic *at, struct news news)
+static in_path struct vmirq_notifier *find_told(struct line_domain *lines,
+						struct vmirq_notifier *const _Atomic *at,
+						struct news news)
 {
 	/* Acquire: pairs with the release in vmirq_notifier_add_any(). */
 	struct vmirq_notifier *n = atomic_load_explicit(at, memory_order_acquire);
@@ -145,9 +146,9 @@ int vmirq_notifier_add_any(struct vmirq_vm *vm, const struct vmirq_notifier_conf
 	n->lines = vm->lines;
 	n->config = *config;
 	lock_take(&vm->lines->notifier_mutex);
-	atomic_store_explicit(
-		&n->next, atomic_load_explicit(&vm->lines->notifiers, memory_order_relaxed),
-		memory_order_relaxed);
+	atomic_store_explicit(&n->next,
+			      atomic_load_explicit(&vm->lines->notifiers, memory_order_relaxed),
+			      memory_order_relaxed);
 	/* Release: pairs with the acquire in find_told(). */
 	atomic_store_explicit(&vm->lines->notifiers, n, memory_order_release);
 	lock_give(&vm->lines->notifier_mutex);
@@ -193,9 +194,8 @@ static void unlink_notifier(struct line_domain *lines, const struct vmirq_notifi
 		at = &n->next;
 	if (n)
 		/* Release: what follows was published before. */
-		atomic_store_explicit(
-			at, atomic_load_explicit(&n->next, memory_order_relaxed),
-			memory_order_release);
+		atomic_store_explicit(at, atomic_load_explicit(&n->next, memory_order_relaxed),
+				      memory_order_release);
 	lock_give(&lines->notifier_mutex);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A line's change at the chips' pins. Inline: this is where it spends its time. */
+/* A line's change at the chips' pins, under its slot's lock. Inline: this is where it spends its time. */
 #ifndef LINE_PINS_H
 #define LINE_PINS_H
 
@@ -53,17 +53,9 @@ static in_path struct line_result change_pic(struct line_domain *lines, uint32_t
 	return result;
 }
 
-/* The vCPU is not outside, or had the vector already. */
-static off_path enum vmirq_verdict finish_post(struct line_domain *lines, _Atomic uint64_t *word,
-					       uint8_t vector, bool pending)
-{
-	struct chip *chip = lines->vm->chip;
-	enum vmirq_verdict verdict = tell_vcpu(chip, posted_of_word(word), vector, pending);
-
-	if (unlikely(verdict != VMIRQ_DELIVERED))
-		counts_add(&chip->ioapic, verdict, 1);
-	return verdict;
-}
+/* pins.c. The vector was put in its word, where it was `pending`; its vCPU is not outside, or had it. */
+enum vmirq_verdict vmirq_line_finish_post(struct line_domain *lines, _Atomic uint64_t *word,
+					  uint8_t vector, bool pending);
 
 /* What ioapic_raise() has left to do, without the lock and in its section. A and B in posted.h. */
 static in_path struct line_result post_known(struct line_domain *lines, struct ioapic_known message)
@@ -73,7 +65,7 @@ static in_path struct line_result post_known(struct line_domain *lines, struct i
 	bool pending = vecset_word_test_and_set(message.word, vector);
 
 	if (unlikely(pending | (atomic_load(&posted_of_word(message.word)->mode) ^ MODE_OUTSIDE)))
-		result.verdict = finish_post(lines, message.word, vector, pending);
+		result.verdict = vmirq_line_finish_post(lines, message.word, vector, pending);
 	return result;
 }
 
@@ -96,34 +88,9 @@ static in_path struct line_result change_ioapic_unlock(struct line_domain *lines
 	return vmirq_ioapic_change_unlock(&io->ioapic, pin, change, status);
 }
 
-/* Wherever they are, one by one. */
-static off_path struct line_result set_pins_anywhere(struct line_domain *lines,
-						     struct line_pins pins, enum pin_change change,
-						     bool status)
-{
-	struct line_result sum = no_line(VMIRQ_NO_ROUTE);
-	/* What is sent is sent in it: taking the lock is its fence. */
-	struct reader *section = reader_enter_unfenced();
-
-	if (pins.master != NO_PIN || pins.slave != NO_PIN) {
-		lock_take(&lines->chips_lock);
-		if (pins.master != NO_PIN)
-			sum = add(sum, change_pic(lines, pins.master, change));
-		if (pins.slave != NO_PIN)
-			sum = add(sum, change_pic(lines, pins.slave + 8, change));
-		lock_give(&lines->chips_lock);
-	}
-	if (pins.ioapic != NO_PIN) {
-		struct line_ioapic *io = lines->ioapic[pins.ioapic >> 16];
-
-		lock_take(io->lock);
-		sum = add(sum,
-			  change_ioapic_unlock(lines, io, io->lock, pins.ioapic & 0xffff, change,
-					       status));
-	}
-	reader_exit(section);
-	return sum;
-}
+/* pins.c. Wherever they are, one by one. */
+struct line_result vmirq_line_set_pins(struct line_domain *lines, struct line_pins pins,
+				       enum pin_change change, bool status);
 
 /* As a PC's GSI goes: to the first IOAPIC, and to one 8259 or none, all of which have one lock. */
 static in_path struct line_result set_pins(struct line_domain *lines, struct line_pins pins,
@@ -135,7 +102,7 @@ static in_path struct line_result set_pins(struct line_domain *lines, struct lin
 
 	if (change == PIN_SAME || unlikely(pins.ioapic >= IOAPIC_PIN(1, 0)) ||
 	    unlikely(pins.master != NO_PIN && pins.slave != NO_PIN))
-		return set_pins_anywhere(lines, pins, change, status);
+		return vmirq_line_set_pins(lines, pins, change, status);
 	if (change == PIN_HIGH)
 		section = reader_enter_unfenced();
 	lock_take(&lines->chips_lock);

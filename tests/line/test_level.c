@@ -48,6 +48,31 @@ static void a_level(void **state)
 	pc_free(s);
 }
 
+/* The pin's message has gone this way before; the vector has been somebody else's since. */
+static void an_edge_of_the_same_vector_between(void **state)
+{
+	struct soft *s = with_level(1);
+	struct vmirq_vcpu *vcpu = s->vcpu[0];
+	struct kvm_msi msi = msi_to(0, VECTOR);
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(vmirq_msi_send(s->vm, &msi), 1);
+		assert_false(apic_bit(vcpu, APIC_TMR, VECTOR));
+		take_only(vcpu, VECTOR);
+		for (int again = 0; again < 2; again++) {
+			assert_int_equal(line(s, GSI, 0, true), 1);
+			assert_true(apic_bit(vcpu, APIC_TMR, VECTOR));
+			begin_service(vcpu, VECTOR);
+			line(s, GSI, 0, false);
+			end_service(vcpu);
+			assert_false(remote_irr(s, GSI));
+		}
+	}
+	take_nothing(vcpu);
+	pc_free(s);
+}
+
 static void an_edge(void **state)
 {
 	struct soft *s = pc_new(1, 0);
@@ -319,6 +344,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_level),
+		cmocka_unit_test(an_edge_of_the_same_vector_between),
 		cmocka_unit_test(an_edge),
 		cmocka_unit_test(the_order_of_eois),
 		cmocka_unit_test(two_pins_with_one_vector),

@@ -391,6 +391,38 @@ static void one_inside_another(void **state)
 	pc_free(outer.s);
 }
 
+static void *unmask(void *argument)
+{
+	struct told *outer = argument;
+
+	rte_put(outer->s, GSI, RTE_TO(0) | VECTOR);
+	return NULL;
+}
+
+static void remove_waits_for_an_inner_one(void **state)
+{
+	struct told outer = { .s = pc_new(1, 0), .then = unmask_the_next };
+	struct told inner = { .s = outer.s, .then = linger };
+	pthread_t vcpu, helper;
+
+	(void)state;
+	add(&outer, GSI, VMIRQ_NOTICE_MASK);
+	add(&inner, GSI + 1, VMIRQ_NOTICE_MASK);
+	assert_int_equal(pthread_create(&vcpu, NULL, unmask, &outer), 0);
+	while (!inner.running)
+		sched_yield();
+	assert_int_equal(pthread_create(&helper, NULL, leave_later, &inner), 0);
+	assert_int_equal(vmirq_notifier_remove(inner.notifier), 0);
+	assert_int_equal(inner.running, 0);
+	assert_int_equal(inner.leave, 1);
+	assert_int_equal(inner.releases, 1);
+	assert_int_equal(vmirq_notifier_remove(outer.notifier), 0);
+	assert_int_equal(outer.releases, 1);
+	pthread_join(helper, NULL);
+	pthread_join(vcpu, NULL);
+	pc_free(outer.s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -403,6 +435,7 @@ int main(void)
 		cmocka_unit_test(remove_waits_for_a_running_one),
 		cmocka_unit_test(added_and_removed_beside_eois),
 		cmocka_unit_test(one_inside_another),
+		cmocka_unit_test(remove_waits_for_an_inner_one),
 		cmocka_unit_test(bad_configs),
 	};
 

@@ -76,7 +76,8 @@ struct vmirq_notifier_config {
 VMIRQ_API int vmirq_notifier_add(struct vmirq_vm *vm, const struct vmirq_notifier_config *config,
 				 struct vmirq_notifier **out);
 
-/** Waits until fn does not run, then releases. -EDEADLK: from a callback of the library. NULL is 0. */
+/** Waits until fn does not run, and for signals under way, then releases. -EDEADLK: from a callback of the
+ *  library. NULL is 0. */
 VMIRQ_API int vmirq_notifier_remove(struct vmirq_notifier *notifier);
 
 #ifdef __cplusplus

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/reader.h"
 #include "base/vm.h"
 #include "irqfd/eventfd.h"
 #include "line/line.h"
@@ -109,6 +110,9 @@ static int join_resampler(struct vmirq_irqfd *irqfd, struct resample *one)
 	struct irqfd_table *table = irqfd->table;
 	int error;
 
+	/* Who holds it may wait for this section. */
+	if (reader_inside())
+		return -EDEADLK;
 	pthread_mutex_lock(&table->resample_mutex);
 	error = find_resampler(table, irqfd->slot->gsi, &one->resampler);
 	if (!error) {

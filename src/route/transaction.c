@@ -77,16 +77,13 @@ int vmirq_route_begin(struct vmirq_vm *vm)
 	return 0;
 }
 
-/* Whoever gets it has to free it. */
-static struct route_transaction *end_transaction(struct route_table *table)
+/* No more joins it: what is called from here on is made at once. It is for end_transaction(). */
+static struct route_transaction *close_transaction(struct route_table *table)
 {
 	struct route_transaction *t = own_transaction(table);
 
-	if (t) {
+	if (t)
 		table->transaction = NULL;
-		/* Release: pairs with the acquire in vmirq_route_begin(). */
-		atomic_store_explicit(&table->transaction_owner, 0, memory_order_release);
-	}
 	return t;
 }
 
@@ -111,6 +108,15 @@ static void free_transaction(struct route_transaction *t)
 	if (t)
 		free(t->change);
 	free(t);
+}
+
+/* Its frees are settled before another transaction may begin: a GSI that is leaving is this one's. */
+static void end_transaction(struct route_table *table, struct route_transaction *t, bool done)
+{
+	settle_frees(table, t, done);
+	/* Release: pairs with the acquire in vmirq_route_begin(). */
+	atomic_store_explicit(&table->transaction_owner, 0, memory_order_release);
+	free_transaction(t);
 }
 
 void vmirq_route_drop_transaction(struct route_table *table)
@@ -168,15 +174,14 @@ int vmirq_route_commit(struct vmirq_vm *vm)
 
 	if (!vm)
 		return -EINVAL;
-	t = end_transaction(vm->routes);
+	t = close_transaction(vm->routes);
 	if (!t)
 		return -EINVAL;
 	if (t->n && is_ascending(t))
 		error = vmirq_route_make_changes(vm, t->change, t->n);
 	else
 		error = t->n ? make_last_changes(vm, t) : 0;
-	settle_frees(vm->routes, t, !error);
-	free_transaction(t);
+	end_transaction(vm->routes, t, !error);
 	return error;
 }
 
@@ -186,10 +191,9 @@ int vmirq_route_abort(struct vmirq_vm *vm)
 
 	if (!vm)
 		return -EINVAL;
-	t = end_transaction(vm->routes);
+	t = close_transaction(vm->routes);
 	if (!t)
 		return -EINVAL;
-	settle_frees(vm->routes, t, false);
-	free_transaction(t);
+	end_transaction(vm->routes, t, false);
 	return 0;
 }

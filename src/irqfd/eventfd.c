@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,6 +133,12 @@ void vmirq_eventfd_hold(void)
 void vmirq_eventfd_release(void)
 {
 	lock_give(&registry_lock);
+}
+
+/* A child has the registry as it is between two changes, and not locked by a thread that it has not. */
+static __attribute__((constructor)) void expect_forks(void)
+{
+	pthread_atfork(vmirq_eventfd_hold, vmirq_eventfd_release, vmirq_eventfd_release);
 }
 
 int vmirq_eventfd_bind_held(struct eventfd_binding *binding, int fd, uint64_t token,

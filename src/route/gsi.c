@@ -28,7 +28,9 @@ static inline __attribute__((always_inline)) int take(struct route_table *table,
 		uint8_t unallocated = 0;
 		int error;
 
-		seen = atomic_load_explicit(&table->lowest_free, memory_order_relaxed);
+		/* Acquire: all that became free before is seen to be, or it would be passed over for
+		 * good; pairs with the release in vmirq_route_lower_hint(). */
+		seen = atomic_load_explicit(&table->lowest_free, memory_order_acquire);
 		g = (uint32_t)seen < FIRST_FREE_GSI ? FIRST_FREE_GSI : (uint32_t)seen;
 		while (g < table->max_gsis && !is_free(slot = vmirq_route_find(table, (uint32_t)g)))
 			g++;

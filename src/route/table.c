@@ -241,6 +241,7 @@ void vmirq_route_lower_hint(struct route_table *table, uint32_t gsi)
 		uint32_t hint = (uint32_t)old;
 
 		new = ((old >> 32) + 1) << 32 | (gsi < hint ? gsi : hint);
+		/* Release: what has become free is seen to be; pairs with the acquire in take(). */
 	} while (!atomic_compare_exchange_weak_explicit(
-		&table->lowest_free, &old, new, memory_order_relaxed, memory_order_relaxed));
+		&table->lowest_free, &old, new, memory_order_release, memory_order_relaxed));
 }

@@ -8,30 +8,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/lock.h"
 
+/* By syscall(): open(), read() and close() are cancellation points, and the registry may be locked. -ENOSYS:
+ * there is no /proc to ask. */
+static long read_info(int fd, char *text, size_t room)
+{
+	char path[40];
+	long info, n;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	info = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	if (info < 0)
+		return errno == ENOENT || errno == EACCES ? -ENOSYS : -errno;
+	n = syscall(SYS_read, info, text, room);
+	syscall(SYS_close, info);
+	return n < 0 ? -ENOSYS : n;
+}
+
 int vmirq_eventfd_token(int fd, uint64_t *token)
 {
-	char path[40], text[512];
+	char text[512];
 	const char *id;
-	ssize_t n;
-	int info;
+	long n;
 
 	if (!token)
 		return -EINVAL;
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	info = open(path, O_RDONLY | O_CLOEXEC);
-	if (info < 0) {
-		int error = errno == ENOENT || errno == EACCES ? -ENOSYS : -errno;
-
-		return fcntl(fd, F_GETFD) < 0 ? -EBADF : error;
-	}
-	n = read(info, text, sizeof(text) - 1);
-	close(info);
+	n = read_info(fd, text, sizeof(text) - 1);
 	if (n < 0)
-		return -ENOSYS;
+		return fcntl(fd, F_GETFD) < 0 ? -EBADF : (int)n;
 	text[n] = '\0';
 	if (!strstr(text, "eventfd-count:"))
 		return -EINVAL;

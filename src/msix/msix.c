@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/lock.h"
 #include "base/options.h"
 #include "base/reader.h"
 #include "base/vm.h"
@@ -44,7 +45,6 @@ static void free_msix(struct vmirq_msix *msix)
 	for (uint32_t v = 0; v < msix->n; v++)
 		vmirq_irqfd_deassign(msix->vector[v].irqfd);
 	vmirq_msix_free_gsis(msix);
-	pthread_cond_destroy(&msix->told);
 	pthread_mutex_destroy(&msix->mutex);
 	free(msix->changes);
 	free(msix);
@@ -90,7 +90,6 @@ int vmirq_msix_create(struct vmirq_vm *vm, const struct vmirq_msix_config *calle
 	msix->vm = vm;
 	msix->config = config;
 	init_mutex(&msix->mutex);
-	pthread_cond_init(&msix->told, NULL);
 	atomic_store_explicit(&msix->allocated, config.flags & VMIRQ_MSIX_MSI ? 1 : config.vectors,
 			      memory_order_relaxed);
 	error = create_vectors(msix);
@@ -132,12 +131,25 @@ int vmirq_msix_begin(struct vmirq_msix *msix)
 	return error;
 }
 
+/* The mutex is held, but not while it waits. A futex and not a condition variable, where a thread could be
+ * cancelled. */
+static void wait_until_told(struct vmirq_msix *msix)
+{
+	uint32_t seen = atomic_load_explicit(&msix->told, memory_order_relaxed);
+
+	msix->waiters++;
+	pthread_mutex_unlock(&msix->mutex);
+	vmirq_futex_wait(&msix->told, seen);
+	pthread_mutex_lock(&msix->mutex);
+	msix->waiters--;
+}
+
 /* One thread at a time, so that the last call says what is; each tells of its own vectors only, so that one
  * guest's CPU does not work for another. */
 static void tell(struct vmirq_msix *msix, uint32_t first, uint32_t n)
 {
 	while (msix->telling)
-		pthread_cond_wait(&msix->told, &msix->mutex);
+		wait_until_told(msix);
 	for (uint32_t i = first; i < first + n; i++) {
 		struct msix_vector *v = &msix->vector[i];
 		bool open = v->open;
@@ -152,7 +164,9 @@ static void tell(struct vmirq_msix *msix, uint32_t first, uint32_t n)
 		pthread_mutex_lock(&msix->mutex);
 	}
 	msix->telling = false;
-	pthread_cond_signal(&msix->told);
+	atomic_fetch_add_explicit(&msix->told, 1, memory_order_relaxed);
+	if (msix->waiters)
+		vmirq_futex_wake_all(&msix->told);
 }
 
 int vmirq_msix_end(struct vmirq_msix *msix, uint32_t first, uint32_t n, int error)

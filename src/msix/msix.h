@@ -10,6 +10,7 @@
 #define MSIX_MSIX_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -40,7 +41,8 @@ struct vmirq_msix {
 	struct vmirq_vm *vm;
 	struct vmirq_msix_config config;
 	pthread_mutex_t mutex; /* before every lock of the rooms below */
-	pthread_cond_t told;
+	_Atomic uint32_t told; /* futex: how often it ended that somebody told */
+	uint32_t waiters;
 	bool telling; /* somebody calls config.masked: */
 	pthread_t teller;
 	bool enabled, function_mask;

@@ -32,21 +32,22 @@ static void futex(struct fd_guard *guard, int what, uint32_t value, const struct
 	syscall(SYS_futex, &guard->state, what, value, timeout, NULL, 0);
 }
 
-/* By syscall(): poll() is a cancellation point. */
-static bool has_room(int fd)
+/* By syscall(): poll() is a cancellation point. Where it fails (a seccomp filter) nothing is known, and what is
+ * not known to be full is not taken from its reader. */
+static bool is_full(int fd)
 {
 	struct pollfd room = { .fd = fd, .events = POLLOUT };
 	struct timespec none = { 0 };
 
-	/* And not only POLLERR, which the kernel's signallers can make it say. */
-	return syscall(SYS_ppoll, &room, 1L, &none, NULL, 0L) > 0 && (room.revents & POLLOUT);
+	/* Or only POLLERR, which the kernel's signallers can make it say. */
+	return syscall(SYS_ppoll, &room, 1L, &none, NULL, 0L) >= 0 && !(room.revents & POLLOUT);
 }
 
 static bool may_write(const struct guarded_fd *g)
 {
 	uint32_t blocked = atomic_load_explicit(&g->blocked, memory_order_relaxed);
 
-	return likely(!blocked) || (blocked < GUARD_FORGIVES && has_room(g->fd));
+	return likely(!blocked) || (blocked < GUARD_FORGIVES && !is_full(g->fd));
 }
 
 static bool write_one(const struct guarded_fd *g)
@@ -99,7 +100,7 @@ static void make_room(struct guarded_fd *g)
 	if (blocked < GUARD_FORGIVES)
 		atomic_store_explicit(&g->blocked, blocked + 1, memory_order_relaxed);
 	for (unsigned int i = 0; i < TURNS && somebody_inside(g); i++) {
-		if (!has_room(g->fd))
+		if (is_full(g->fd))
 			atomic_fetch_add_explicit(&g->drained, vmirq_fd_drain(g->fd),
 						  memory_order_relaxed);
 		sched_yield();
@@ -115,7 +116,7 @@ static bool look_at(struct guarded_fd *g)
 
 	g->seen = rings;
 	g->inside = rings & INSIDE;
-	if (g->inside && before && !has_room(g->fd))
+	if (g->inside && before && is_full(g->fd))
 		make_room(g);
 	return busy || g->inside;
 }

@@ -4,12 +4,16 @@
 
 #include <fcntl.h>
 #include <linux/aio_abi.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -262,6 +266,75 @@ static void more_than_full_and_blocks(void **state)
 		print_message("SKIP: no Linux AIO here: full, not more than full\n");
 }
 
+/* The calling thread, and those it makes, for good. */
+static bool filter_ppoll(uint32_t action)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ppoll, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, action),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = 4, .filter = code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* The guard has looked at all at least so often. */
+static void wait_for_looks(struct guarded_fd *g, int n)
+{
+	while (n--) {
+		bool seen = false;
+
+		vmirq_guard_ring(g);
+		while (!seen) {
+			usleep(100);
+			pthread_mutex_lock(&guard.mutex);
+			seen = g->seen == atomic_load(&g->rings);
+			pthread_mutex_unlock(&guard.mutex);
+		}
+	}
+}
+
+static void *guard_without_ppoll(void *fd)
+{
+	return filter_ppoll(SECCOMP_RET_ERRNO | EPERM) ? guard_copy(*(int *)fd) : NULL;
+}
+
+/* What cannot be asked is not full: nothing is taken out of it. Somebody seems to be inside at each look. */
+static void ppoll_is_refused(void **state)
+{
+	int fd = eventfd(0, EFD_CLOEXEC), other = eventfd(0, EFD_CLOEXEC);
+	struct guarded_fd *g, *h;
+	pthread_t thread;
+	void *result;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, guard_without_ppoll, &fd), 0);
+	pthread_join(thread, &result);
+	g = result;
+	if (!g) {
+		close(fd);
+		close(other);
+		print_message("SKIP: no seccomp filters here\n");
+		return;
+	}
+	h = guard_copy(other);
+	for (int i = 0; i < 5; i++)
+		vmirq_guard_ring(g);
+	atomic_fetch_add(&g->rings, 1);
+	wait_for_looks(h, 4);
+	atomic_fetch_sub(&g->rings, 1);
+	assert_int_equal(drained(g), 0);
+	assert_int_equal(g->blocked, 0);
+	assert_int_equal(read_count(fd), 5);
+	vmirq_guard_remove(g);
+	vmirq_guard_remove(h);
+	close(fd);
+	close(other);
+}
+
 /* Whoever finds ways to make it block is not rung any more. */
 static void not_forgiven_for_ever(void **state)
 {
@@ -448,6 +521,7 @@ int main(void)
 		test(full_and_blocks),
 		test(a_full_semaphore_blocks),
 		test(more_than_full_and_blocks),
+		test(ppoll_is_refused),
 		test(not_forgiven_for_ever),
 		test(several_are_blocked),
 		test(rung_by_a_signal_handler),

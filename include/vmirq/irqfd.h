@@ -66,9 +66,12 @@ struct vmirq_irqfd_config {
  *
  * The resamplefd is written by the vCPU's thread itself. Its other holders may fill it and make that block: a
  * thread of the VM's own, made with the first such irqfd, then takes out what it is full of, within some
- * 10 ms. From then on it is written to only while it has room (full, it is readable), and after eight such
- * blocks no more. A peer that makes room again within a tick of 5 ms is not found out, and may have each
- * write blocked for so long. A child of fork() has no such thread.
+ * 10 ms. After eight such blocks it is not written to any more. A peer that makes room again within a tick of
+ * 5 ms is not found out, and may have each write blocked for so long. Full and O_NONBLOCK it is left so: it is
+ * readable. A child of fork() has no such thread.
+ *
+ * System calls: those of doorbells (ioeventfd.h), write and futex on the vCPU's thread that ends the interrupt or
+ * unmasks the pin. On KVM the kernel writes the resamplefd, and vmirq_irqfd_signal() the eventfd, likewise.
  */
 #define VMIRQ_IRQFD_RESAMPLE (1u << 0)
 
@@ -143,7 +146,8 @@ VMIRQ_API int vmirq_irqfd(struct vmirq_vm *vm, const struct kvm_irqfd *args);
  * lock and is not for signal handlers). A route to a chip's pin wants that chip's lock: the signal
  * is queued for the VM's pump, once however often it is repeated meanwhile, and the result is VMIRQ_HELD, or
  * `coalesced` where it was queued already; a system call only to wake the pump. Likewise where it is that of a
- * masked MSI-X vector (msix.h), with no system call.
+ * masked MSI-X vector (msix.h), with no system call. On KVM one with VMIRQ_IRQFD_RESAMPLE on a pin is written to
+ * its eventfd (VMIRQ_HELD): write, and futex.
  */
 VMIRQ_API enum vmirq_verdict vmirq_irqfd_signal(struct vmirq_irqfd *irqfd);
 

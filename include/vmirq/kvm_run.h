@@ -37,7 +37,8 @@ VMIRQ_API int vmirq_kvm_prepare_vm(int kvm_vm_fd);
  * registers may be read and changed. -EPERM: the calling thread is not bound.
  * Otherwise -errno of KVM_RUN. A stale exit_reason is never shown again.
  * The bound thread only. System calls: ioctl (KVM_RUN, KVM_INTERRUPT, KVM_NMI, KVM_GET/SET_REGS and
- * _SREGS and KVM_SET_VCPU_EVENTS at INIT/SIPI), futex, timerfd_settime.
+ * _SREGS and KVM_SET_VCPU_EVENTS at INIT/SIPI), futex, timerfd_settime; write, to doorbells and resamplefds, but no
+ * poll before it (ioeventfd.h); and what delivering to other vCPUs makes (their kick).
  */
 VMIRQ_API int vmirq_kvm_run(struct vmirq_vcpu *vcpu);
 

@@ -216,6 +216,7 @@ VMIRQ_API int vmirq_vcpu_reset(struct vmirq_vcpu *vcpu);
  * A guest access at physical address `gpa`, `len` bytes of `data` (little endian).
  * -ENOENT: not this vCPU's local APIC (outside its page, or not in xAPIC mode): the VMM's own.
  * Any length and offset is taken; what the SDM leaves undefined reads 0 and writes nothing.
+ * An EOI, here or by vmirq_vcpu_wrmsr(), writes the resamplefds of its GSI (irqfd.h): write, and futex.
  */
 VMIRQ_API int vmirq_vcpu_mmio(struct vmirq_vcpu *vcpu, uint64_t gpa, void *data, uint32_t len,
 			      bool is_write);

@@ -134,7 +134,9 @@ VMIRQ_API int vmirq_vm_quiesce(struct vmirq_vm *vm);
 /**
  * A guest access at a physical address that belongs to the VM and not to one vCPU: the IOAPICs, and then
  * for writes the doorbells (ioeventfd.h).
- * -ENOENT: not ours. Any length and offset. Any thread; may block on a chip's lock.
+ * -ENOENT: not ours. Any length and offset. Any thread; may block on a chip's lock, and on a doorbell's or
+ * resamplefd's write (ioeventfd.h, irqfd.h). System calls: write, to those, with futex, but no poll before it; and
+ * what the chips' registers do: deliver (msi.h), set timers (timerfd_settime), on SPLIT KVM_SET_GSI_ROUTING.
  */
 VMIRQ_API int vmirq_vm_mmio(struct vmirq_vm *vm, uint64_t gpa, void *data, uint32_t len,
 			    bool is_write);

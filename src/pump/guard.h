@@ -18,12 +18,12 @@
  *
  * A full eventfd is rung: it is readable, as it is for the kernel's own signallers. What the guard reads
  * is not lost to an honest reader: 2^64-2 rings are never outstanding, so somebody wrote them who could as
- * well have read. (A ring that found it full is in `unwritten`, and may be read with the rest.) Whose
- * eventfd was found so once is looked at before each write, and nothing is written while it is full;
- * whoever makes writers block all the same is not rung any more after GUARD_FORGIVES times. A writer is
- * blocked for two ticks each time, some 10 ms, or until the guard has a processor; whoever waits for a lock
- * or a read section of its waits with it. Who makes room again before the guard has looked twice is not
- * found out: he has each ring blocked for up to a tick.
+ * well have read. (A ring that found it full is in `unwritten`, and may be read with the rest.) Ringers only
+ * write, whatever was found before, so that a thread's seccomp filter needs no more; whoever makes them block is
+ * not rung any more after GUARD_FORGIVES times. A writer is blocked for two ticks each time, some 10 ms, or
+ * until the guard has a processor; whoever waits for a lock or a read section of its waits with it. Who makes
+ * room again before the guard has looked twice is not found out: he has each ring blocked for up to a tick.
+ * Where the guard's own ppoll() is refused nobody is let through.
  *
  * The child of a fork() has no guard: in it nobody rings, and nothing is removed or destroyed.
  */
@@ -81,7 +81,7 @@ void vmirq_guard_remove(struct guarded_fd *guarded);
 
 /*
  * Add one. Any thread, several at once; async-signal-safe, leaves errno, no cancellation point. Blocks as
- * said above. System calls: write; futex where the guard slept; ppoll where it was found full before.
+ * said above. System calls: write; futex where the guard slept.
  */
 void vmirq_guard_ring(struct guarded_fd *guarded);
 

@@ -105,7 +105,8 @@ inline read_it()
 #endif
 }
 
-/* look_at(), at any look: that the code waits for a second one only says when. */
+/* look_at(), at any look: that the code waits for a second one, and looks sooner after it, only says when. What
+ * it reads in one look, it reads here in several. */
 inline look()
 {
 	rings = LOAD(GUARD, RINGS);	/* D */

@@ -56,15 +56,16 @@ struct vmirq_vm;
  * Whoever else holds the eventfd is not trusted: it may fill it and clear O_NONBLOCK, and a write
  * would block for ever. So, without the kernel, one thread of the VM's, made with the first such
  * doorbell, looks after the vCPUs' threads that write, and takes out what an eventfd is full of, which
- * ends the write, within some 10 ms. After eight such blocks that one is not written to any more. A peer that
- * makes room again within a tick of 5 ms is not found out, and may have each write blocked for so long. A ring
- * that finds it full (2^64-2) and O_NONBLOCK is dropped: it is readable. A child of fork() has no such thread.
- * See vmirq_ioeventfd_config() for those that can be trusted.
+ * ends the write, within some 10 ms; where many threads fill it again at once, when it comes before them. After
+ * eight such blocks that one is not written to any more. A peer that makes room again within a tick of 5 ms is not
+ * found out, and may have each write blocked for so long. A ring that finds it full (2^64-2) and O_NONBLOCK is
+ * dropped: it is readable. A child of fork() has no such thread. See vmirq_ioeventfd_config() for those that can be
+ * trusted.
  *
  * System calls, for a seccomp filter. Whoever brings the guest's write (vmirq_vm_mmio(), vmirq_vm_pio(),
  * vmirq_kvm_run()): write; futex where the VM's thread sleeps; no others, whatever the peer does. The VM's
- * thread, under the filter of the one that assigned the first: futex; where somebody is blocked ppoll, preadv2 and
- * sched_yield. Where that ppoll is refused nobody is let through.
+ * thread, under the filter of the one that assigned the first: futex; where somebody is blocked ppoll and preadv2.
+ * Where that ppoll is refused nobody is let through.
  *
  * Thread safety: any thread, beside everything. Progress: may block on another assign or deassign, and
  * for as long as guest writes under way take: microseconds, or longer where an eventfd makes one block, as

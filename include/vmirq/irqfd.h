@@ -66,9 +66,10 @@ struct vmirq_irqfd_config {
  *
  * The resamplefd is written by the vCPU's thread itself. Its other holders may fill it and make that block: a
  * thread of the VM's own, made with the first such irqfd, then takes out what it is full of, within some
- * 10 ms. After eight such blocks it is not written to any more. A peer that makes room again within a tick of
- * 5 ms is not found out, and may have each write blocked for so long. Full and O_NONBLOCK it is left so: it is
- * readable. A child of fork() has no such thread.
+ * 10 ms; where many threads fill it again at once, the write ends when it comes before them. After eight such
+ * blocks it is not written to any more. A peer that makes room again within a tick of 5 ms is not found out, and may
+ * have each write blocked for so long. Full and O_NONBLOCK it is left so: it is readable. A child of fork() has no
+ * such thread.
  *
  * System calls: those of doorbells (ioeventfd.h), write and futex on the vCPU's thread that ends the interrupt or
  * unmasks the pin. On KVM the kernel writes the resamplefd, and vmirq_irqfd_signal() the eventfd, likewise.

@@ -476,6 +476,54 @@ static void signalled_while_blocked(void **state)
 	close(fd);
 }
 
+static _Atomic bool fills;
+
+static void *fill_again(void *fd)
+{
+	const uint64_t full = FULL;
+
+	while (atomic_load(&fills))
+		if (write(*(int *)fd, &full, sizeof(full)) < 0)
+			abort();
+	return NULL;
+}
+
+/* A writer that does not come first, as far as the guard can see: it is one block, and the others are looked after
+ * meanwhile. */
+static void filled_again_and_again(void **state)
+{
+	int fd = eventfd(0, EFD_CLOEXEC), other = eventfd(0, EFD_CLOEXEC);
+	struct guarded_fd *g = guard_copy(fd), *h = guard_copy(other);
+	pthread_t thread;
+	uint32_t blocked;
+	uint64_t n = 0;
+	bool rung;
+
+	(void)state;
+	atomic_store(&fills, true);
+	assert_int_equal(pthread_create(&thread, NULL, fill_again, &fd), 0);
+	atomic_fetch_add(&g->rings, 1);
+	while (!atomic_load(&g->blocked))
+		wait_for_looks(h, 1);
+	wait_for_looks(h, 20);
+	blocked = atomic_load(&g->blocked);
+	rung = read(other, &n, sizeof(n)) == sizeof(n) && n > 20;
+	put(other, FULL);
+	vmirq_guard_ring(h);
+	/* Its last write is let through, too. */
+	atomic_store(&fills, false);
+	pthread_join(thread, NULL);
+	atomic_fetch_sub(&g->rings, 1);
+	assert_int_equal(blocked, 1);
+	assert_true(rung);
+	assert_int_equal(h->blocked, 1);
+	assert_int_equal(read_count(other), 1);
+	vmirq_guard_remove(g);
+	vmirq_guard_remove(h);
+	close(fd);
+	close(other);
+}
+
 static _Atomic bool has_rung;
 
 static void *ring_cancelled(void *argument)
@@ -546,6 +594,7 @@ int main(void)
 		test(several_are_blocked),
 		test(rung_by_a_signal_handler),
 		test(signalled_while_blocked),
+		test(filled_again_and_again),
 		test(no_cancellation_point),
 		test(ended_at_any_time),
 	};

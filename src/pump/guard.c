@@ -251,6 +251,7 @@ void vmirq_guard_remove(struct guarded_fd *g)
 	if (g->next)
 		g->next->link = g->link;
 	pthread_mutex_unlock(&g->guard->mutex);
-	close(g->fd);
+	/* By syscall(): close() is a cancellation point, and callers have locks. */
+	syscall(SYS_close, g->fd);
 	free(g);
 }

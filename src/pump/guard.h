@@ -81,7 +81,7 @@ void vmirq_guard_fini(struct fd_guard *guard);
  * not end (that it is an eventfd is the caller's to know); -EBADF.
  */
 int vmirq_guard_add(struct fd_guard *guard, int fd, struct guarded_fd **out);
-/* With no ringer left; closes it. Waits while the guard looks. NULL is none. */
+/* With no ringer left; closes it. Waits while the guard looks. NULL is none. No cancellation point, nor is add. */
 void vmirq_guard_remove(struct guarded_fd *guarded);
 
 /*

@@ -524,7 +524,7 @@ static void filled_again_and_again(void **state)
 	close(other);
 }
 
-static _Atomic bool has_rung;
+static _Atomic bool has_rung, has_gone;
 
 static void *ring_cancelled(void *argument)
 {
@@ -549,6 +549,40 @@ static void no_cancellation_point(void **state)
 	assert_true(has_rung);
 	assert_int_equal(read_count(fd), 1);
 	vmirq_guard_remove(g);
+	close(fd);
+}
+
+/* A frame of its own: AddressSanitizer forgets to clean that of a function that is cancelled. */
+static __attribute__((noinline)) void come_and_go(int fd)
+{
+	vmirq_guard_remove(guard_copy(fd));
+}
+
+static void *come_and_go_cancelled(void *fd)
+{
+	pthread_cancel(pthread_self());
+	come_and_go(*(int *)fd);
+	atomic_store(&has_gone, true);
+	pthread_testcancel();
+	return NULL;
+}
+
+static void comes_and_goes_without_a_cancellation_point(void **state)
+{
+	int fd = eventfd(0, EFD_CLOEXEC), lowest;
+	struct guarded_fd *first = guard_copy(fd);
+	pthread_t thread;
+	void *result;
+
+	(void)state;
+	lowest = first->fd;
+	vmirq_guard_remove(first);
+	assert_int_equal(pthread_create(&thread, NULL, come_and_go_cancelled, &fd), 0);
+	pthread_join(thread, &result);
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+	assert_true(has_gone);
+	/* And closed it is. */
+	assert_int_equal(fcntl(lowest, F_GETFD), -1);
 	close(fd);
 }
 
@@ -596,6 +630,7 @@ int main(void)
 		test(signalled_while_blocked),
 		test(filled_again_and_again),
 		test(no_cancellation_point),
+		test(comes_and_goes_without_a_cancellation_point),
 		test(ended_at_any_time),
 	};
 

@@ -260,7 +260,7 @@ int vmirq_vm_destroy(struct vmirq_vm *vm)
 
 	if (!vm)
 		return 0;
-	if (pirq_must_not_wait())
+	if (pirq_must_not_wait() || vmirq_irqfd_in_callback_of_table(vm->irqfds))
 		return -EDEADLK;
 	if (vmirq_irqfd_bypass_used(vm->irqfds))
 		return -EBUSY;

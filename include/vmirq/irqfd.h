@@ -129,7 +129,8 @@ VMIRQ_API int vmirq_irqfd_assign_many(struct vmirq_vm *vm, const struct vmirq_ir
  * more is posted by this irqfd, and the handle is no more. A signal by another thread *during* the
  * call is safe and is delivered or counted as `deassigned`; one that begins after it has returned is
  * a misuse. Legal inside vmirq_pump_dispatch(). Waits for signals under way only, never for a loop.
- * -EDEADLK: from a kick or wake callback. NULL is 0.
+ * -EDEADLK, and nothing is done: from a kick or wake callback, or from a bypass producer's (bypass.h) whose
+ * consumer this irqfd is. Otherwise what vmirq_consumer_unregister() says of such callbacks holds. NULL is 0.
  */
 VMIRQ_API int vmirq_irqfd_deassign(struct vmirq_irqfd *irqfd);
 

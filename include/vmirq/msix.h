@@ -20,8 +20,8 @@
  * Progress: vmirq_msix_trigger() takes no lock. Every other call may block on another of the same device,
  * and on a change of routes; masking waits, as vmirq_vm_quiesce(), for signals under way. None may be made
  * from a callback that must not wait (kick, wake: -EDEADLK; resample), nor from that of a bypass producer
- * of one of the device's eventfds (-EDEADLK on the thread that changes the eventfd; on others it may wait
- * for ever). System calls: KVM_SET_GSI_ROUTING, KVM_IRQFD and KVM_SIGNAL_MSI (KVM, SPLIT), preadv2 and
+ * of one of the device's eventfds (-EDEADLK, and nothing is done, from destroy, from what changes that
+ * vector's eventfd, and from all on the thread that changes an eventfd; on others it may wait for ever). System calls: KVM_SET_GSI_ROUTING, KVM_IRQFD and KVM_SIGNAL_MSI (KVM, SPLIT), preadv2 and
  * epoll_ctl where a vector has an eventfd, futex, those of malloc.
  *
  * No access of a guest's costs more than one turn over the vectors, with one KVM_SET_GSI_ROUTING.
@@ -151,7 +151,7 @@ VMIRQ_API struct vmirq_irqfd *vmirq_msix_irqfd(struct vmirq_msix *msix, uint32_t
  * masked the pump reads it, otherwise the kernel where it can. Of an EFD_SEMAPHORE what is left of a write
  * may be one interrupt more when the vector is masked and unmasked, as when the kernel's irqfd is assigned.
  * -EINVAL: no such vector, not an eventfd. -EBADF, -EBUSY, -ENOSYS, -EMFILE, -ENOMEM as
- * vmirq_irqfd_assign(). An error but for -ENOMEM leaves the old one.
+ * vmirq_irqfd_assign(). -EDEADLK: see above. An error but for -ENOMEM leaves the old one.
  */
 VMIRQ_API int vmirq_msix_set_eventfd(struct vmirq_msix *msix, uint32_t vector, int eventfd,
 				     uint64_t token);

@@ -120,7 +120,8 @@ VMIRQ_API int vmirq_vm_create(const struct vmirq_vm_config *config, struct vmirq
  * Tear the VM down: deassigns every irqfd and ioeventfd, unbinds every pirq, destroys every vCPU, frees everything.
  * The caller's threads must be out of the library for this VM, and stay out: a vCPU that still has a
  * thread (vmirq_vcpu_unbind_thread()), or a trigger or producer of yours in the VM's own bypass manager,
- * makes it -EBUSY, and nothing is changed. NULL is 0.
+ * makes it -EBUSY, and nothing is changed. -EDEADLK, and nothing is changed: from a callback of the library, or
+ * from a bypass producer's whose consumer is an irqfd of this VM. NULL is 0.
  */
 VMIRQ_API int vmirq_vm_destroy(struct vmirq_vm *vm);
 

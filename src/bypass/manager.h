@@ -16,4 +16,12 @@ int vmirq_bypass_leave_token(struct vmirq_bypass *bypass, enum bypass_kind kind,
 /* How many are registered, of both kinds. */
 size_t vmirq_bypass_ends(struct vmirq_bypass *bypass);
 
+/* connect.c: the pairs whose callbacks the calling thread is in, the innermost first. */
+struct bypass_call {
+	const struct vmirq_consumer *consumer;
+	const struct bypass_call *outer;
+};
+extern __thread const struct bypass_call *vmirq_bypass_calls
+	__attribute__((tls_model("initial-exec")));
+
 #endif

@@ -12,6 +12,7 @@
 
 #include "base/reader.h"
 #include "base/vm.h"
+#include "bypass/end.h"
 #include "bypass/manager.h"
 #include "irqfd/irqfd.h"
 
@@ -28,6 +29,28 @@ static void del_producer(void *opaque, struct vmirq_producer *producer)
 {
 	(void)opaque;
 	vmirq_producer_set_target(producer, NULL);
+}
+
+/* Those whose pair this is; NULL: it is no irqfd's. It does not go while its callback runs. */
+static const struct vmirq_irqfd *called_for(const struct bypass_call *call)
+{
+	return call->consumer->add_producer == add_producer ? call->consumer->opaque : NULL;
+}
+
+bool vmirq_irqfd_in_callback(const struct vmirq_irqfd *irqfd)
+{
+	for (const struct bypass_call *c = vmirq_bypass_calls; c; c = c->outer)
+		if (called_for(c) == irqfd)
+			return true;
+	return false;
+}
+
+bool vmirq_irqfd_in_callback_of_table(const struct irqfd_table *table)
+{
+	for (const struct bypass_call *c = vmirq_bypass_calls; c; c = c->outer)
+		if (called_for(c) && called_for(c)->table == table)
+			return true;
+	return false;
 }
 
 static void enter(struct vmirq_irqfd *irqfd)
@@ -122,6 +145,7 @@ void vmirq_irqfd_leave_bypass(struct vmirq_irqfd *irqfd)
 	pthread_mutex_unlock(&irqfd->table->mutex);
 	if (!source->consumer)
 		return;
+	/* No -EDEADLK: it is not in a callback of its pair. */
 	vmirq_consumer_unregister(source->consumer);
 	source->consumer = NULL;
 	/* Signals that were given to the irqfd find it still there; later ones go to the eventfd. */

@@ -20,7 +20,12 @@ void vmirq_irqfd_enter_bypass(struct vmirq_irqfd *irqfd);
 bool vmirq_irqfd_expect_bypass(struct irqfd_table *table, struct vmirq_irqfd *const *irqfds,
 			       size_t n);
 /* No producer has it any more, nor is a signal by one under way. Not inside a read section, nor under a
- * lock. */
+ * lock, nor in a callback of its pair: */
 void vmirq_irqfd_leave_bypass(struct vmirq_irqfd *irqfd);
+/* Is the calling thread in a callback of its pair, which may be connected or disconnected here or by the
+ * producer's owner? Then it cannot leave: who would unbind it asks before anything is changed. Or of that
+ * of one of this VM's. What is asked of it may be another thread's at the moment. */
+bool vmirq_irqfd_in_callback(const struct vmirq_irqfd *irqfd);
+bool vmirq_irqfd_in_callback_of_table(const struct irqfd_table *table);
 
 #endif

@@ -136,7 +136,7 @@ int vmirq_irqfd_deassign(struct vmirq_irqfd *irqfd)
 
 	if (!irqfd)
 		return 0;
-	if (reader_inside())
+	if (reader_inside() || vmirq_irqfd_in_callback(irqfd))
 		return -EDEADLK;
 	table = irqfd->table;
 	if (claim(irqfd))
@@ -189,9 +189,13 @@ int vmirq_irqfd_deassign_matching(struct vmirq_vm *vm, int fd, uint32_t gsi)
 	for (struct route_watcher *w = slot->watchers; w && !found; w = w->next)
 		if (is_bound_to(irqfd_of(w), token))
 			found = irqfd_of(w);
-	if (found)
+	if (found && vmirq_irqfd_in_callback(found))
+		error = -EDEADLK;
+	else if (found)
 		claim_locked(found);
 	vmirq_route_unlock(vm->routes, slot);
+	if (error)
+		return error;
 	if (found)
 		unbind(found, false);
 	else

@@ -79,6 +79,8 @@ int vmirq_irqfd_set_eventfd(struct vmirq_irqfd *irqfd, struct vmirq_pump *pump, 
 	struct irqfd_source *new = NULL;
 	int error = 0;
 
+	if (vmirq_irqfd_in_callback(irqfd))
+		return -EDEADLK;
 	if (fd >= 0) {
 		new = vmirq_irqfd_take_source(irqfd->table);
 		if (!new)

@@ -10,6 +10,7 @@
 #include "base/options.h"
 #include "base/reader.h"
 #include "base/vm.h"
+#include "irqfd/bypass.h"
 
 #include <vmirq/irqfd.h>
 
@@ -100,11 +101,20 @@ int vmirq_msix_create(struct vmirq_vm *vm, const struct vmirq_msix_config *calle
 	return error;
 }
 
+/* Is the thread in a callback of a pair of its vectors'? */
+static bool in_callback(const struct vmirq_msix *msix)
+{
+	for (uint32_t v = 0; v < msix->n; v++)
+		if (vmirq_irqfd_in_callback(msix->vector[v].irqfd))
+			return true;
+	return false;
+}
+
 int vmirq_msix_destroy(struct vmirq_msix *msix)
 {
 	if (!msix)
 		return 0;
-	if (reader_inside())
+	if (reader_inside() || in_callback(msix))
 		return -EDEADLK;
 	free_msix(msix);
 	return 0;

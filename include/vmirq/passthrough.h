@@ -19,7 +19,8 @@
  * Thread safety: every call from any thread, beside everything, but for what a call says about destroy; binds and
  * unbinds of one pirq wait for one another. Progress: vmirq_pirq_raise() waits for nobody; the rest may block on
  * the chips' locks, and bind, unbind, retarget and destroy on a grace period. -EDEADLK is told by those that
- * may wait when called from a callback of the library (unmask, kick, wake, a pump's).
+ * may wait when called from a callback of the library (unmask, kick, wake, a pump's, and those of a bypass producer
+ * with this pirq's eventfd).
  */
 #ifndef VMIRQ_PASSTHROUGH_H
 #define VMIRQ_PASSTHROUGH_H

@@ -45,6 +45,14 @@ bool vmirq_irqfd_in_callback(const struct vmirq_irqfd *irqfd)
 	return false;
 }
 
+bool vmirq_irqfd_in_callback_of_token(uint64_t token)
+{
+	for (const struct bypass_call *c = vmirq_bypass_calls; c; c = c->outer)
+		if (called_for(c) && vmirq_consumer_token(c->consumer) == token)
+			return true;
+	return false;
+}
+
 bool vmirq_irqfd_in_callback_of_table(const struct irqfd_table *table)
 {
 	for (const struct bypass_call *c = vmirq_bypass_calls; c; c = c->outer)

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct irqfd_table;
 struct vmirq_irqfd;
@@ -23,9 +24,10 @@ bool vmirq_irqfd_expect_bypass(struct irqfd_table *table, struct vmirq_irqfd *co
  * lock, nor in a callback of its pair: */
 void vmirq_irqfd_leave_bypass(struct vmirq_irqfd *irqfd);
 /* Is the calling thread in a callback of its pair, which may be connected or disconnected here or by the
- * producer's owner? Then it cannot leave: who would unbind it asks before anything is changed. Or of that
- * of one of this VM's. What is asked of it may be another thread's at the moment. */
+ * producer's owner? Then it cannot leave: who would unbind it asks before anything is changed. Or of the
+ * pair of one with this token; of this VM's. What is asked of it may be another thread's at the moment. */
 bool vmirq_irqfd_in_callback(const struct vmirq_irqfd *irqfd);
+bool vmirq_irqfd_in_callback_of_token(uint64_t token);
 bool vmirq_irqfd_in_callback_of_table(const struct irqfd_table *table);
 
 #endif

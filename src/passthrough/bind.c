@@ -246,7 +246,7 @@ int vmirq_pirq_bind(struct vmirq_pirq *pirq, const struct vmirq_pirq_binding *ca
 
 	if (!pirq || !caller)
 		return -EINVAL;
-	if (pirq_must_not_wait())
+	if (pirq_must_not_wait_for(pirq))
 		return -EDEADLK;
 	error = options_copy(&binding, sizeof(binding), BINDING_LEAST, caller, caller->size);
 	if (!error)
@@ -270,7 +270,7 @@ int vmirq_pirq_retarget(struct vmirq_pirq *pirq, uint64_t address, uint32_t data
 
 	if (!pirq)
 		return -EINVAL;
-	if (pirq_must_not_wait())
+	if (pirq_must_not_wait_for(pirq))
 		return -EDEADLK;
 	pthread_mutex_lock(&pirq->mutex);
 	error = retarget_locked(pirq, address, data);
@@ -331,7 +331,7 @@ int vmirq_pirq_unbind(struct vmirq_pirq *pirq)
 
 	if (!pirq)
 		return -EINVAL;
-	if (pirq_must_not_wait())
+	if (pirq_must_not_wait_for(pirq))
 		return -EDEADLK;
 	pthread_mutex_lock(&pirq->mutex);
 	if (pirq->vm)

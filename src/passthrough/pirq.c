@@ -104,7 +104,7 @@ int vmirq_pirq_eoi(struct vmirq_pirq *pirq)
 
 	if (!pirq)
 		return -EINVAL;
-	if (pirq_must_not_wait())
+	if (pirq_must_not_wait_for(pirq))
 		return -EDEADLK;
 	/* Counted where unbind cannot be, which then waits: `unmask` is called with no lock held. */
 	pthread_mutex_lock(&pirq->mutex);
@@ -172,7 +172,7 @@ int vmirq_pirq_counts(struct vmirq_pirq *pirq, struct vmirq_pirq_counts *out)
 
 	if (!pirq || !out || out->size < sizeof(*out))
 		return -EINVAL;
-	if (pirq_must_not_wait())
+	if (pirq_must_not_wait_for(pirq))
 		return -EDEADLK;
 	/* What is longer than ours stays as it is. */
 	size = out->size;

@@ -41,6 +41,7 @@
 #include "base/rate.h"
 #include "base/reader.h"
 #include "defer/defer.h"
+#include "irqfd/bypass.h"
 #include "irqfd/eventfd.h"
 #include "pump/timer.h"
 
@@ -181,6 +182,13 @@ extern __thread unsigned int vmirq_pirq_calls_here __attribute__((tls_model("ini
 static inline bool pirq_must_not_wait(void)
 {
 	return vmirq_pirq_calls_here || reader_inside();
+}
+
+/* Or in one of a bypass producer's whose pair its irqfd is of, or is about to be: known by the eventfd, as
+ * the irqfd is for who has the mutex. */
+static inline bool pirq_must_not_wait_for(const struct vmirq_pirq *pirq)
+{
+	return pirq_must_not_wait() || vmirq_irqfd_in_callback_of_token(pirq->token);
 }
 
 #endif

@@ -130,13 +130,16 @@ VMIRQ_API int vmirq_irqfd_assign_many(struct vmirq_vm *vm, const struct vmirq_ir
  * call is safe and is delivered or counted as `deassigned`; one that begins after it has returned is
  * a misuse. Legal inside vmirq_pump_dispatch(). Waits for signals under way only, never for a loop.
  * -EDEADLK, and nothing is done: from a kick or wake callback, or from a bypass producer's (bypass.h) whose
- * consumer this irqfd is. Otherwise what vmirq_consumer_unregister() says of such callbacks holds. NULL is 0.
+ * consumer this irqfd is. From another of those what vmirq_consumer_unregister() says of callbacks holds; and
+ * where another thread is unbinding it already, which is waited for elsewhere, it is -EDEADLK. NULL is 0.
  */
 VMIRQ_API int vmirq_irqfd_deassign(struct vmirq_irqfd *irqfd);
 
 /**
  * KVM_IRQFD in the kernel's own words (KVM API 4.75): assign, or with KVM_IRQFD_FLAG_DEASSIGN
- * deassign what matches eventfd *and* GSI; finding nothing is success.
+ * deassign what matches eventfd *and* GSI; finding nothing is success, once what was being unbound from this
+ * GSI when the call began is unbound: it may have been that. From a bypass producer's callback that is not
+ * waited for, but -EDEADLK.
  * -EINVAL: unknown flags (before the descriptors are looked at). The rest as above.
  */
 VMIRQ_API int vmirq_irqfd(struct vmirq_vm *vm, const struct kvm_irqfd *args);

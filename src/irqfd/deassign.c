@@ -4,44 +4,111 @@
 
 #include "base/reader.h"
 #include "base/vm.h"
+#include "bypass/manager.h"
 #include "irqfd/bypass.h"
 #include "irqfd/deferred.h"
 #include "irqfd/eventfd.h"
 #include "irqfd/mask.h"
 #include "irqfd/resample.h"
 
+/* A futex and not a condition variable, where a thread could be cancelled. */
+void vmirq_irqfd_wait_settled(struct irqfd_table *table)
+{
+	uint32_t seen = atomic_load_explicit(&table->settled, memory_order_relaxed);
+
+	table->waiters++;
+	pthread_mutex_unlock(&table->mutex);
+	vmirq_futex_wait(&table->settled, seen);
+	pthread_mutex_lock(&table->mutex);
+	table->waiters--;
+}
+
+void vmirq_irqfd_settle(struct irqfd_table *table)
+{
+	/* Under the mutex, as the look before a wait. */
+	atomic_fetch_add_explicit(&table->settled, 1, memory_order_relaxed);
+	if (table->waiters)
+		vmirq_futex_wake_all(&table->settled);
+}
+
+static void begin_unbind(struct vmirq_irqfd *irqfd, struct irqfd_unbind *u)
+{
+	struct irqfd_table *table = irqfd->table;
+
+	pthread_mutex_lock(&table->mutex);
+	*u = (struct irqfd_unbind){ .irqfd = irqfd,
+				    .slot = irqfd->slot,
+				    .number = table->unbinds++,
+				    .next = table->unbinding,
+				    .link = &table->unbinding };
+	if (u->next)
+		u->next->link = &u->next;
+	table->unbinding = u;
+	pthread_mutex_unlock(&table->mutex);
+}
+
+static void end_unbind(struct irqfd_table *table, struct irqfd_unbind *u)
+{
+	pthread_mutex_lock(&table->mutex);
+	*u->link = u->next;
+	if (u->next)
+		u->next->link = u->link;
+	vmirq_irqfd_settle(table);
+	pthread_mutex_unlock(&table->mutex);
+}
+
 /* The slot's lock is held. */
-static bool claim_locked(struct vmirq_irqfd *irqfd)
+static bool claim_locked(struct vmirq_irqfd *irqfd, struct irqfd_unbind *u)
 {
 	if (irqfd->leaving)
 		return false;
 	irqfd->leaving = true;
-	pthread_mutex_lock(&irqfd->table->mutex);
-	irqfd->table->unbinding++;
-	pthread_mutex_unlock(&irqfd->table->mutex);
+	begin_unbind(irqfd, u);
 	return true;
 }
 
 /* Is the calling thread the one that deassigns it? It goes on following its route until it is
  * detached, so that what is delivered on the way does not go by an old one. */
-static bool claim(struct vmirq_irqfd *irqfd)
+static bool claim(struct vmirq_irqfd *irqfd, struct irqfd_unbind *u)
 {
 	struct route_table *routes = irqfd->table->vm->routes;
 	bool first;
 
 	vmirq_route_lock(routes, irqfd->slot);
-	first = claim_locked(irqfd);
+	first = claim_locked(irqfd, u);
 	vmirq_route_unlock(routes, irqfd->slot);
 	return first;
 }
 
-/* Somebody else deassigns it, or has: wait, so that nothing follows this caller's return either. */
-static void wait_for_unbinds(struct irqfd_table *table)
+/* One that began before `number`, of this irqfd, or with NULL of any on this slot. The mutex is held. */
+static bool unbind_before(const struct irqfd_table *table, const struct vmirq_irqfd *irqfd,
+			  const struct route_slot *slot, uint64_t number)
 {
+	for (const struct irqfd_unbind *u = table->unbinding; u; u = u->next)
+		if (u->number < number && (irqfd ? u->irqfd == irqfd : u->slot == slot))
+			return true;
+	return false;
+}
+
+/* Somebody else deassigns it, or has: wait, so that nothing follows this caller's return either. For what has
+ * begun by now only, or others that come and go would keep it waiting. Not in a producer's callback, which
+ * what it would wait for may wait for, or be made by. */
+static int wait_for_unbinds(struct irqfd_table *table, const struct vmirq_irqfd *irqfd,
+			    const struct route_slot *slot)
+{
+	uint64_t number;
+	int error = 0;
+
 	pthread_mutex_lock(&table->mutex);
-	while (table->unbinding)
-		pthread_cond_wait(&table->unbound, &table->mutex);
+	number = table->unbinds;
+	while (!error && unbind_before(table, irqfd, slot, number)) {
+		if (vmirq_bypass_calls)
+			error = -EDEADLK;
+		else
+			vmirq_irqfd_wait_settled(table);
+	}
 	pthread_mutex_unlock(&table->mutex);
+	return error;
 }
 
 /* False: there is no memory for its counts on its GSI. It stays there then, with them, and is not used
@@ -93,7 +160,7 @@ static void retire_counts(struct vmirq_irqfd *irqfd)
 }
 
 /* The rest of deassign, for the one that claimed it; or of an assign's end that failed. */
-static void unbind(struct vmirq_irqfd *irqfd, bool gives_back)
+static void unbind(struct vmirq_irqfd *irqfd, struct irqfd_unbind *u, bool gives_back)
 {
 	struct irqfd_table *table = irqfd->table;
 	bool from_pump, leaves;
@@ -124,32 +191,29 @@ static void unbind(struct vmirq_irqfd *irqfd, bool gives_back)
 		vmirq_irqfd_put_source(table, irqfd->source);
 		irqfd->source = NULL;
 	}
-	pthread_mutex_lock(&table->mutex);
-	if (!--table->unbinding)
-		pthread_cond_broadcast(&table->unbound);
-	pthread_mutex_unlock(&table->mutex);
+	end_unbind(table, u);
 }
 
 int vmirq_irqfd_deassign(struct vmirq_irqfd *irqfd)
 {
-	struct irqfd_table *table;
+	struct irqfd_unbind u;
 
 	if (!irqfd)
 		return 0;
 	if (reader_inside() || vmirq_irqfd_in_callback(irqfd))
 		return -EDEADLK;
-	table = irqfd->table;
-	if (claim(irqfd))
-		unbind(irqfd, false);
-	else
-		wait_for_unbinds(table);
+	if (!claim(irqfd, &u))
+		return wait_for_unbinds(irqfd->table, irqfd, NULL);
+	unbind(irqfd, &u, false);
 	return 0;
 }
 
 void vmirq_irqfd_unassign(struct vmirq_irqfd *irqfd)
 {
-	if (claim(irqfd))
-		unbind(irqfd, true);
+	struct irqfd_unbind u;
+
+	if (claim(irqfd, &u))
+		unbind(irqfd, &u, true);
 }
 
 /* Is it bound to the eventfd that the kernel knows by `token`? */
@@ -175,6 +239,8 @@ int vmirq_irqfd_deassign_matching(struct vmirq_vm *vm, int fd, uint32_t gsi)
 {
 	struct route_slot *slot;
 	struct vmirq_irqfd *found = NULL;
+	struct irqfd_unbind u;
+	bool claimed = false;
 	uint64_t token;
 	int error = vmirq_eventfd_token(fd, &token);
 
@@ -191,14 +257,13 @@ int vmirq_irqfd_deassign_matching(struct vmirq_vm *vm, int fd, uint32_t gsi)
 			found = irqfd_of(w);
 	if (found && vmirq_irqfd_in_callback(found))
 		error = -EDEADLK;
-	else if (found)
-		claim_locked(found);
+	else
+		claimed = found && claim_locked(found, &u);
 	vmirq_route_unlock(vm->routes, slot);
 	if (error)
 		return error;
-	if (found)
-		unbind(found, false);
-	else
-		wait_for_unbinds(vm->irqfds);
+	if (!claimed)
+		return wait_for_unbinds(vm->irqfds, NULL, slot);
+	unbind(found, &u, false);
 	return 0;
 }

@@ -105,13 +105,23 @@ struct vmirq_irqfd {
 	struct vmirq_irqfd *next;	   /* in the table's list of unused ones */
 } __attribute__((aligned(CACHE_LINE)));
 
+/* One on its way out. It is its thread's, on the stack; `number` is that of the unbind. */
+struct irqfd_unbind {
+	const struct vmirq_irqfd *irqfd;
+	const struct route_slot *slot;
+	uint64_t number;
+	struct irqfd_unbind *next, **link;
+};
+
 /* A VM's irqfds. Their memory is used again but never freed before the VM is. */
 struct irqfd_table {
 	struct vmirq_vm *vm;
 	pthread_mutex_t mutex; /* nothing is taken under it */
-	uint32_t unbinding;    /* irqfds on their way out */
-	pthread_cond_t unbound;
-	struct lock memory_lock; /* of these four; nothing is taken under it */
+	struct irqfd_unbind *unbinding;
+	uint64_t unbinds;	  /* that have begun */
+	_Atomic uint32_t settled; /* futex: how often one has ended, or an `entering` */
+	uint32_t waiters;	  /* for that */
+	struct lock memory_lock;  /* of these four; nothing is taken under it */
 	struct chunks memory, source_memory;
 	struct vmirq_irqfd *unused;
 	struct irqfd_source *unused_sources;
@@ -199,6 +209,10 @@ void vmirq_irqfd_release_places(struct irqfd_table *table);
 void vmirq_irqfds_leave_kernel(void *opaque, struct route_slot *slot, const struct route *next);
 void vmirq_irqfds_follow(void *opaque, struct route_slot *slot);
 
+/* deassign.c: wait until something has settled, or for a shorter time; say that it has. The table's mutex is
+ * held, but not while it waits. */
+void vmirq_irqfd_wait_settled(struct irqfd_table *table);
+void vmirq_irqfd_settle(struct irqfd_table *table);
 /* deassign.c: of one whose caller has not been given it: a descriptor of his is his again. */
 void vmirq_irqfd_unassign(struct vmirq_irqfd *irqfd);
 /* deassign.c: in KVM_IRQFD's terms. */

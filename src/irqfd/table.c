@@ -33,7 +33,6 @@ int vmirq_irqfd_table_create(struct vmirq_vm *vm, struct vmirq_bypass *bypass,
 	table->vm = vm;
 	table->bypass = bypass;
 	pthread_mutex_init(&table->mutex, NULL);
-	pthread_cond_init(&table->unbound, NULL);
 	pthread_mutex_init(&table->resample_mutex, NULL);
 	vm->routes->changed = vmirq_irqfd_route_changed;
 	vm->routes->watched_by = sizeof(struct vmirq_irqfd);
@@ -79,7 +78,6 @@ void vmirq_irqfd_table_destroy(struct irqfd_table *table)
 	free(atomic_load_explicit(&table->unrouted->more, memory_order_relaxed));
 	free(table->unrouted);
 	pthread_mutex_destroy(&table->resample_mutex);
-	pthread_cond_destroy(&table->unbound);
 	pthread_mutex_destroy(&table->mutex);
 	free(table);
 }

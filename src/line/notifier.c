@@ -70,12 +70,18 @@ static in_path struct vmirq_notifier *find_told(struct line_domain *lines,
 	return n;
 }
 
+/* Can what is called be named in this record? A record's section is its own. */
+static in_path bool has_place(const struct reader *record)
+{
+	return record && record != READER_INNER && reader_calls(record, NULL);
+}
+
 /* Inside the section that has found it. NULL: the thread's record has no place for it, or it has none. */
-static in_path struct reader *begin_call(struct reader *section, struct vmirq_notifier *n)
+static struct reader *begin_call(struct reader *section, struct vmirq_notifier *n)
 {
 	struct reader *record = reader_record(section);
 
-	if (likely(record && reader_calls(record, NULL))) {
+	if (has_place(record)) {
 		reader_call(record, n);
 		return record;
 	}
@@ -84,56 +90,64 @@ static in_path struct reader *begin_call(struct reader *section, struct vmirq_no
 }
 
 /* From then on nobody keeps it from being freed but a section. */
-static in_path void end_call(struct reader *record, struct vmirq_notifier *n)
+static void end_call(struct reader *record, struct vmirq_notifier *n)
 {
-	if (likely(record))
+	if (record)
 		reader_called(record);
 	else
 		/* Release: pairs with the acquire in wait_for_calls(). */
 		atomic_fetch_sub_explicit(&n->unnamed, 1, memory_order_release);
 }
 
-static off_path void call_unnamed(const struct vmirq_notifier *n, uint32_t value)
+static void call(const struct reader *record, const struct vmirq_notifier *n, uint32_t value)
 {
 	struct call call = { .notifier = n, .outer = calls_here };
 
-	calls_here = &call;
+	if (!record)
+		calls_here = &call;
 	n->config.fn(n->config.opaque, n->config.gsi, value);
 	calls_here = call.outer;
 }
 
-/* Outside of the section, one at a time; the list may change meanwhile. A notifier that runs stays on the list,
- * so its successor is found after it. */
-void vmirq_line_notify(struct line_domain *lines, enum vmirq_notice notice, enum pin_of chip,
-		       uint32_t pin, uint32_t value)
+/* From this one on, which is to be told, if it is any. The calls are made outside of the section, one at a time; the
+ * list may change meanwhile. A notifier that runs stays on the list, so its successor is found after it. */
+static off_path void notify_from(struct line_domain *lines, struct news news, uint32_t value,
+				 struct reader *section, struct vmirq_notifier *n)
 {
-	const struct news news = { .notice = notice, .chip = chip, .pin = pin };
-	struct reader *section, *record;
-	struct vmirq_notifier *n, *more;
-
-	if (!atomic_load_explicit(&lines->notifiers, memory_order_relaxed))
-		return;
-	section = reader_enter();
-	n = find_told(lines, &lines->notifiers, news);
 	while (n) {
-		record = begin_call(section, n);
-		more = find_told(lines, &n->next, news);
+		struct reader *record = begin_call(section, n);
+		struct vmirq_notifier *more;
+
 		reader_exit(section);
-		if (likely(record))
-			n->config.fn(n->config.opaque, n->config.gsi, value);
-		else
-			call_unnamed(n, value);
-		if (likely(!more)) {
-			end_call(record, n);
-			return;
-		}
+		call(record, n, value);
 		section = reader_enter();
-		/* Again: it may have been removed. */
 		more = find_told(lines, &n->next, news);
 		end_call(record, n);
 		n = more;
 	}
 	reader_exit(section);
+}
+
+void vmirq_line_notify(struct line_domain *lines, enum vmirq_notice notice, enum pin_of chip,
+		       uint32_t pin, uint32_t value)
+{
+	const struct news news = { .notice = notice, .chip = chip, .pin = pin };
+	struct reader *section;
+	struct vmirq_notifier *n;
+
+	if (!atomic_load_explicit(&lines->notifiers, memory_order_relaxed))
+		return;
+	section = reader_enter();
+	n = find_told(lines, &lines->notifiers, news);
+	/* Most often there is one, and no callback goes on here. */
+	if (unlikely(!n || !has_place(section) || find_told(lines, &n->next, news))) {
+		notify_from(lines, news, value, section, n);
+		return;
+	}
+	reader_call(section, n);
+	reader_exit(section);
+	n->config.fn(n->config.opaque, n->config.gsi, value);
+	reader_called(section);
 }
 
 int vmirq_notifier_add_any(struct vmirq_vm *vm, const struct vmirq_notifier_config *config,

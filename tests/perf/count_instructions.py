@@ -24,7 +24,7 @@ CASES = {
     'ipi': ('measure_ipi', 136),
     'cluster': ('measure_cluster', 1358),
     'state': ('measure_state', 880),
-    'level': ('measure_level', 1091),
+    'level': ('measure_level', 1072),
     # A vector's GSI, its route and its irqfd; where the kernel reads it, with many at once.
     'bind': ('measure_bind', 795),
     'bind_kernel': ('measure_bind_kernel', 980),

@@ -260,7 +260,8 @@ int vmirq_vm_destroy(struct vmirq_vm *vm)
 
 	if (!vm)
 		return 0;
-	if (pirq_must_not_wait() || vmirq_irqfd_in_callback_of_table(vm->irqfds))
+	if (pirq_must_not_wait() || vmirq_line_calls_here() ||
+	    vmirq_irqfd_in_callback_of_table(vm->irqfds))
 		return -EDEADLK;
 	if (vmirq_irqfd_bypass_used(vm->irqfds))
 		return -EBUSY;

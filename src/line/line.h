@@ -149,6 +149,8 @@ int vmirq_notifier_add_any(struct vmirq_vm *vm, const struct vmirq_notifier_conf
 /* notifier.c. Tell those whose GSI goes to this pin of this chip. */
 void vmirq_line_notify(struct line_domain *lines, enum vmirq_notice notice, enum pin_of chip,
 		       uint32_t pin, uint32_t value);
+/* notifier.c. Is the calling thread in a notifier's callback? */
+bool vmirq_line_calls_here(void);
 /* Does this GSI go there? */
 bool vmirq_line_goes_to(struct line_domain *lines, uint32_t gsi, enum pin_of chip, uint32_t pin);
 

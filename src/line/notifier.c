@@ -26,6 +26,11 @@ static bool is_called_here(const struct vmirq_notifier *notifier)
 	return call || reader_calls(vmirq_reader_self, notifier);
 }
 
+bool vmirq_line_calls_here(void)
+{
+	return calls_here || !reader_calls(vmirq_reader_self, NULL);
+}
+
 bool vmirq_line_goes_to(struct line_domain *lines, uint32_t gsi, enum pin_of chip, uint32_t pin)
 {
 	struct route_slot *slot = vmirq_route_find(lines->vm->routes, gsi);

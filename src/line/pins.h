@@ -77,6 +77,8 @@ static in_path struct line_result change_ioapic_unlock(struct line_domain *lines
 {
 	struct ioapic_known message;
 
+	/* The section's, in one with taking the lock. */
+	fence_after_rmw();
 	if (change == PIN_HIGH && likely(ioapic_raise(&io->ioapic, pin, &message))) {
 		lock_give(lock);
 		return post_known(lines, message);

@@ -366,12 +366,15 @@ static void bad_configs(void **state)
 
 static void unmask_the_next(struct told *t)
 {
+	assert_int_equal(vmirq_vm_destroy(t->s->vm), -EDEADLK);
 	rte_put(t->s, GSI + 1, RTE_TO(0) | VECTOR);
 }
 
 static void remove_the_outer(struct told *t)
 {
+	assert_int_equal(vmirq_notifier_remove(t->notifier), -EDEADLK);
 	assert_int_equal(vmirq_notifier_remove(t->other->notifier), -EDEADLK);
+	assert_int_equal(vmirq_vm_destroy(t->s->vm), -EDEADLK);
 }
 
 /* A callback's own access calls another one, which cannot wait for the first: nobody would return. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a thread holds, named in its record: reader_hold(), reader_let_go() and vmirq_reader_wait_held() in
+ * What a thread holds, named in its record: reader_hold(), reader_let_go() and vmirq_reader_wait_use() in
  * src/base/reader.[ch], as src/kvm/dynamic.c uses them for the kernel's table: whoever sends a message holds
  * it from the look until the system call is done; who changes it closes it, waits, changes, opens it. Two
  * senders, of whom the second finds nothing and makes what it lacks under the mutex; one changer, twice.

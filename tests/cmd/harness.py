@@ -110,7 +110,8 @@ def check_source(source):
     assert VERDICTS <= set(source['verdicts']), name
     outcomes = source['delivered'] + sum(source['verdicts'].values()) + source['held']
     assert source['raised'] == outcomes, f'{name}: {source}'
-    assert source['delivered'] == source['handled'] + source['lost'] - source['extra'], name
+    assert source['delivered'] == (source['handled'] + source['pending'] + source['lost'] -
+                                   source['extra']), name
     assert source['merged'] <= source['verdicts']['coalesced'], name
     if source['own'] is not None:
         assert source['own'] == source['raised'], name

@@ -6,7 +6,7 @@ import sys
 from harness import KINDS, Skip, has_one_line, main, run_json, sources, vmirq
 
 OURS = ('--source', 'call', '--source', 'eventfd', '--source', 'msi')
-VECTORS = ['merged', 'redelivered']
+VECTORS = ['merged', 'redelivered', 'pending']
 RAISES = ['raised', 'delivered', 'verdicts', 'held']
 
 

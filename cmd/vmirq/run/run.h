@@ -83,6 +83,7 @@ struct run {
 	/* Sums over the sources, and what came on vectors that are nobody's. */
 	uint64_t lost;
 	uint64_t extra;
+	uint64_t pending;
 	uint64_t stray;
 	/* What failed that is no source's, "" = nothing. */
 	char error[400];
@@ -117,7 +118,7 @@ struct backoff {
 bool backoff(struct backoff *b);
 
 /* Wait until the guest's handler of this lane has run more often than `before`. -ETIMEDOUT after
- * `timeout_ns`, -ECANCELED when the run stops, or what kind->alive() says. */
+ * `timeout_ns` (see watch_expired()), -ECANCELED when the run stops, or what kind->alive() says. */
 int wait_handled(struct source *source, const struct lane *lane, uint64_t before,
 		 uint64_t timeout_ns);
 
@@ -125,15 +126,31 @@ int wait_handled(struct source *source, const struct lane *lane, uint64_t before
  * -ETIMEDOUT: the account will tell what is missing. */
 int wait_settled(struct source *source);
 
-/* How often the handler of a lane has run. */
+/* Nothing of it is under way, as far as can be seen at once. */
+bool lane_settled(const struct source *source, const struct lane *lane);
+bool all_settled(const struct source *source);
+
+/* The vCPU has yet to take one, or where the kernel has its local APIC that cannot be told. */
+bool lane_may_be_pending(const struct source *source, const struct lane *lane);
+
+/* How often the handler of a lane has run, or of all. */
+uint64_t all_handled(const struct source *source);
 uint64_t lane_handled(const struct source *source, const struct lane *lane);
 
 /* Where the lane's last interrupt has got stuck, in a line. False: it knows of none. */
 bool lane_where(const struct source *source, const struct lane *lane, char *buf, size_t size);
 
-/* A raise that is not handled in this time is lost. A handler runs within a millisecond; but on a
+/* A raise that is not handled in this time has got stuck, unless it is starved. A handler runs within a millisecond; but on a
  * crowded machine a thread has been seen to wait for a CPU for more than three seconds. */
 #define LOST_NS UINT64_C(5000000000)
+
+/* run_watch.c: the source's own, one wait at a time, which begins by setting source->watch.began to 0. */
+
+/* It has lasted for longer than `limit_ns`, and what is waited for (on that lane; NULL: on those that are not
+ * settled) is not just starved by higher vectors; while it is, the time begins anew. */
+bool watch_expired(struct source *source, const struct lane *only, uint64_t limit_ns);
+/* Then: where the lane's last interrupt has got stuck, and what its vCPU did meanwhile. */
+void watch_words(const struct source *source, const struct lane *lane, char *buf, size_t size);
 
 /* run_engine.c */
 

@@ -6,7 +6,7 @@
  *	source's own count	= raised			the library's, by irqfd or for messages
  *	raised			= delivered + verdicts + held	the library's law, checked here too
  *	delivered by the route	= posted to the vector		the library's, by vCPU and vector
- *	posted - merged		= handled			the guest's own count
+ *	posted - merged - pending = handled			the guest's own count
  *
  * Where the kernel has the local APICs the last two are hidden, and with eventfds that it reads by
  * itself the others, too; what is left is that handlers are no more than raises, and with pacing no
@@ -88,7 +88,8 @@ static uint64_t add_lane(const struct source *source, const struct lane *lane, s
 		vmirq_vector_counts(vmirq_vm_vcpu(source->run->vm, lane->vcpu), lane->vector,
 				    &vector);
 		a->merged += vector.merged;
-		differ(a, vector.posted - vector.merged, handled);
+		a->pending += vector.pending;
+		differ(a, vector.posted - vector.merged - vector.pending, handled);
 	}
 	/* What came to another vCPU is extra there, and is missing here already. */
 	for (uint32_t cpu = 0; cpu < source->run->options->vcpus; cpu++) {
@@ -243,6 +244,7 @@ void run_account(struct run *run)
 		add_source(&run->source[i]);
 		run->lost += run->source[i].account.lost;
 		run->extra += run->source[i].account.extra;
+		run->pending += run->source[i].account.pending;
 	}
 	run->stray = strays(run);
 	run->extra += run->stray;
@@ -266,5 +268,6 @@ bool run_is_good(const struct run *run)
 		if (run->source[i].error[0])
 			return false;
 	}
-	return !run->lost && !extra_is_bad(run) && !run->error[0] && !run_stops(run);
+	return !run->lost && !run->pending && !extra_is_bad(run) && !run->error[0] &&
+	       !run_stops(run);
 }

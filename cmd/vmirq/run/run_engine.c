@@ -39,9 +39,9 @@ static int raise_next(struct source *source)
 /* Nothing has come of the last raise in time. */
 static int no_handler(struct source *source, const struct lane *lane)
 {
-	char where[300];
+	char where[360];
 
-	lane_where(source, lane, where, sizeof(where));
+	watch_words(source, lane, where, sizeof(where));
 	/* Where a raise asks a device to do something, the device may be what is late. */
 	if (source->kind->handled && source->kind->handled(source) == 0)
 		return source_fail(source, -ETIMEDOUT,

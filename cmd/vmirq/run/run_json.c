@@ -53,7 +53,7 @@ static json_t *seen(bool seen, uint64_t n)
 static json_t *unobserved(const struct account *a)
 {
 	static const char *const raises[] = { "raised", "delivered", "verdicts", "held" };
-	static const char *const vectors[] = { "merged", "redelivered" };
+	static const char *const vectors[] = { "merged", "redelivered", "pending" };
 	json_t *names = json_array();
 
 	for (size_t i = 0; a->hides_raises && i < sizeof(raises) / sizeof(raises[0]); i++)
@@ -118,6 +118,7 @@ static json_t *source_object(const struct source *source)
 	json_object_set_new(object, "redelivered", seen(!a->hides_vectors, a->redelivered));
 	json_object_set_new(object, "held", seen(!a->hides_raises, a->held));
 	json_object_set_new(object, "handled", number(a->handled));
+	json_object_set_new(object, "pending", seen(!a->hides_vectors, a->pending));
 	json_object_set_new(object, "lost", number(a->lost));
 	json_object_set_new(object, "extra", number(a->extra));
 	json_object_set_new(object, "unobserved", unobserved(a));
@@ -134,6 +135,7 @@ static json_t *source_object(const struct source *source)
 	json_object_set_new(object, "churned", number(atomic_load(&source->churned)));
 	json_object_set_new(object, "facts", facts(source));
 	json_object_set_new(object, "pirqs", pirqs(&source->services));
+	json_object_set_new(object, "starved_ns", number(source->starved_ns));
 	json_object_set_new(object, "note", text_or_null(source->note));
 	json_object_set_new(object, "error", text_or_null(source->error));
 	return object;
@@ -192,6 +194,7 @@ static json_t *run_object(const struct run *run)
 	json_object_set_new(object, "churn", json_boolean(options->churn));
 	json_object_set_new(object, "seconds", json_real(run->seconds));
 	json_object_set_new(object, "rates", rates(run));
+	json_object_set_new(object, "pending", number(run->pending));
 	json_object_set_new(object, "lost", number(run->lost));
 	json_object_set_new(object, "extra", number(run->extra));
 	json_object_set_new(object, "stray", number(run->stray));

@@ -55,15 +55,30 @@ static void add_source(struct run *run, const struct source_kind *kind, const ch
 			 (unsigned long long)kind->count_max);
 	}
 	source->lanes = lanes(run, kind);
+	run->next_vector += source->lanes;
 	for (uint32_t i = 0; i < source->lanes; i++) {
 		source->lane[i].eventfd = -1;
-		source->lane[i].vector = RUN_FIRST_VECTOR + run->next_vector++;
 		source->lane[i].vcpu = run->next_vcpu++ % options->vcpus;
 	}
 	/* Fewer lanes than vCPUs, or as many: the next source begins on another vCPU either way. */
 	if (source->lanes == options->vcpus)
 		run->next_vcpu++;
 	run->sources++;
+}
+
+/* The local APIC serves the highest first. */
+static void assign_vectors(struct run *run)
+{
+	uint32_t vector = RUN_FIRST_VECTOR;
+
+	for (int waits = 0; waits <= 1; waits++) {
+		for (uint32_t i = 0; i < run->sources; i++) {
+			struct source *source = &run->source[i];
+
+			for (uint32_t j = 0; j < source->lanes && source->kind->waits == waits; j++)
+				source->lane[j].vector = vector++;
+		}
+	}
 }
 
 static enum exit_code check(const struct run *run, const struct source_kind *kind, const char *arg,
@@ -88,6 +103,7 @@ static enum exit_code choose_named(struct run *run)
 		}
 		add_source(run, kind, arg);
 	}
+	assign_vectors(run);
 	return EXIT_OK;
 }
 
@@ -106,6 +122,7 @@ enum exit_code run_choose_sources(struct run *run)
 		run->skip[run->skipped++].kind = kind->name;
 		fprintf(stderr, "vmirq run: source %s is skipped: %s\n", kind->name, why);
 	}
+	assign_vectors(run);
 	return EXIT_OK;
 }
 

@@ -107,6 +107,16 @@ static void print_remarks(const struct source *source, FILE *out)
 				i + 1 < source->facts ? "," : "\n");
 	}
 	print_services(source, out);
+	if (source->starved_ns)
+		fprintf(out,
+			"  %s: starved: it has waited for %.0f s, while its vCPU took %" PRIu64
+			" others, of higher vectors\n",
+			source->name, (double)source->starved_ns / 1e9, source->starved_by);
+	if (a->pending)
+		fprintf(out,
+			"  %s: PENDING %" PRIu64
+			": posted, and not taken by the vCPU until the end\n",
+			source->name, a->pending);
 	if (source->note[0])
 		fprintf(out, "  %s: %s\n", source->name, source->note);
 	if (source->error[0])
@@ -149,6 +159,9 @@ static void print_verdict(const struct run *run, FILE *out)
 	if (run->stray)
 		fprintf(out, "%" PRIu64 " handlers ran for vectors that no source has.\n",
 			run->stray);
+	if (run->pending)
+		fprintf(out, "PENDING %" PRIu64 ": not lost, but not taken either.\n",
+			run->pending);
 	if (run->lost || run->extra)
 		fprintf(out, "LOST %" PRIu64 ", EXTRA %" PRIu64 ".\n", run->lost, run->extra);
 	else if (run_is_good(run) && run_hides_vectors(run))
@@ -172,6 +185,8 @@ void run_print_failures(const struct run *run, FILE *out)
 			fprintf(out, "vmirq run: %s: %s\n", run->source[i].name,
 				run->source[i].error);
 	}
+	if (run->pending)
+		fprintf(out, "vmirq run: pending %" PRIu64 "\n", run->pending);
 	if (run->lost || run->extra)
 		fprintf(out, "vmirq run: lost %" PRIu64 ", extra %" PRIu64 "\n", run->lost,
 			run->extra);

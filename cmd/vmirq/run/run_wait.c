@@ -13,7 +13,6 @@
 #define SPIN_TURNS	  200
 #define YIELD_TURNS	  400
 #define SLEEP_NS	  20000
-#define SETTLE_NS	  UINT64_C(5000000000)
 #define SETTLE_STOPPED_NS UINT64_C(1000000000)
 /* Longer than the pump takes from reading an eventfd to raising its interrupt, by far. */
 #define QUIET_NS	5000000
@@ -58,8 +57,9 @@ int wait_handled(struct source *source, const struct lane *lane, uint64_t before
 		 uint64_t timeout_ns)
 {
 	struct backoff b = { 0 };
-	uint64_t deadline = 0, look = 0;
+	uint64_t look = 0;
 
+	source->watch.began = 0;
 	while (lane_handled(source, lane) == before) {
 		uint64_t now;
 		int ret;
@@ -68,13 +68,9 @@ int wait_handled(struct source *source, const struct lane *lane, uint64_t before
 			continue;
 		if (run_stops(source->run))
 			return -ECANCELED;
-		now = now_ns();
-		if (!deadline) {
-			deadline = now + timeout_ns;
-			look = now;
-		}
-		if (now >= deadline)
+		if (watch_expired(source, lane, timeout_ns))
 			return -ETIMEDOUT;
+		now = now_ns();
 		/* It may be a system call or two: every 10 ms will do. */
 		if (source->kind->alive && now >= look) {
 			ret = source->kind->alive(source);
@@ -104,7 +100,7 @@ static bool eventfd_unread(const struct source *source, const struct lane *lane)
 	return lane->eventfd >= 0 && !route.unobserved && poll(&pfd, 1, 0) > 0;
 }
 
-static bool lane_settled(const struct source *source, const struct lane *lane)
+bool lane_settled(const struct source *source, const struct lane *lane)
 {
 	struct vmirq_route_counts route = { .size = sizeof(route) };
 	struct vmirq_vector_counts vector;
@@ -125,7 +121,17 @@ static bool lane_settled(const struct source *source, const struct lane *lane)
 	return vector.pending == 0 && lane_handled(source, lane) == vector.taken;
 }
 
-static uint64_t all_handled(const struct source *source)
+bool lane_may_be_pending(const struct source *source, const struct lane *lane)
+{
+	struct vmirq_vector_counts vector;
+
+	if (run_hides_vectors(source->run))
+		return true;
+	vector_counts(source, lane, &vector);
+	return vector.pending;
+}
+
+uint64_t all_handled(const struct source *source)
 {
 	uint64_t n = 0;
 
@@ -134,7 +140,7 @@ static uint64_t all_handled(const struct source *source)
 	return n;
 }
 
-static bool all_settled(const struct source *source)
+bool all_settled(const struct source *source)
 {
 	for (uint32_t i = 0; i < source->lanes; i++) {
 		if (!lane_settled(source, &source->lane[i]))
@@ -148,8 +154,9 @@ int wait_settled(struct source *source)
 	struct backoff b = { 0 };
 	uint64_t start = now_ns();
 
+	source->watch.began = 0;
 	for (;;) {
-		uint64_t waited, handled = all_handled(source);
+		uint64_t handled = all_handled(source);
 
 		if (all_settled(source)) {
 			/* A signal that the pump holds in its hand is in no count; where the kernel
@@ -160,8 +167,8 @@ int wait_settled(struct source *source)
 		}
 		if (!backoff(&b))
 			continue;
-		waited = now_ns() - start;
-		if (waited > SETTLE_NS || (run_stops(source->run) && waited > SETTLE_STOPPED_NS))
+		if (watch_expired(source, NULL, LOST_NS) ||
+		    (run_stops(source->run) && now_ns() - start > SETTLE_STOPPED_NS))
 			return -ETIMEDOUT;
 	}
 }

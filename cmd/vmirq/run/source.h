@@ -82,6 +82,9 @@ struct source_kind {
 	/* Raises are capped at this, but for --seconds; 0 = not. */
 	uint64_t count_max;
 	uint32_t lanes_max;
+	/* Its next raise waits for the guest's answer to the last ones. Such a source has higher vectors than those
+	 * that raise as fast as they can, or it would wait behind them for ever. */
+	bool waits;
 	/* Optional. How many lanes it wants, up to SOURCE_LANES_MAX; else one for each vCPU, up to lanes_max. */
 	uint32_t (*lanes)(const struct run_options *options);
 	/* It knows itself how often it has raised. */
@@ -151,6 +154,8 @@ struct account {
 	uint64_t redelivered;
 	uint64_t held;
 	uint64_t handled;
+	/* Posted, and waiting in the vCPU's IRR to this very end. */
+	uint64_t pending;
 	uint64_t lost;
 	uint64_t extra;
 	/* The source's own count; kind->counts_itself. */
@@ -177,6 +182,15 @@ struct source {
 	_Atomic uint64_t requests;
 	/* What kind->missing() said. */
 	uint64_t missing;
+	/* The wait that it is in, began 0: none yet; see run_watch.c. By lane: what its vCPU had taken of higher
+	 * vectors, and of all, when it was looked at last. */
+	struct watch {
+		uint64_t began, since;
+		uint64_t others;
+		uint64_t above[SOURCE_LANES_MAX], all[SOURCE_LANES_MAX];
+	} watch;
+	/* Its longest wait behind higher vectors, 0: none of note; and behind how many. */
+	uint64_t starved_ns, starved_by;
 	/* When the device began on the last raise, CLOCK_MONOTONIC in ns; 0: when it was asked to. */
 	uint64_t began_at;
 	/* The way its signals go, where it is not kind->path. */

@@ -71,7 +71,7 @@ int blk_handled(struct source *source)
 static int wait_room(struct source *source, uint32_t limit)
 {
 	struct blk *blk = source->private;
-	char where[300];
+	char where[360];
 	int ret = 0;
 
 	while (ret >= 0 && vhost_user_blk_outstanding(blk->device) >= limit) {
@@ -83,7 +83,7 @@ static int wait_room(struct source *source, uint32_t limit)
 	}
 	if (ret != -ETIMEDOUT)
 		return ret < 0 ? ret : 0;
-	lane_where(source, &source->lane[0], where, sizeof(where));
+	watch_words(source, &source->lane[0], where, sizeof(where));
 	ret = take_all(source);
 	if (ret > 0)
 		return source_fail(source, -ETIMEDOUT,
@@ -143,6 +143,7 @@ const struct source_kind source_vhost_user_blk = {
 	.arg = "IMAGE",
 	.what = "a disk image served by a real qemu-storage-daemon, its reads compared",
 	.unit = RUN_REQUESTS,
+	.waits = true,
 	.count_max = COUNT_MAX,
 	.lanes_max = 1,
 	.requests = "requests, all data as in the image",

@@ -197,10 +197,10 @@ int card_alive(struct source *source)
 static int wait_quiet(struct source *source)
 {
 	struct card *card = source->private;
-	uint64_t end = now_ns() + LOST_NS;
 	uint32_t causes;
-	char where[300];
+	char where[360];
 
+	source->watch.began = 0;
 	for (;;) {
 		int ret = e1000_causes(card->device, &causes);
 
@@ -208,12 +208,12 @@ static int wait_quiet(struct source *source)
 			return card_fail(source, ret, "reading the causes");
 		if (!(causes & E1000_CAUSE_LSC))
 			return 0;
-		if (now_ns() > end)
+		if (watch_expired(source, &source->lane[0], LOST_NS))
 			break;
 		usleep(1000);
 	}
 	card->stands = true;
-	lane_where(source, &source->lane[0], where, sizeof(where));
+	watch_words(source, &source->lane[0], where, sizeof(where));
 	return source_fail(source, -ETIMEDOUT,
 			   "a cause stands, but no handler has read it for 5 s: %s", where);
 }

@@ -158,10 +158,12 @@ static uint64_t submitted(const struct blk *blk)
 static int guest_stuck(struct source *source)
 {
 	struct blk *blk = source->private;
-	char where[300];
+	char where[360];
 
-	blk->stuck = true;
-	lane_where(source, &source->lane[0], where, sizeof(where));
+	/* One that waits in the vCPU's IRR is not lost. */
+	blk->stuck = run_hides_vectors(source->run) ||
+		     !lane_may_be_pending(source, &source->lane[0]);
+	watch_words(source, &source->lane[0], where, sizeof(where));
 	return source_fail(source, -ETIMEDOUT,
 			   "the guest has completed nothing for 5 s, %llu of %llu submitted: %s",
 			   (unsigned long long)completed(blk), (unsigned long long)submitted(blk),
@@ -186,8 +188,9 @@ static int wait_completed(struct source *source, uint64_t before, bool also_if_s
 {
 	struct blk *blk = source->private;
 	struct backoff b = { 0 };
-	uint64_t start = now_ns(), look = start;
+	uint64_t look = 0;
 
+	source->watch.began = 0;
 	while (completed(blk) == before) {
 		uint64_t now;
 		int ret = guest_error(source);
@@ -199,9 +202,9 @@ static int wait_completed(struct source *source, uint64_t before, bool also_if_s
 		}
 		if (run_stops(source->run) && !also_if_stopping)
 			return -ECANCELED;
-		now = now_ns();
-		if (now - start > LOST_NS)
+		if (watch_expired(source, &source->lane[0], LOST_NS))
 			return guest_stuck(source);
+		now = now_ns();
 		if (now < look)
 			continue;
 		ret = blk_alive(source);
@@ -295,6 +298,7 @@ const struct source_kind source_guest_blk = {
 	.what = "a disk served by qemu-storage-daemon that the guest drives by itself, from its\n"
 		"                           doorbell (an ioeventfd) to the data; N are its requests",
 	.unit = RUN_REQUESTS,
+	.waits = true,
 	.count_max = COUNT_MAX,
 	.lanes_max = 1,
 	.requests = "requests, all data as on the disk",

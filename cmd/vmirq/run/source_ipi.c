@@ -128,12 +128,18 @@ static uint64_t ipi_raised(struct source *source)
 	return load(&source->lane[0].own) + sent(source);
 }
 
+/* Where the one that is under way goes to. */
+static const struct lane *ipi_at(const struct source *source)
+{
+	return &source->lane[sent(source) % source->lanes];
+}
+
 static int ipi_stuck(struct source *source)
 {
 	uint64_t n = sent(source);
-	char where[300];
+	char where[360];
 
-	lane_where(source, &source->lane[n % source->lanes], where, sizeof(where));
+	watch_words(source, ipi_at(source), where, sizeof(where));
 	return source_fail(source, -ETIMEDOUT, "no handler within 5 s of IPI %llu: %s",
 			   (unsigned long long)n, where);
 }
@@ -141,10 +147,11 @@ static int ipi_stuck(struct source *source)
 /* Until there are more of them than the run has seen. */
 static int ipi_raise(struct source *source, struct lane *lane)
 {
-	uint64_t before = load(&source->raised), start = now_ns();
+	uint64_t before = load(&source->raised);
 	struct backoff b = { 0 };
 
 	(void)lane;
+	source->watch.began = 0;
 	if (!before) {
 		vmirq_irqfd_signal(source->lane[0].irqfd);
 		lane_count(&source->lane[0]);
@@ -154,7 +161,7 @@ static int ipi_raise(struct source *source, struct lane *lane)
 			continue;
 		if (run_stops(source->run))
 			return -ECANCELED;
-		if (now_ns() - start > LOST_NS)
+		if (watch_expired(source, ipi_at(source), LOST_NS))
 			return ipi_stuck(source);
 	}
 	return 0;
@@ -194,6 +201,7 @@ const struct source_kind source_ipi = {
 	.path = "ICR -> post",
 	.what = "vCPUs send each other IPIs, in a ring, by their ICRs; with two vCPUs or more",
 	.unit = RUN_IPIS,
+	.waits = true,
 	.lanes_max = LANES_MAX,
 	.counts_itself = true,
 	.check = ipi_check,

@@ -195,9 +195,9 @@ static int net_no_handler(struct source *source)
 {
 	struct net *net = source->private;
 	int waiting = vhost_user_net_waiting(net->device);
-	char where[300];
+	char where[360];
 
-	lane_where(source, &source->lane[0], where, sizeof(where));
+	watch_words(source, &source->lane[0], where, sizeof(where));
 	if (waiting > 0)
 		return source_fail(source, -ETIMEDOUT,
 				   "%d packets wait, but no handler has run for 5 s: %s", waiting,
@@ -277,6 +277,7 @@ const struct source_kind source_vhost_user_net = {
 	.name = "vhost-user-net",
 	.path = "vhost-user -> pump -> post",
 	.what = "a storm of packets from a real dpdk-testpmd; N are its signals",
+	.waits = true,
 	.count_max = COUNT_MAX,
 	.lanes_max = 1,
 	.requests = "packets, each as testpmd makes them",

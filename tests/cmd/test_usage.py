@@ -92,7 +92,7 @@ def help_teaches():
     for word in ('--source', '--count', '--cpu', '--irqchip', '--vcpus', '--paced', '--json',
                  '--timeout', 'call', 'eventfd', 'msi', 'vhost-user-blk', 'vhost-user-net',
                  'guest-blk', 'e1000', 'mailbox', 'pirq-msi', 'pirq-intx', 'pirq-timer', '--pirqs',
-                 '--rate', '--halt-poll', 'fairness', '--without', 'lost', 'examples'):
+                 '--rate', '--bursts', '--halt-poll', 'fairness', '--without', 'lost', 'examples'):
         assert word in shown, word
 
 

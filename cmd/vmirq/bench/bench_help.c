@@ -25,7 +25,7 @@ void bench_help(void)
 	      "  --quick       all rows within a minute: coarser, the same fields. Without it a run takes\n"
 	      "                up to ten minutes\n"
 	      "  --json FILE   for programs; - = stdout, with nothing else on it\n"
-	      "  --mixed       no rows, but a load: short for `vmirq run --churn --seconds 10`, all that\n"
+	      "  --mixed       no rows, but a load: short for `vmirq run --churn --bursts --seconds 10`, all that\n"
 	      "                raises interrupts here at once, while their routes change. What follows\n"
 	      "                are options of vmirq run (--seconds 3600, --cpu threads, --json -, ...)\n"
 	      "  --plot DIR    a file ROW.svg for each row, by gnuplot: how the samples are distributed\n"

@@ -10,8 +10,9 @@
 
 enum exit_code bench_mixed(int argc, char **argv)
 {
-	static char name[] = "bench --mixed", churn[] = "--churn", seconds[] = "--seconds=10";
-	char **args = calloc((size_t)argc + 3, sizeof(*args));
+	static char name[] = "bench --mixed", churn[] = "--churn", bursts[] = "--bursts",
+		    seconds[] = "--seconds=10";
+	char **args = calloc((size_t)argc + 4, sizeof(*args));
 	enum exit_code ret;
 
 	if (!args) {
@@ -20,10 +21,11 @@ enum exit_code bench_mixed(int argc, char **argv)
 	}
 	args[0] = name;
 	args[1] = churn;
-	args[2] = seconds;
+	args[2] = bursts;
+	args[3] = seconds;
 	/* Options that are given twice count as they come last. */
-	memcpy(args + 3, argv + 1, ((size_t)argc - 1) * sizeof(*args));
-	ret = command_run(argc + 2, args);
+	memcpy(args + 4, argv + 1, ((size_t)argc - 1) * sizeof(*args));
+	ret = command_run(argc + 3, args);
 	free(args);
 	return ret;
 }

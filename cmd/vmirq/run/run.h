@@ -159,6 +159,18 @@ uint64_t source_marks(const struct source *source);
 /* The body of a source's thread. */
 void *source_main(void *opaque);
 
+/* run_bursts.c */
+
+#define BURST_RAISES 100
+/* What the source had raised before it, and how many handlers had run. */
+struct burst {
+	uint64_t raised, handled;
+};
+void burst_begin(struct source *source, struct burst *burst);
+/* After each raise: at the end of a burst it waits for its turn, and begins the next. -errno after
+ * source_fail(), or -ECANCELED. */
+int burst_go_on(struct source *source, struct burst *burst);
+
 /* run_churn.c */
 int run_churn_start(struct run *run);
 void run_churn_stop(struct run *run);

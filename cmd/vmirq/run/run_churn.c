@@ -11,6 +11,8 @@
 #include "run.h"
 
 #define IDLE_NS 1000000
+/* With --bursts, between one change of each source's and the next: a CPU is for others, too. */
+#define BURSTS_NS 50000
 
 static int set_route(struct source *source, const struct lane *lane, const struct lane *to)
 {
@@ -102,7 +104,7 @@ static bool churn_turn(struct source *source)
 
 static void *churn_main(void *opaque)
 {
-	const struct timespec idle = { .tv_nsec = IDLE_NS };
+	const struct timespec idle = { .tv_nsec = IDLE_NS }, bursts = { .tv_nsec = BURSTS_NS };
 	struct run *run = opaque;
 
 	while (!atomic_load_explicit(&run->churn_stop, memory_order_relaxed)) {
@@ -112,6 +114,8 @@ static void *churn_main(void *opaque)
 			any |= churn_turn(&run->source[i]);
 		if (!any)
 			nanosleep(&idle, NULL);
+		else if (run->options->bursts)
+			nanosleep(&bursts, NULL);
 	}
 	return NULL;
 }

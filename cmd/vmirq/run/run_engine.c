@@ -116,12 +116,16 @@ uint64_t source_marks(const struct source *source)
 
 static int raise_freely(struct source *source, uint64_t count)
 {
+	struct burst burst;
 	int ret = 0;
 
+	burst_begin(source, &burst);
 	while (raised_so_far(source) < count && !ret && run_goes_on(source->run)) {
 		if (run_stops(source->run))
 			return -ECANCELED;
 		ret = raise_next(source);
+		if (!ret && source->bursts)
+			ret = burst_go_on(source, &burst);
 	}
 	return ret;
 }

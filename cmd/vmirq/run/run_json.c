@@ -192,6 +192,7 @@ static json_t *run_object(const struct run *run)
 	json_object_set_new(object, "busy", json_boolean(options->busy));
 	json_object_set_new(object, "halt_poll_ns", json_integer(options->poll_ns));
 	json_object_set_new(object, "churn", json_boolean(options->churn));
+	json_object_set_new(object, "bursts", json_boolean(options->bursts));
 	json_object_set_new(object, "seconds", json_real(run->seconds));
 	json_object_set_new(object, "rates", rates(run));
 	json_object_set_new(object, "pending", number(run->pending));

@@ -218,6 +218,7 @@ static const struct option {
 	{ "--paced", NULL, offsetof(struct run_options, paced) },
 	{ "--x2apic", NULL, offsetof(struct run_options, x2apic) },
 	{ "--busy", NULL, offsetof(struct run_options, busy) },
+	{ "--bursts", NULL, offsetof(struct run_options, bursts) },
 	{ "--churn", NULL, offsetof(struct run_options, churn) },
 	{ "--help", NULL, offsetof(struct run_options, help) },
 };
@@ -276,6 +277,9 @@ static enum exit_code check_together(const struct run_options *options)
 			"with --irqchip split or kvm the kernel polls, by its halt_poll_ns");
 	if (options->poll_ns && options->busy)
 		return wrong_number("--halt-poll", options->poll_ns, "with --busy no vCPU halts");
+	if (options->bursts && options->paced)
+		return complain("a paced source raises one at a time, so it goes without",
+				"--bursts");
 	if (options->churn && options->paced)
 		return complain("a paced source waits for one vCPU, so it goes without", "--churn");
 	return EXIT_OK;

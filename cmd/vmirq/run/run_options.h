@@ -40,6 +40,7 @@ struct run_options {
 	bool x2apic;
 	bool busy;
 	bool churn;
+	bool bursts;
 	/* NULL, a file's name, or "-". */
 	const char *json;
 	bool help;

@@ -47,6 +47,7 @@ static void add_source(struct run *run, const struct source_kind *kind, const ch
 	source->kind = kind;
 	source->arg = arg;
 	source->count = options->count;
+	source->bursts = options->bursts && !kind->waits;
 	name_source(run, source);
 	pthread_mutex_init(&source->churn_lock, NULL);
 	if (kind->count_max && source->count > kind->count_max && !options->seconds) {

@@ -196,12 +196,12 @@ void run_print_table(const struct run *run, FILE *out)
 {
 	const struct run_options *options = run->options;
 
-	fprintf(out, "cpu %s%s%s%s, irqchip %s, %u vCPU%s%s%s%s, %.1f s\n\n", run->cpu,
+	fprintf(out, "cpu %s%s%s%s, irqchip %s, %u vCPU%s%s%s%s%s, %.1f s\n\n", run->cpu,
 		run->cpu_note[0] ? " (" : "", run->cpu_note, run->cpu_note[0] ? ")" : "",
 		run_irqchip_name(options->irqchip), options->vcpus, options->vcpus == 1 ? "" : "s",
 		options->x2apic ? ", x2APIC" : "", options->busy ? ", busy" : "",
 		options->paced ? ", paced" : (options->churn ? ", routes churned" : ""),
-		run->seconds);
+		options->bursts ? ", in bursts" : "", run->seconds);
 	fprintf(out, "%-16s %-26s %9s %9s %9s %8s %4s %9s %4s %5s %7s %7s %7s\n", "source", "path",
 		"raised", "delivered", "coalesced", "other", "held", "handled", "lost", "extra",
 		"p50 us", "p99 us", "max us");

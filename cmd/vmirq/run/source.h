@@ -171,6 +171,9 @@ struct source {
 	uint64_t count;
 	/* The guest decides when the next one is: nothing is paced from here. Set by kind->open(). */
 	bool drives_itself;
+	/* With --bursts it raises in bursts; so many were handled, also read by the others. */
+	bool bursts;
+	_Atomic uint64_t bursts_done;
 	uint32_t lanes;
 	struct lane lane[SOURCE_LANES_MAX];
 	/* How many raises were paced; behind it, their latency. */

@@ -107,6 +107,8 @@ static uint64_t next_order(const struct source *source, uint64_t raised)
 	if (atomic_load_explicit(&source->phase, memory_order_relaxed) != SOURCE_STORM)
 		return 1;
 	left = left > marks ? left - marks : 1;
+	if (source->bursts && left > BURST_RAISES)
+		left = BURST_RAISES;
 	return source->run->options->seconds && left > ORDER_MAX ? ORDER_MAX : left;
 }
 
@@ -115,12 +117,14 @@ static int mailbox_raise(struct source *source, struct lane *lane)
 	struct mailbox *m = source->private;
 	/* In a storm it may have done more since, even all. */
 	uint64_t seen = atomic_load_explicit(&source->raised, memory_order_relaxed);
+	/* Then all that was ordered is done. */
+	bool bounded = source->run->options->seconds || source->bursts;
 	int ret;
 
 	(void)lane;
 	if (seen == m->ordered)
 		mailbox_device_order(m, next_order(source, seen));
-	ret = mailbox_device_wait(source, source->run->options->seconds ? m->ordered - 1 : seen);
+	ret = mailbox_device_wait(source, bounded ? m->ordered - 1 : seen);
 	source->began_at = atomic_load_explicit(&m->orders->began_at, memory_order_relaxed);
 	return ret;
 }

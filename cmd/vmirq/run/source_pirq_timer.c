@@ -81,6 +81,8 @@ static int timer_open(struct source *source)
 		snprintf(source->note, sizeof(source->note),
 			 "%u pirqs share %u vectors: handlers are held against their sums", all->n,
 			 source->lanes);
+	/* With a rate it has its own measure. */
+	source->bursts &= !options->rate;
 	ret = bind_all(all);
 	return ret || !options->rate ? ret : timerfds_open(all);
 }
@@ -175,10 +177,17 @@ static int timer_raise_next(struct source *source, struct lane *lane)
 	struct timers *all = source->private;
 	uint64_t left = source->count - atomic_load_explicit(&source->raised, memory_order_relaxed);
 	uint64_t marks = source_marks(source);
+	bool storms = atomic_load_explicit(&source->phase, memory_order_relaxed) == SOURCE_STORM;
 
-	/* The marks come alone, behind the storm. */
-	if (atomic_load_explicit(&source->phase, memory_order_relaxed) != SOURCE_STORM ||
-	    left <= marks)
+	if (storms && source->bursts && all->hands_over && left % BURST_RAISES == 0) {
+		int ret = pirqs_hand_over(source, &all->pirqs);
+
+		all->handovers++;
+		if (ret)
+			return ret;
+	}
+	/* The marks come alone, behind the storm, and what is in bursts does not go on by itself. */
+	if (!storms || source->bursts || left <= marks)
 		return raise_alone(all, lane);
 	return storm(all, left - marks);
 }

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+/*
+ * --bursts: sources that raise without waiting for the guest take turns with it. Each raises a burst, waits until
+ * nothing of it is under way, and goes on when the bursts of all others have come as far. So the guest
+ * has handled everybody's before there is more of anybody's, and none is in another's way for longer.
+ */
+#include <errno.h>
+
+#include "run.h"
+
+static uint64_t bursts_done(const struct source *source)
+{
+	return atomic_load_explicit(&source->bursts_done, memory_order_relaxed);
+}
+
+void burst_begin(struct source *source, struct burst *burst)
+{
+	burst->raised = atomic_load_explicit(&source->raised, memory_order_relaxed);
+	burst->handled = all_handled(source);
+}
+
+/* Where the kernel has the local APICs: at least one handler has run. */
+static bool burst_handled(const struct source *source, const struct burst *burst)
+{
+	if (run_hides_vectors(source->run) && all_handled(source) == burst->handled)
+		return false;
+	return all_settled(source);
+}
+
+static int burst_stuck(struct source *source)
+{
+	char where[360] = "no handler has run";
+
+	for (uint32_t i = 0; i < source->lanes; i++) {
+		if (lane_settled(source, &source->lane[i]))
+			continue;
+		watch_words(source, &source->lane[i], where, sizeof(where));
+		break;
+	}
+	return source_fail(source, -ETIMEDOUT, "a burst has not been handled for 5 s: %s", where);
+}
+
+static int wait_burst(struct source *source, const struct burst *burst)
+{
+	struct backoff b = { 0 };
+
+	source->watch.began = 0;
+	while (!burst_handled(source, burst) && run_goes_on(source->run)) {
+		if (!backoff(&b))
+			continue;
+		if (run_stops(source->run))
+			return -ECANCELED;
+		if (watch_expired(source, NULL, LOST_NS))
+			return burst_stuck(source);
+	}
+	return 0;
+}
+
+static bool is_behind(const struct source *other, uint64_t done)
+{
+	int phase = atomic_load_explicit(&other->phase, memory_order_relaxed);
+
+	return other->bursts && phase < SOURCE_SETTLING && bursts_done(other) < done;
+}
+
+/* Who is stuck itself says so and is done. */
+static int wait_others(struct source *source)
+{
+	struct run *run = source->run;
+	uint64_t done = bursts_done(source);
+	struct backoff b = { 0 };
+
+	for (uint32_t i = 0; i < run->sources; i++) {
+		while (is_behind(&run->source[i], done) && run_goes_on(run)) {
+			if (run_stops(run))
+				return -ECANCELED;
+			backoff(&b);
+		}
+	}
+	return 0;
+}
+
+int burst_go_on(struct source *source, struct burst *burst)
+{
+	int ret;
+
+	if (atomic_load_explicit(&source->raised, memory_order_relaxed) - burst->raised <
+	    BURST_RAISES)
+		return 0;
+	ret = wait_burst(source, burst);
+	atomic_store_explicit(&source->bursts_done, bursts_done(source) + 1, memory_order_relaxed);
+	if (!ret)
+		ret = wait_others(source);
+	burst_begin(source, burst);
+	return ret;
+}

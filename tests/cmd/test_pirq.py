@@ -191,6 +191,17 @@ def a_level_is_unmasked_at_its_eoi():
             assert source['requests'] <= source['handled'], source
 
 
+def the_longest_path_has_room():
+    """In the table each row is as wide as the next."""
+    if not shutil.which('qemu-system-x86_64'):
+        raise Skip('qemu-system-x86_64 is not installed')
+    done = vmirq('run', *THREADS, '--source', 'pirq-intx', '--source', 'call', '--count', '10')
+    rows = [line for line in done.stdout.splitlines()
+            if line.startswith(('source ', 'pirq-intx ', 'call '))]
+    assert done.returncode == 0 and len(rows) == 3, done
+    assert len({len(row) for row in rows}) == 1, rows
+
+
 def on_the_kernels_ioapic_a_level_cannot_be():
     done = vmirq('run', '--irqchip', 'kvm', '--source', 'pirq-intx')
     assert done.returncode == 77 and has_one_line(done.stderr) and 'EOI' in done.stderr, done
@@ -202,4 +213,5 @@ if __name__ == '__main__':
                   paced_none_is_coalesced, few_raises_of_many, expirations_are_raised_or_merged,
                   the_worker_is_taken_away_all_the_time, many_sources_share_the_vectors,
                   an_end_in_the_midst_has_its_account, descriptors_that_cannot_be_had,
-                  a_level_is_unmasked_at_its_eoi, on_the_kernels_ioapic_a_level_cannot_be))
+                  a_level_is_unmasked_at_its_eoi, the_longest_path_has_room,
+                  on_the_kernels_ioapic_a_level_cannot_be))

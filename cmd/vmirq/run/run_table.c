@@ -41,7 +41,7 @@ static void print_row(const struct source *source, FILE *out)
 
 	char path[60];
 
-	fprintf(out, "%-16s %-26s", source->name, source_path(source, path, sizeof(path)));
+	fprintf(out, "%-16s %-32s", source->name, source_path(source, path, sizeof(path)));
 	print_count(out, 9, !a->hides_raises, a->raised);
 	print_count(out, 9, !a->hides_raises, a->delivered);
 	print_count(out, 9, !a->hides_raises, a->verdict[VMIRQ_COALESCED]);
@@ -202,7 +202,7 @@ void run_print_table(const struct run *run, FILE *out)
 		options->x2apic ? ", x2APIC" : "", options->busy ? ", busy" : "",
 		options->paced ? ", paced" : (options->churn ? ", routes churned" : ""),
 		options->bursts ? ", in bursts" : "", run->seconds);
-	fprintf(out, "%-16s %-26s %9s %9s %9s %8s %4s %9s %4s %5s %7s %7s %7s\n", "source", "path",
+	fprintf(out, "%-16s %-32s %9s %9s %9s %8s %4s %9s %4s %5s %7s %7s %7s\n", "source", "path",
 		"raised", "delivered", "coalesced", "other", "held", "handled", "lost", "extra",
 		"p50 us", "p99 us", "max us");
 	for (uint32_t i = 0; i < run->sources; i++)

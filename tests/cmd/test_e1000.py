@@ -36,10 +36,19 @@ def beside_others_with_x2apic(cpu):
              '--count', '500', '--vcpus', '3')
 
 
+def fewer_than_asked_for_has_its_reason(cpu):
+    [source] = run_json('--cpu', cpu, *E1000, '--count', '20000')['sources']
+    assert source['count'] == 5000 and 'capped at 5000' in source['note'], source
+    assert source['raised'] >= 5000 or 'while one stands' in source['note'], source
+    # An edge more may come at its start.
+    [source] = run_json('--cpu', cpu, *E1000, '--count', '1000', '--paced')['sources']
+    assert source['raised'] < 1000 or '--count' not in (source['note'] or ''), source
+
+
 def on_threads():
     needs_qemu()
     for case in (paced_each_cause_is_found, a_storm_leaves_no_cause_standing,
-                 beside_others_with_x2apic):
+                 beside_others_with_x2apic, fewer_than_asked_for_has_its_reason):
         case('threads')
 
 

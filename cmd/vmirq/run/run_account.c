@@ -235,6 +235,35 @@ static uint64_t strays(const struct run *run)
 	return n;
 }
 
+/* Why it has raised fewer than it was asked for; before what else is noted. */
+static void note_fewer(struct source *source)
+{
+	const struct account *a = &source->account;
+	const struct source_kind *kind = source->kind;
+	uint64_t wanted = source->run->options->count;
+	uint64_t asked = atomic_load_explicit(&source->raised, memory_order_relaxed);
+	char rest[sizeof(source->note)], *note = source->note;
+	size_t size = sizeof(source->note), n = 0;
+
+	if (source->run->options->seconds ||
+	    (source->count >= wanted && (a->hides_raises ? asked : a->raised) >= wanted))
+		return;
+	memcpy(rest, note, size);
+	if (!a->hides_raises)
+		n += (size_t)snprintf(note, size, "raised %llu: ", (unsigned long long)a->raised);
+	n += (size_t)snprintf(note + n, size - n, "--count is %llu", (unsigned long long)wanted);
+	if (source->count < wanted)
+		n += (size_t)snprintf(note + n, size - n, ", capped at %llu for this kind",
+				      (unsigned long long)source->count);
+	if (asked < source->count)
+		n += (size_t)snprintf(note + n, size - n, ", and it ended after %llu",
+				      (unsigned long long)asked);
+	if (kind->joins && !a->hides_raises && a->raised < asked)
+		n += (size_t)snprintf(note + n, size - n, "; %s", kind->joins);
+	if (rest[0])
+		snprintf(note + n, size - n, "; %.200s", rest);
+}
+
 void run_account(struct run *run)
 {
 	/* No signal is half done behind our backs. */
@@ -242,6 +271,7 @@ void run_account(struct run *run)
 	add_messages(run);
 	for (uint32_t i = 0; i < run->sources; i++) {
 		add_source(&run->source[i]);
+		note_fewer(&run->source[i]);
 		run->lost += run->source[i].account.lost;
 		run->extra += run->source[i].account.extra;
 		run->pending += run->source[i].account.pending;

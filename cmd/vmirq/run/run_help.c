@@ -21,7 +21,8 @@ void run_help(void)
 		       source_kinds[i]->arg ? source_kinds[i]->arg : "",
 		       source_kinds[i]->arg ? "]" : "", source_kinds[i]->what);
 	fputs("  --count N            raises of each source, to 10^12 (default 20000; vhost-user-blk:\n"
-	      "                       requests, at most 20000; others also have their most)\n"
+	      "                       requests, at most 20000; others also have their most). What has\n"
+	      "                       raised fewer says why below the table\n"
 	      "  --seconds S          in place of --count: all sources at once, for S seconds, and how\n"
 	      "                       many signals, IPIs, disk requests and changes of routes a second\n"
 	      "                       (with it, --count is a bound)\n"

@@ -50,11 +50,8 @@ static void add_source(struct run *run, const struct source_kind *kind, const ch
 	source->bursts = options->bursts && !kind->waits;
 	name_source(run, source);
 	pthread_mutex_init(&source->churn_lock, NULL);
-	if (kind->count_max && source->count > kind->count_max && !options->seconds) {
+	if (kind->count_max && source->count > kind->count_max && !options->seconds)
 		source->count = kind->count_max;
-		snprintf(source->note, sizeof(source->note), "count capped at %llu",
-			 (unsigned long long)kind->count_max);
-	}
 	source->lanes = lanes(run, kind);
 	run->next_vector += source->lanes;
 	for (uint32_t i = 0; i < source->lanes; i++) {

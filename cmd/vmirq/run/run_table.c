@@ -78,6 +78,19 @@ static void print_services(const struct source *source, FILE *out)
 	fputc('\n', out);
 }
 
+/* A line for each of its parts. */
+static void print_note(const struct source *source, FILE *out)
+{
+	const char *note = source->note, *end;
+
+	if (!note[0])
+		return;
+	fprintf(out, "  %s: ", source->name);
+	for (; (end = strstr(note, "; ")); note = end + 2)
+		fprintf(out, "%.*s;\n    ", (int)(end - note), note);
+	fprintf(out, "%s\n", note);
+}
+
 /* Names what is behind the column "other", and what else is to be said of a source. */
 static void print_remarks(const struct source *source, FILE *out)
 {
@@ -117,8 +130,7 @@ static void print_remarks(const struct source *source, FILE *out)
 			"  %s: PENDING %" PRIu64
 			": posted, and not taken by the vCPU until the end\n",
 			source->name, a->pending);
-	if (source->note[0])
-		fprintf(out, "  %s: %s\n", source->name, source->note);
+	print_note(source, out);
 	if (source->error[0])
 		fprintf(out, "  %s: FAILED: %s\n", source->name, source->error);
 }

@@ -89,8 +89,9 @@ struct source_kind {
 	uint32_t (*lanes)(const struct run_options *options);
 	/* It knows itself how often it has raised. */
 	bool counts_itself;
-	/* Else: what its requests are, for the remark behind their number. */
+	/* Else: what its requests are, for the remark behind their number; and why it signals less often. */
 	const char *requests;
+	const char *joins;
 
 	/* Optional. Before anything starts: EXIT_OK, or EXIT_USAGE (the argument cannot work) or
 	 * EXIT_LACKING (the machine) with a line in why. */
@@ -204,7 +205,7 @@ struct source {
 	/* How often each of its pirqs was served, n = 0: it has none. Filled like the facts. */
 	struct services services;
 	/* A remark for the output, "" = none. */
-	char note[160];
+	char note[600];
 	/* Why it ended early, "" = it did not. Main reads it after the thread has ended. */
 	char error[400];
 

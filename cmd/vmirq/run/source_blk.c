@@ -147,6 +147,7 @@ const struct source_kind source_vhost_user_blk = {
 	.count_max = COUNT_MAX,
 	.lanes_max = 1,
 	.requests = "requests, all data as in the image",
+	.joins = "the device signals once for several that are complete",
 	.check = blk_check,
 	.open = blk_open,
 	.raise = blk_raise,

@@ -254,6 +254,7 @@ const struct source_kind source_e1000 = {
 	.count_max = CARD_COUNT_MAX,
 	.lanes_max = 1,
 	.requests = "causes, found and cleared by the handler",
+	.joins = CARD_JOINS,
 	.check = card_check,
 	.prepare = card_prepare,
 	.open = card_open,

@@ -10,6 +10,9 @@
 
 /* The card holds interrupts back so that there are some thousand a second. */
 #define CARD_COUNT_MAX 5000
+#define CARD_JOINS                                                                                 \
+	"a cause that is set while one stands is the same, and after an interrupt the card holds " \
+	"the next back for 128 us"
 
 struct e1000;
 struct guest_level;

@@ -302,6 +302,7 @@ const struct source_kind source_guest_blk = {
 	.count_max = COUNT_MAX,
 	.lanes_max = 1,
 	.requests = "requests, all data as on the disk",
+	.joins = "the device signals once for several that are complete",
 	.check = guest_check,
 	.open = guest_open,
 	.raise = guest_raise,

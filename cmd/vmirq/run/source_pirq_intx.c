@@ -137,6 +137,7 @@ const struct source_kind source_pirq_intx = {
 	.count_max = CARD_COUNT_MAX,
 	.lanes_max = 1,
 	.requests = "causes, found and cleared by the handler",
+	.joins = CARD_JOINS,
 	.check = intx_check,
 	.prepare = card_prepare,
 	.open = intx_open,

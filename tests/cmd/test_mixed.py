@@ -136,7 +136,7 @@ def a_terminal_sees_each_second():
 
 def ipis_are_as_many_as_asked_for():
     for vcpus in (2, 3, 4, 7):
-        for count in (0, 1, 2, 3, 4, 5, 1003):
+        for count in (1, 2, 3, 4, 5, 1003):
             [ipi] = run_json(*THREADS, '--source', 'ipi', '--count', str(count), '--vcpus',
                              str(vcpus), *(('--x2apic',) if count % 2 else ()))['sources']
             assert ipi['own'] == ipi['delivered'] == ipi['handled'] == count, ipi

@@ -110,7 +110,7 @@ def paced_none_is_coalesced():
 
 
 def few_raises_of_many():
-    for pirqs, count in (('1', '0'), ('1', '3000'), ('300', '0'), ('300', '7'), ('65536', '40')):
+    for pirqs, count in (('1', '1'), ('1', '3000'), ('300', '1'), ('300', '7'), ('65536', '40')):
         [source] = run_json(*THREADS, *TIMERS, '--pirqs', pirqs, '--count', count)['sources']
         assert source['raised'] == source['own'] == int(count), source['raised']
 

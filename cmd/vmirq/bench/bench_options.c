@@ -68,7 +68,8 @@ enum exit_code bench_options_parse(struct bench_options *options, int argc, char
 		enum exit_code ret;
 
 		if (strcmp(argv[i], "--mixed") == 0)
-			return wrong("this must be the first option:", argv[i]);
+			return wrong("--mixed is no row: it stands first, and goes without",
+				     argv[1]);
 		if (strcmp(argv[i], "--quick") == 0) {
 			options->quick = true;
 		} else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {

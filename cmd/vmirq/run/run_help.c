@@ -20,7 +20,7 @@ void run_help(void)
 		       source_kinds[i]->name, source_kinds[i]->arg ? "[:" : "",
 		       source_kinds[i]->arg ? source_kinds[i]->arg : "",
 		       source_kinds[i]->arg ? "]" : "", source_kinds[i]->what);
-	fputs("  --count N            raises of each source, to 10^12 (default 20000; vhost-user-blk:\n"
+	fputs("  --count N            raises of each source, 1 to 10^12 (default 20000; vhost-user-blk:\n"
 	      "                       requests, at most 20000; others also have their most). What has\n"
 	      "                       raised fewer says why below the table\n"
 	      "  --seconds S          in place of --count: all sources at once, for S seconds, and how\n"

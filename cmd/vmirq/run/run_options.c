@@ -125,7 +125,7 @@ static enum exit_code set_vcpus(struct run_options *options, const char *name, c
 
 static enum exit_code set_count(struct run_options *options, const char *name, const char *value)
 {
-	return parse_number(name, value, 0, COUNT_MAX, &options->count);
+	return parse_number(name, value, 1, COUNT_MAX, &options->count);
 }
 
 static enum exit_code set_seconds(struct run_options *options, const char *name, const char *value)
@@ -254,6 +254,15 @@ static enum exit_code wrong_number(const char *option, uint32_t value, const cha
 	return wrong(option, text, why);
 }
 
+/* Without any named there is one of each kind. */
+static bool can_churn(const struct run_options *options)
+{
+	for (uint32_t i = 0; i < options->sources; i++)
+		if (options->source[i].kind->churn)
+			return true;
+	return !options->sources;
+}
+
 /* Options that do not go together. */
 static enum exit_code check_together(const struct run_options *options)
 {
@@ -271,6 +280,9 @@ static enum exit_code check_together(const struct run_options *options)
 	if (options->cpu == RUN_CPU_THREADS && options->irqchip != VMIRQ_IRQCHIP_SOFT)
 		return wrong("--irqchip", irqchips[options->irqchip],
 			     "with --cpu threads it must be soft");
+	if (options->cpu == RUN_CPU_THREADS && options->without)
+		return wrong("--without", capabilities[__builtin_ctz(options->without)],
+			     "with --cpu threads there is no kernel's to do without");
 	if (options->poll_ns && options->irqchip != VMIRQ_IRQCHIP_SOFT)
 		return wrong_number(
 			"--halt-poll", options->poll_ns,
@@ -280,6 +292,9 @@ static enum exit_code check_together(const struct run_options *options)
 	if (options->bursts && options->paced)
 		return complain("a paced source raises one at a time, so it goes without",
 				"--bursts");
+	if (options->churn && !can_churn(options))
+		return complain("no source that is named has routes to change, so they go without",
+				"--churn");
 	if (options->churn && options->paced)
 		return complain("a paced source waits for one vCPU, so it goes without", "--churn");
 	return EXIT_OK;

@@ -36,7 +36,9 @@ def check_load(account, seconds):
     assert account['churn'] is account['bursts'] is True and account['seconds'] >= seconds, account
     rates = account['rates']
     assert set(rates) == UNITS | {'seconds'} and rates['seconds'] >= seconds, rates
-    assert rates['signals'] > 0 and rates['ipis'] > 0 and rates['route_changes'] > 0, rates
+    assert rates['signals'] > 0 and rates['ipis'] > 0, rates
+    # The kernel waits for all its readers at each: on a crowded machine that has taken a second.
+    assert rates['route_changes'] > 0 or account['irqchip'] != 'soft', rates
     changes = 0
     for source in account['sources']:
         assert (source['churned'] > 0) == (source['kind'] in CHURNED), source

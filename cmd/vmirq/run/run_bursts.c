@@ -5,8 +5,22 @@
  * has handled everybody's before there is more of anybody's, and none is in another's way for longer.
  */
 #include <errno.h>
+#include <time.h>
 
 #include "run.h"
+
+/* Many wait at once, and the CPU is for the guest: unlike backoff() this is slow to look. */
+#define LOOK_MIN_NS 50000
+#define LOOK_MAX_NS 1000000
+
+static void doze(long *ns)
+{
+	const struct timespec pause = { .tv_nsec = *ns };
+
+	nanosleep(&pause, NULL);
+	if (*ns < LOOK_MAX_NS)
+		*ns *= 2;
+}
 
 static uint64_t bursts_done(const struct source *source)
 {
@@ -42,12 +56,11 @@ static int burst_stuck(struct source *source)
 
 static int wait_burst(struct source *source, const struct burst *burst)
 {
-	struct backoff b = { 0 };
+	long pause = LOOK_MIN_NS;
 
 	source->watch.began = 0;
 	while (!burst_handled(source, burst) && run_goes_on(source->run)) {
-		if (!backoff(&b))
-			continue;
+		doze(&pause);
 		if (run_stops(source->run))
 			return -ECANCELED;
 		if (watch_expired(source, NULL, LOST_NS))
@@ -68,13 +81,13 @@ static int wait_others(struct source *source)
 {
 	struct run *run = source->run;
 	uint64_t done = bursts_done(source);
-	struct backoff b = { 0 };
+	long pause = LOOK_MIN_NS;
 
 	for (uint32_t i = 0; i < run->sources; i++) {
 		while (is_behind(&run->source[i], done) && run_goes_on(run)) {
 			if (run_stops(run))
 				return -ECANCELED;
-			backoff(&b);
+			doze(&pause);
 		}
 	}
 	return 0;

@@ -148,12 +148,19 @@ void boot_help(void)
 	      "(level of GSI n) and 0xe0, fw_cfg 0x510, an empty PCI bus 0xcf8, CMOS 0x70, 8259s, PIT,\n"
 	      "IOAPIC 0xfec00000, local APICs in xAPIC mode. CPUs but the first wait for INIT and SIPI.\n"
 	      "\n"
+	      "The test guests (build/guests/tests) are given one more argument, `kvm`, where the local APICs\n"
+	      "are the kernel's: they do not check there what the kernel is known to do otherwise than the\n"
+	      "specification. level and modes then say `not for this irqchip`, and end with 77. Another\n"
+	      "image's arguments stay as they are.\n"
+	      "\n"
 	      "examples:\n"
 	      "  vmirq boot build/guests/tests/hello.elf\n"
 	      "  vmirq boot --vcpus 4 build/guests/tests/ipi.elf\n"
+	      "  vmirq boot --irqchip kvm build/guests/tests/timer.elf\n"
 	      "\n"
 	      "exit codes: what the guest wrote to port 0xf4, as (value << 1) | 1 (the test guests: 33 =\n"
-	      "PASS, 35 = not); 1 also = it did not end in time or died, with lines on stderr that say\n"
-	      "where; 2 = usage, or an image that cannot be booted; 77 = the machine lacks what was asked for.\n",
+	      "PASS, 35 = not, 77 = not for this irqchip); 1 also = it did not end in time or died, with lines\n"
+	      "on stderr that say where; 2 = usage, or an image that cannot be booted; 77 = the machine lacks\n"
+	      "what was asked for.\n",
 	      stdout);
 }

@@ -20,6 +20,7 @@
 	.code32
 	.balign	4
 	.long	MAGIC, FLAGS, -(MAGIC + FLAGS)
+	.ascii	"\0vmirq test guest\0" /* `vmirq boot` looks for it */
 
 	.globl	_start
 _start:

@@ -79,6 +79,12 @@ _Noreturn void give_up(const char *why)
 	end_machine(EXIT_FAIL);
 }
 
+_Noreturn void not_for_this_irqchip(const char *why)
+{
+	print("SKIP %s: not for this irqchip: %s\n", test_name, why);
+	end_machine(EXIT_SKIP);
+}
+
 void check_failed(const char *file, uint32_t line, const char *what, uint64_t is, uint64_t wanted)
 {
 	/* Whatever is wrong may be wrong in a loop. */

@@ -3,6 +3,7 @@
  * @file test.h
  * What a test guest is made of. It gives test_name and test_main(), which checks and returns; the
  * library ends the machine with status 33 where every check held, and 35 where one did not.
+ * A guest that is not for the machine that it is on ends it with 77.
  */
 #ifndef TEST_H
 #define TEST_H
@@ -14,6 +15,7 @@
 
 #define EXIT_PASS 0x10 /* what is written to the debug exit: QEMU's status is twice that and one */
 #define EXIT_FAIL 0x11
+#define EXIT_SKIP 0x26 /* 77 */
 
 extern const char test_name[];
 void test_main(void);
@@ -22,8 +24,10 @@ void test_main(void);
 void print(const char *format, ...);
 _Noreturn void finish(void);
 _Noreturn void give_up(const char *why);
+_Noreturn void not_for_this_irqchip(const char *why);
 
-/* A word of the command line behind the image's name. */
+/* A word of the command line behind the image's name. Where the local APICs are the kernel's, `vmirq boot`
+ * adds "kvm". */
 bool has_arg(const char *word);
 
 void check_failed(const char *file, uint32_t line, const char *what, uint64_t is, uint64_t wanted);

@@ -25,18 +25,39 @@ struct vmirq_vm;
 struct vmirq_notifier;
 
 /**
- * Set one source's level on a GSI (KVM_IRQ_LINE_STATUS). Returns the kernel's number: negative = no
- * target took it, 0 = coalesced, positive = how many local APICs did; summed over the GSI's targets.
- * An MSI route sends its message at each assertion. VMIRQ_LINE_NOBODY (-1) is not an errno.
+ * Set one source's level on a GSI. An MSI route sends its message at each call that asserts.
  *
- * Errors are given by *error where it is not NULL: 0 or -EINVAL (GSI or source out of range); then the
- * number is VMIRQ_LINE_NOBODY.
+ * WHAT IT RETURNS is the number of KVM_IRQ_LINE_STATUS, for who emulates that; what became of an interrupt it
+ * does not say. It is the sum of what the GSI's pins say, of those that are not negative, and VMIRQ_LINE_NOBODY
+ * (-1, which is no errno) where all are. A PC's GSI 0..15 has two pins, the IOAPIC's and an 8259's. An assertion is to
+ *
+ *	an IOAPIC's pin	  how many local APICs took its message, also where they had it pending; 0: an edge, but the
+ *			  line was high already, or a tick of the RTC that is lost; -1: masked, or a level in service
+ *	an 8259's pin	  1: latched, and for an edge also where the line was high already and nothing is latched;
+ *			  0: it has the request already; -1: masked
+ *	an MSI route	  how many local APICs took it
+ *	no route	  -1
+ *
+ * A line that is high and is set high once more, by this source or another, is shown to its pins again: with the
+ * 8259s unmasked each such call of a GSI below 16 returns 1 or more, and one interrupt came. What a de-assertion
+ * returns means nothing.
+ *
+ * WHAT IS COUNTED, in vmirq_gsi_counts(), is each rise of a source: one more `raised` where this source was low (on an
+ * MSI route at every call that asserts). Its verdict is the best of the pins': `delivered` if one of them took it, else
+ * `coalesced` if one had it, else the IOAPIC's reason. A source that is high and set high once more counts nothing.
+ * Who wants to know what became of an interrupt asks these verdicts and not the number.
+ *
+ * On KVM the pins are the kernel's: the number is its own, and the verdict made from it (positive: `delivered`, 0:
+ * `coalesced`, negative: `no_target`).
+ *
+ * Errors are given by *error where it is not NULL: 0, -EINVAL (GSI or source out of range) or -ENOMEM (the GSI was
+ * never used before); in both the number is VMIRQ_LINE_NOBODY, and nothing is set.
  */
 VMIRQ_API int vmirq_line_set(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool level,
 			     int *error);
 #define VMIRQ_LINE_NOBODY (-1)
 
-/** Assert and de-assert: what an edge is. Returns what the assertion came to. */
+/** Assert and de-assert: what an edge is. Returns the number of the assertion, errors and counts as vmirq_line_set(). */
 VMIRQ_API int vmirq_line_pulse(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, int *error);
 
 /** A source of one's own: 1..60. -ENOSPC. */

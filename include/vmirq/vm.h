@@ -97,7 +97,9 @@ struct vmirq_vm_config {
 
 /** An IOAPIC (24 pins, version 0x11, at 0xfec00000) and a pair of 8259s, with the PC's routes: GSI
  *  0..15 to both, GSI 0 to IOAPIC pin 2 (where a PC's timer is; KVM_CREATE_IRQCHIP leaves that to the VMM),
- *  16..23 to the IOAPIC. */
+ *  16..23 to the IOAPIC. The 8259s start unmasked (edges, vectors from 0), and the slot 0 vCPU with LINT0 = ExtINT:
+ *  until the guest masks them, at ports 0x21 and 0xa1, an interrupt of GSI 0..15 gives that vCPU a vector of theirs,
+ *  too; see vcpu.h. */
 #define VMIRQ_VM_PC_CHIPS (1u << 2)
 /** A PIT at ports 0x40..0x43 and 0x61, its counter 0 on GSI 0; wants VMIRQ_VM_PC_CHIPS. As
  *  KVM_CREATE_PIT2. Ticks that the guest was too slow for are injected later. */

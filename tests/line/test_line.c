@@ -38,6 +38,42 @@ static void what_a_change_says(void **state)
 	pc_free(s);
 }
 
+/* The number is the pins' at each call; the counts are of rises. */
+static void a_high_line_is_set_high_again(void **state)
+{
+	struct soft *s = pc_new(1, 0);
+	uint32_t vector = 0;
+
+	(void)state;
+	/* The 8259s as they start: unmasked, edges. */
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(line(s, 10, 0, true), 1);
+	assert_int_equal(counts_of_gsi(s, 10).raised, 1);
+	assert_int_equal(gsi_verdict(s, 10, VMIRQ_DELIVERED), 1);
+	assert_int_equal(vmirq_vcpu_step(s->vcpu[0], VMIRQ_CPU_INTERRUPTIBLE, &vector),
+			 VMIRQ_STEP_INJECT);
+	assert_int_equal(vector, 2);
+	assert_int_equal(vmirq_vcpu_ack(s->vcpu[0], vector), 0);
+	assert_int_equal(vmirq_vcpu_step(s->vcpu[0], VMIRQ_CPU_INTERRUPTIBLE, &vector),
+			 VMIRQ_STEP_ENTER);
+	vmirq_vcpu_leave(s->vcpu[0]);
+	line(s, 10, 0, false);
+
+	rte_put(s, 20, RTE_TO(0) | RTE_LEVEL | 0x51);
+	assert_int_equal(line(s, 20, 0, true), 1);
+	for (int i = 1; i < 1000; i++)
+		assert_int_equal(line(s, 20, 0, true), NOBODY);
+	assert_int_equal(counts_of_gsi(s, 20).raised, 1);
+	/* Another source's rise is one. */
+	assert_int_equal(line(s, 20, 1, true), NOBODY);
+	assert_int_equal(counts_of_gsi(s, 20).raised, 2);
+	assert_int_equal(gsi_verdict(s, 20, VMIRQ_REMOTE_IRR), 1);
+	line(s, 20, 0, false);
+	line(s, 20, 1, false);
+	take_only(s->vcpu[0], 0x51);
+	pc_free(s);
+}
+
 static void the_or_of_its_sources(void **state)
 {
 	struct soft *s = pc_new(1, 0);
@@ -347,6 +383,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_change_says),
+		cmocka_unit_test(a_high_line_is_set_high_again),
 		cmocka_unit_test(the_or_of_its_sources),
 		cmocka_unit_test(sources_are_handed_out),
 		cmocka_unit_test(two_gsis_on_one_pin),

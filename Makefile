@@ -12,9 +12,11 @@ run:
 	@scripts/build $(BUILD)
 	@$(BUILD)/vmirq run
 
+# All of it, or TEST in the normal build.
+TEST :=
 test:
 	@scripts/setup build run test
-	@scripts/test
+	@scripts/test $(if $(TEST),--only normal $(TEST))
 
 # Each target, or TARGET, for so many seconds.
 SECONDS := 60
@@ -44,6 +46,8 @@ help:
 	@echo "make          install what the build needs, build; the command is build/vmirq"
 	@echo "make run      build, then build/vmirq run"
 	@echo "make test     all tests, then those of threads and memory again under sanitizers"
+	@echo "              TEST=base/seqcount for one, TEST=base for a folder: in the normal build only;"
+	@echo "              scripts/test --help goes on from there"
 	@echo "make fuzz     fuzz each chip: SECONDS=$(SECONDS) each, TARGET=lapic for one"
 	@echo "make soak     signals against everything that may come between: SIGNALS=$(SIGNALS)"
 	@echo "make lint     clang-format, clang-tidy, cppcheck, headers"

@@ -27,7 +27,8 @@
 #define DEVICES	   4u /* interrupts of the device: GSI and VECTOR upwards */
 #define INTERRUPTS 1000
 #define LOOKS	   20000
-#define WAIT_NS	   10000000000
+#define WAITS	   100
+#define WAIT_NS	   100000000
 
 static int must(const char *what, int result)
 {
@@ -60,28 +61,42 @@ static void write_lapic(struct vmirq_vcpu *vcpu, uint32_t reg, uint32_t value)
 	must("vmirq_vcpu_mmio", vmirq_vcpu_mmio(vcpu, LAPIC + reg, &value, sizeof(value), true));
 }
 
+/* It may have ended by itself, or not have been there. */
+static void must_live(pid_t device)
+{
+	int status;
+
+	if (waitpid(device, &status, WNOHANG) == 0)
+		return;
+	fprintf(stderr, "the device has ended\n");
+	exit(1);
+}
+
 /* The vCPU's thread looks whenever it does not sleep, and for a while before it does: the device need not ring
  * then. */
-static void look_and_park(struct vmirq_vcpu *vcpu, struct vmirq_mailbox *mailbox)
+static void look_and_park(struct vmirq_vcpu *vcpu, struct vmirq_mailbox *mailbox, pid_t device)
 {
-	int found = 0;
+	int found = 0, waits = 0;
 
 	for (int i = 0; i < LOOKS && !found; i++)
 		found = vmirq_mailbox_poll(mailbox);
 	vmirq_mailbox_stop_looking(mailbox);
 	/* Returns at once if there is something. */
-	if (vmirq_vcpu_park(vcpu, WAIT_NS) == VMIRQ_PARK_TIMEOUT)
-		must("the device's interrupt", -ETIMEDOUT);
+	while (vmirq_vcpu_park(vcpu, WAIT_NS) == VMIRQ_PARK_TIMEOUT) {
+		must_live(device);
+		must("the device's interrupt", ++waits < WAITS ? 0 : -ETIMEDOUT);
+	}
 	vmirq_mailbox_start_looking(mailbox);
 }
 
-static void take_interrupt(struct vmirq_vcpu *vcpu, struct vmirq_mailbox *mailbox, uint32_t wanted)
+static void take_interrupt(struct vmirq_vcpu *vcpu, struct vmirq_mailbox *mailbox, pid_t device,
+			   uint32_t wanted)
 {
 	uint32_t vector = 0;
 
 	while (vmirq_vcpu_step(vcpu, VMIRQ_CPU_INTERRUPTIBLE | VMIRQ_CPU_HALTED, &vector) !=
 	       VMIRQ_STEP_INJECT)
-		look_and_park(vcpu, mailbox);
+		look_and_park(vcpu, mailbox, device);
 	must("vmirq_vcpu_ack", vmirq_vcpu_ack(vcpu, vector));
 	write_lapic(vcpu, EOI, 0);
 	if (vector != wanted)
@@ -100,6 +115,10 @@ int main(int argc, char **argv)
 	int socket, status = 0;
 	pid_t device = 0;
 
+	if (argc != 2) {
+		fprintf(stderr, "usage: %s DEVICE   (the program that device.c makes)\n", argv[0]);
+		return 2;
+	}
 	must("vmirq_vm_create", vmirq_vm_create(&config, &vm));
 	must("vmirq_vcpu_create", vmirq_vcpu_create(vm, &cpu, &vcpu));
 	must("vmirq_vcpu_bind_thread", vmirq_vcpu_bind_thread(vcpu));
@@ -112,15 +131,15 @@ int main(int argc, char **argv)
 		must("vmirq_mailbox_bind", vmirq_mailbox_bind(mailbox, i, GSI + i));
 	}
 	must("vmirq_pump_start", vmirq_pump_start(vmirq_vm_pump(vm)));
-	socket = start_device(argc > 1 ? argv[1] : "./device", &device);
-	must("vmirq_mailbox_send", vmirq_mailbox_send(mailbox, socket));
+	socket = start_device(argv[1], &device);
+	must("the device's socket", vmirq_mailbox_send(mailbox, socket));
 	vmirq_mailbox_start_looking(mailbox);
 
 	for (uint32_t n = 0; n < INTERRUPTS; n++) {
 		unsigned char request = (unsigned char)(n % DEVICES);
 
-		must("write", (int)send(socket, &request, 1, MSG_NOSIGNAL));
-		take_interrupt(vcpu, mailbox, VECTOR + request);
+		must("the device's socket", (int)send(socket, &request, 1, MSG_NOSIGNAL));
+		take_interrupt(vcpu, mailbox, device, VECTOR + request);
 	}
 
 	vmirq_mailbox_stop_looking(mailbox);

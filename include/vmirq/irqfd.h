@@ -93,7 +93,7 @@ struct vmirq_irqfd_config {
  * What tells an eventfd from others, the same for all its duplicates, in this process and in others, while
  * one is open: the kernel's eventfd-id. It is the token of an irqfd that was given none, by which a producer
  * meets it (bypass.h). -EINVAL: no eventfd, or token is NULL; -EBADF; -ENOSYS: there is no /proc.
- * Thread safety: any thread. System calls: fcntl, openat, read, close.
+ * Thread safety: any thread. Blocks on nothing. System calls: fcntl, openat, read, close.
  */
 VMIRQ_API int vmirq_eventfd_token(int fd, uint64_t *token);
 
@@ -132,6 +132,8 @@ VMIRQ_API int vmirq_irqfd_assign_many(struct vmirq_vm *vm, const struct vmirq_ir
  * -EDEADLK, and nothing is done: from a kick or wake callback, or from a bypass producer's (bypass.h) whose
  * consumer this irqfd is. From another of those what vmirq_consumer_unregister() says of callbacks holds; and
  * where another thread is unbinding it already, which is waited for elsewhere, it is -EDEADLK. NULL is 0.
+ * Thread safety: any thread, beside everything. May also block on a change of the same GSI. System calls: futex; with
+ * an eventfd epoll_ctl or KVM_IRQFD, preadv2 and close.
  */
 VMIRQ_API int vmirq_irqfd_deassign(struct vmirq_irqfd *irqfd);
 
@@ -140,7 +142,7 @@ VMIRQ_API int vmirq_irqfd_deassign(struct vmirq_irqfd *irqfd);
  * deassign what matches eventfd *and* GSI; finding nothing is success, once what was being unbound from this
  * GSI when the call began is unbound: it may have been that. From a bypass producer's callback that is not
  * waited for, but -EDEADLK.
- * -EINVAL: unknown flags (before the descriptors are looked at). The rest as above.
+ * -EINVAL: unknown flags (before the descriptors are looked at). The rest, threads and blocking too, as above.
  */
 VMIRQ_API int vmirq_irqfd(struct vmirq_vm *vm, const struct kvm_irqfd *args);
 
@@ -165,27 +167,33 @@ VMIRQ_API uint32_t vmirq_irqfd_gsi(const struct vmirq_irqfd *irqfd);
  * loop, or, with vmirq_pump_start(), a thread.
  */
 
-/** Create a pump. -EMFILE, -ENOMEM. */
+/** Create a pump. -EINVAL: out is NULL; -EMFILE, -ENOMEM. Any thread; blocks on nothing. System calls: epoll_create1,
+ *  eventfd, epoll_ctl. */
 VMIRQ_API int vmirq_pump_create(struct vmirq_pump **out);
 
-/** Destroy it; stops its thread. -EBUSY while irqfds use it. NULL is 0. */
+/** Destroy it; stops its thread, as vmirq_pump_stop(). -EBUSY while irqfds, mailboxes, pirqs or a VM's timers use it.
+ *  No other call runs on it. NULL is 0. */
 VMIRQ_API int vmirq_pump_destroy(struct vmirq_pump *pump);
 
-/** Readable (POLLIN) when dispatch has work. The pump's own: do not close or add to it. */
+/** Readable (POLLIN) when dispatch has work. The pump's own: do not close or add to it. Any thread;
+ *  wait-free. */
 VMIRQ_API int vmirq_pump_fd(const struct vmirq_pump *pump);
 
 /**
  * Raise whatever is signalled. timeout_ms: how long to wait for the first, 0 = do not, negative = no
  * end. Returns how many eventfds were read, or -EINTR. At most 64 in a call, so that a storm does not
- * hold the caller's loop. Several threads may dispatch one pump at once.
- * System calls: epoll_wait, preadv2, futex.
+ * hold the caller's loop. Any thread; several may dispatch one pump at once. Blocks for timeout_ms and, to raise what
+ * goes to a chip's pin, on that chip's and the GSI's locks.
+ * System calls: epoll_wait, preadv2, futex, and what raising makes (wake, kick, KVM_SIGNAL_MSI, KVM_IRQ_LINE_STATUS).
  */
 VMIRQ_API int vmirq_pump_dispatch(struct vmirq_pump *pump, int timeout_ms);
 
-/** Run dispatch in a thread of its own, all signals blocked. -EALREADY: it has one. */
+/** Run dispatch in a thread of its own, all signals blocked. -EALREADY: it has one; -EAGAIN: no more threads. Any
+ *  thread; may block on an irqfd that joins or leaves the pump. */
 VMIRQ_API int vmirq_pump_start(struct vmirq_pump *pump);
 
-/** End that thread and wait for it. -EINVAL: there is none. -EDEADLK: from that thread. */
+/** End that thread and wait for it: until it has raised what it is at. -EINVAL: there is none. -EDEADLK: from that
+ *  thread. Any other thread; system calls: write, preadv2, futex. */
 VMIRQ_API int vmirq_pump_stop(struct vmirq_pump *pump);
 
 #ifdef __cplusplus

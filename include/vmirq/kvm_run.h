@@ -23,6 +23,8 @@ struct vmirq_vcpu;
  * are not ours vmirq_kvm_run() hands them on: KVM_EXIT_X86_RDMSR and _WRMSR. Who sets run->msr.error = 1 has the
  * guest get the #GP(0) that KVM gave it before; who ignores them has the access succeed, and a read give 0.
  * A VM has one filter: a VMM that sets another afterwards denies IA32_TSC_DEADLINE in it, too.
+ * Thread safety: any thread. Blocks on nothing but the ioctls: KVM_CHECK_EXTENSION, KVM_ENABLE_CAP,
+ * KVM_X86_SET_MSR_FILTER.
  */
 VMIRQ_API int vmirq_kvm_prepare_vm(int kvm_vm_fd);
 
@@ -36,7 +38,8 @@ VMIRQ_API int vmirq_kvm_prepare_vm(int kvm_vm_fd);
  * cases, and before INIT and SIPI, an instruction whose exit was handled is ended first, so that the
  * registers may be read and changed. -EPERM: the calling thread is not bound.
  * Otherwise -errno of KVM_RUN. A stale exit_reason is never shown again.
- * The bound thread only. System calls: ioctl (KVM_RUN, KVM_INTERRUPT, KVM_NMI, KVM_GET/SET_REGS and
+ * The bound thread only. Blocks while the guest runs or sleeps, and on what vmirq_vcpu_mmio() and vmirq_vm_mmio() block
+ * on. System calls: ioctl (KVM_RUN, KVM_INTERRUPT, KVM_NMI, KVM_GET/SET_REGS and
  * _SREGS and KVM_SET_VCPU_EVENTS at INIT/SIPI), futex, timerfd_settime; write, to doorbells and resamplefds, but no
  * poll before it (ioeventfd.h); and what delivering to other vCPUs makes (their kick).
  */

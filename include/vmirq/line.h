@@ -7,7 +7,8 @@
  * are handed out by vmirq_line_source_alloc(). Each keeps its own level.
  *
  * Thread safety: every call from any thread, beside everything. Progress: may block on the lock of the
- * chip or of a GSI nearby; no system call but to wake or kick. Not async-signal-safe.
+ * chip or of a GSI nearby; no system call but futex for these, and to wake or kick; on KVM KVM_IRQ_LINE_STATUS, on
+ * SPLIT those of msi.h, and KVM_SET_GSI_ROUTING when a notifier comes. Not async-signal-safe.
  */
 #ifndef VMIRQ_LINE_H
 #define VMIRQ_LINE_H
@@ -31,10 +32,11 @@ struct vmirq_notifier;
  * does not say. It is the sum of what the GSI's pins say, of those that are not negative, and VMIRQ_LINE_NOBODY
  * (-1, which is no errno) where all are. A PC's GSI 0..15 has two pins, the IOAPIC's and an 8259's. An assertion is to
  *
- *	an IOAPIC's pin	  how many local APICs took its message, also where they had it pending; 0: an edge, but the
- *			  line was high already, or a tick of the RTC that is lost; -1: masked, or a level in service
- *	an 8259's pin	  1: latched, and for an edge also where the line was high already and nothing is latched;
- *			  0: it has the request already; -1: masked
+ *	an IOAPIC's pin	  how many local APICs took its message, also where they had it pending; 0: an edge,
+ *			  but the line was high already, or a tick of the RTC that is lost; -1: masked, or a level
+ *			  in service
+ *	an 8259's pin	  1: latched, and for an edge also where the line was high already and nothing is
+ *			  latched; 0: it has the request already; -1: masked
  *	an MSI route	  how many local APICs took it
  *	no route	  -1
  *
@@ -50,14 +52,15 @@ struct vmirq_notifier;
  * On KVM the pins are the kernel's: the number is its own, and the verdict made from it (positive: `delivered`, 0:
  * `coalesced`, negative: `no_target`).
  *
- * Errors are given by *error where it is not NULL: 0, -EINVAL (GSI or source out of range) or -ENOMEM (the GSI was
- * never used before); in both the number is VMIRQ_LINE_NOBODY, and nothing is set.
+ * Errors are given by *error where it is not NULL: 0, -EINVAL (GSI or source out of range) or -ENOMEM (the GSI
+ * was never used before); in both the number is VMIRQ_LINE_NOBODY, and nothing is set.
  */
 VMIRQ_API int vmirq_line_set(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, bool level,
 			     int *error);
 #define VMIRQ_LINE_NOBODY (-1)
 
-/** Assert and de-assert: what an edge is. Returns the number of the assertion, errors and counts as vmirq_line_set(). */
+/** Assert and de-assert: what an edge is. Returns the number of the assertion; errors and counts as
+ *  vmirq_line_set(). */
 VMIRQ_API int vmirq_line_pulse(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, int *error);
 
 /** A source of one's own: 1..60. -ENOSPC. */

@@ -16,6 +16,10 @@
  *
  * A bit that is set once more before it was taken is one with the first. A bit that nobody is bound to, and one
  * over the rate, is held, and comes when it is bound or when the rate allows; none is lost.
+ *
+ * Thread safety: every call but destroy from any thread, beside all others. Progress: memfd, doorbell, deadline and
+ * counts are wait-free, without a system call. Every other call may block for a moment on another of the same mailbox,
+ * unless it says otherwise; those that are -EDEADLK from a callback also wait for signals under way.
  */
 #ifndef VMIRQ_MAILBOX_H
 #define VMIRQ_MAILBOX_H
@@ -80,7 +84,9 @@ struct vmirq_mailbox_counts {
  * Create one. It is to be destroyed before its VM.
  * -EINVAL: size, count, flags, or a burst without a rate; -E2BIG; -EMFILE; -ENOMEM; or what memfd_create(),
  * fcntl() (F_ADD_SEALS) and epoll_ctl() say.
- * The rate goes by the VM's clock. With a clock of the caller's own: see vmirq_mailbox_deadline().
+ * The rate goes by the VM's clock. With a clock of the caller's own: see vmirq_mailbox_deadline(). Blocks on an irqfd
+ * that joins or leaves the pump only. System calls: memfd_create, ftruncate, fcntl, mmap, eventfd, epoll_ctl; with a
+ * rate timerfd_create.
  */
 VMIRQ_API int vmirq_mailbox_create(struct vmirq_vm *vm, const struct vmirq_mailbox_config *config,
 				   struct vmirq_mailbox **out);
@@ -88,7 +94,8 @@ VMIRQ_API int vmirq_mailbox_create(struct vmirq_vm *vm, const struct vmirq_mailb
 /**
  * Pass on what was raised before the call and is bound, unbind everything, and free. The device's page stays
  * as long as the device has it; nobody looks at it. No other call may run on this mailbox.
- * -EDEADLK: from a callback of the library. NULL is 0.
+ * -EDEADLK: from a callback of the library. NULL is 0. Any thread; blocks until signals and the pump's callbacks under
+ * way have ended.
  */
 VMIRQ_API int vmirq_mailbox_destroy(struct vmirq_mailbox *mailbox);
 
@@ -132,7 +139,8 @@ VMIRQ_API int vmirq_mailbox_poll(struct vmirq_mailbox *mailbox);
 /** From now on somebody polls. May be called by several; each stops. Waits for others that do so now. */
 VMIRQ_API void vmirq_mailbox_start_looking(struct vmirq_mailbox *mailbox);
 
-/** The caller polls no longer. The last one looks once more; how many were passed on. -EINVAL: nobody does. */
+/** The caller polls no longer. The last one looks once more; how many were passed on. -EINVAL: nobody does.
+ *  System calls: those of vmirq_mailbox_poll(). */
 VMIRQ_API int vmirq_mailbox_stop_looking(struct vmirq_mailbox *mailbox);
 
 /**
@@ -147,7 +155,8 @@ VMIRQ_API int vmirq_mailbox_stop_looking(struct vmirq_mailbox *mailbox);
 VMIRQ_API int vmirq_mailbox_watch(struct vmirq_mailbox *mailbox, int socket,
 				  void (*dead)(void *opaque), void *opaque);
 
-/** Throw away what is raised and not passed on, as for a device that is reset. Any thread, lock-free. */
+/** Throw away what is raised and not passed on, as for a device that is reset. Any thread, lock-free, no
+ *  system call. */
 VMIRQ_API void vmirq_mailbox_reset(struct vmirq_mailbox *mailbox);
 
 /** While the device is over its rate: the VM's time when vmirq_mailbox_poll() will go on; else UINT64_MAX. On

@@ -5,7 +5,10 @@
  * way round; and all of a VM in one blob, which vmirq_vm_save() and vmirq_vm_load() are about.
  *
  * Every call on a vCPU wants it stopped (vmirq_vcpu_stop()), without a thread, or made by its own thread:
- * -EBUSY otherwise. What is loaded is checked first; -EINVAL changes nothing.
+ * -EBUSY otherwise. What is loaded is checked first; -EINVAL changes nothing. It may block on another such call,
+ * stop or reset of this vCPU, and a load on the destination map's lock; its system calls are futex, and on
+ * KVM and SPLIT the ioctl that it is named after (of IA32_APIC_BASE KVM_GET_SREGS and KVM_SET_SREGS), whose errors it
+ * returns.
  *
  * Order of a load by the kernel's structs: vmirq_vcpu_set_apic_base_state(), vmirq_vcpu_set_lapic(), then the
  * TSC deadline (vmirq_vcpu_wrmsr() of IA32_TSC_DEADLINE).
@@ -52,13 +55,14 @@ VMIRQ_API int vmirq_vcpu_set_mp_state(struct vmirq_vcpu *vcpu, const struct kvm_
 /**
  * KVM_GET_IRQCHIP / KVM_SET_IRQCHIP: chip_id KVM_IRQCHIP_PIC_MASTER, _PIC_SLAVE or _IOAPIC.
  * -EINVAL: another id, or a state no chip can be in. -ENXIO: the VM has no such chip.
- * Any thread; a load may deliver what the state has pending. A load of the IOAPIC, and of a local APIC,
- * finds out anew who has the vector of the RTC's pin and so a tick to end.
+ * Any thread, beside everything; may block on that chip's lock. A load may deliver what the state has pending, with the
+ * system calls of that (msi.h), and on SPLIT KVM_SET_GSI_ROUTING. On KVM these are the kernel's. A load of the
+ * IOAPIC, and of a local APIC, finds out anew who has the vector of the RTC's pin and so a tick to end.
  */
 VMIRQ_API int vmirq_vm_get_irqchip(struct vmirq_vm *vm, struct kvm_irqchip *state);
 VMIRQ_API int vmirq_vm_set_irqchip(struct vmirq_vm *vm, const struct kvm_irqchip *state);
 
-/** KVM_GET_PIT2 / KVM_SET_PIT2. Errors as above. */
+/** KVM_GET_PIT2 / KVM_SET_PIT2. Errors, threads and blocking as above; a load sets a timer (timerfd_settime). */
 VMIRQ_API int vmirq_vm_get_pit2(struct vmirq_vm *vm, struct kvm_pit_state2 *state);
 VMIRQ_API int vmirq_vm_set_pit2(struct vmirq_vm *vm, const struct kvm_pit_state2 *state);
 
@@ -80,8 +84,8 @@ struct vmirq_ioapic_state {
 /**
  * The n-th IOAPIC, counted from 0 as in vmirq_vm_config.ioapics; a load is as KVM_SET_IRQCHIP's, of all
  * pins. -ENXIO: there is no such IOAPIC. -EINVAL: `size` is too small, `pins` another than this IOAPIC
- * has, or a state it cannot be in. -E2BIG: `size` says something that is not known. Any thread; blocks
- * on the IOAPIC's lock only; no system calls beside a futex's.
+ * has, or a state it cannot be in. -E2BIG: `size` says something that is not known. Any thread; may block
+ * on the IOAPIC's lock; system calls: futex, and those of a load above.
  */
 VMIRQ_API int vmirq_vm_get_ioapic(struct vmirq_vm *vm, uint32_t number,
 				  struct vmirq_ioapic_state *state);

@@ -31,7 +31,7 @@ struct vmirq_trigger;
 /** The ways a signal may go; see above. */
 enum vmirq_path { VMIRQ_PATH_EVENTFD = 0, VMIRQ_PATH_IRQFD, VMIRQ_PATH_BYPASS, VMIRQ_PATHS };
 
-/** "eventfd", "irqfd", "bypass", or NULL for a value that is none. */
+/** "eventfd", "irqfd", "bypass", or NULL for a value that is none. Any thread; wait-free. */
 VMIRQ_API const char *vmirq_path_name(enum vmirq_path path);
 
 /** What vmirq_trigger_create() wants to know. */
@@ -52,13 +52,16 @@ struct vmirq_trigger_config {
  * Create one, and connect it if its irqfd is bound already.
  * -EINVAL: NULL, size, token above 2^63-1, no eventfd; -EBADF; -EBUSY: this eventfd has a producer in this
  * manager; -ENOSYS: there is no /proc to tell an eventfd by, and no token; -E2BIG; -EMFILE; -ENOMEM.
- * Thread safety: any thread. As vmirq_producer_register().
+ * Thread safety: any thread. Progress: as vmirq_producer_register(): it may block for the time of a look-up in the
+ * manager, and the irqfd's side of the connecting is done here. System calls: fcntl, openat, read and close, and those
+ * of registering.
  */
 VMIRQ_API int vmirq_trigger_create(const struct vmirq_trigger_config *config,
 				   struct vmirq_trigger **out);
 
 /** Disconnect and destroy it. No thread is in vmirq_trigger_signal() for it, or begins one. -EDEADLK: from a
- *  callback of its pair. NULL is 0. */
+ *  callback of its pair. NULL is 0. Any thread. Blocks as vmirq_producer_unregister(), and until signals under way
+ *  have ended (microseconds). System calls: futex, close. */
 VMIRQ_API int vmirq_trigger_destroy(struct vmirq_trigger *trigger);
 
 /**

@@ -44,9 +44,11 @@
  * slot 0 vCPU starts with LINT0 = ExtINT, as a PC's does and /dev/kvm's, and the 8259s start unmasked with
  * vectors from 0 until the guest programs them. vmirq_vcpu_next_vector() does not show it; ack and unack take it.
  *
- * Who may call: bind_thread, step, ack, unack, leave, park, mmio, msr and cr8 calls belong to the
- * vCPU's own thread (checked by vmirq_kvm_run() only; without bind_thread a kick finds no thread). kick,
- * interrupt, stop, start and the counters are for anybody.
+ * Who may call: bind_thread, unbind_thread, step, next_vector, ack, unack, leave, park, mmio, msr, apic_base and cr8
+ * calls belong to the vCPU's own thread (checked by vmirq_kvm_run() only; without bind_thread a kick finds no thread).
+ * Every other call may be made by any thread, beside everything, but for the vCPU's destroy.
+ *
+ * What blocks: where a call says nothing of it, it neither blocks nor makes a system call.
  */
 #ifndef VMIRQ_VCPU_H
 #define VMIRQ_VCPU_H
@@ -145,7 +147,9 @@ enum vmirq_park {
  * are `apic_disabled` until the guest (or vmirq_vcpu_mmio() at 0xfee000f0) sets SVR bit 8.
  * With KVM and SPLIT the APIC id is the KVM vCPU's, which apic_id repeats, and kvm_run must be given.
  * -EINVAL: size, slot or flag out of range, apic_id 0xffffffff; -E2BIG: unknown non-zero field; -EEXIST: slot
- * or APIC id in use; -ENOMEM. Thread safety: any thread; beside signals and guests that run.
+ * or APIC id in use; -ENOMEM. KVM, SPLIT: also KVM_SET_MP_STATE's error.
+ * Thread safety: any thread; beside signals and guests that run. May block on another create or destroy in this VM.
+ * System calls: those of malloc; with kvm_run KVM_GET_TSC_KHZ, on KVM and SPLIT KVM_SET_MP_STATE.
  */
 VMIRQ_API int vmirq_vcpu_create(struct vmirq_vm *vm, const struct vmirq_vcpu_config *config,
 				struct vmirq_vcpu **out);
@@ -153,15 +157,17 @@ VMIRQ_API int vmirq_vcpu_create(struct vmirq_vm *vm, const struct vmirq_vcpu_con
 /**
  * Unplug: the vCPU leaves the destination map, what it had pending is counted as reset, its
  * callbacks are released. What is sent to it afterwards is `no_target`. -EBUSY while a thread is
- * bound to it. Waits until no signal can still reach it. NULL is 0.
+ * bound to it. -EDEADLK: from a kick, wake or pump callback. NULL is 0.
+ * Any thread, once. Blocks until no signal can still reach it (microseconds), and on another create or destroy.
  */
 VMIRQ_API int vmirq_vcpu_destroy(struct vmirq_vcpu *vcpu);
 
-/** The calling thread runs this vCPU from now on. -EBUSY: another does. */
+/** The calling thread runs this vCPU from now on. -EBUSY: another does. May block on a stop, reset or state call
+ *  of this vCPU. System calls: gettid, getpid, futex. */
 VMIRQ_API int vmirq_vcpu_bind_thread(struct vmirq_vcpu *vcpu);
 
 /** The calling thread stops running this vCPU; to be called before the thread ends. Waits until no
- *  kick can still be on its way. -EPERM: it is not the bound thread. */
+ *  kick can still be on its way (microseconds). -EPERM: it is not the bound thread. -EDEADLK: from a callback. */
 VMIRQ_API int vmirq_vcpu_unbind_thread(struct vmirq_vcpu *vcpu);
 
 /**
@@ -198,35 +204,43 @@ VMIRQ_API int vmirq_vcpu_park(struct vmirq_vcpu *vcpu, int64_t timeout_ns);
  *  step or park. Async-signal-safe, lock-free; may kick or wake. */
 VMIRQ_API void vmirq_vcpu_interrupt(struct vmirq_vcpu *vcpu);
 
-/** Kick the vCPU if it is in the guest, wake it if it is parked, and nothing else. As interrupt. */
+/** Kick the vCPU if it is in the guest, wake it if it is parked, and nothing else. Async-signal-safe, lock-free. */
 VMIRQ_API void vmirq_vcpu_kick(struct vmirq_vcpu *vcpu);
 
 /** Ask the vCPU's thread out (its step and park say -ECANCELED / INTERRUPTED from now on) and wait
- *  until it has seen it or has no thread. -EDEADLK from its own thread. */
+ *  until it has seen it or has no thread: for as long as that thread takes to step or park. -EDEADLK: from its
+ *  own thread, or from a kick, wake or pump callback. System calls: futex, and its kick. */
 VMIRQ_API int vmirq_vcpu_stop(struct vmirq_vcpu *vcpu);
 
-/** Take back vmirq_vcpu_stop(). */
+/** Take back vmirq_vcpu_stop(). May block on a reset or state call of this vCPU. System call: futex. */
 VMIRQ_API int vmirq_vcpu_start(struct vmirq_vcpu *vcpu);
 
 /** Reset the local APIC as power-up does; pending vectors are counted as reset.
- *  -EBUSY unless the vCPU is stopped, has no thread, or the caller is its thread. */
+ *  -EBUSY unless the vCPU is stopped, has no thread, or the caller is its thread. May block on a state call of this
+ *  vCPU and on the destination map's lock. System calls: futex; KVM, SPLIT: KVM_SET_SREGS, KVM_SET_LAPIC,
+ *  KVM_SET_MP_STATE, whose errors it returns. */
 VMIRQ_API int vmirq_vcpu_reset(struct vmirq_vcpu *vcpu);
 
 /**
  * A guest access at physical address `gpa`, `len` bytes of `data` (little endian).
  * -ENOENT: not this vCPU's local APIC (outside its page, or not in xAPIC mode): the VMM's own.
  * Any length and offset is taken; what the SDM leaves undefined reads 0 and writes nothing.
- * An EOI, here or by vmirq_vcpu_wrmsr(), writes the resamplefds of its GSI (irqfd.h): write, and futex.
+ * What the write does is done before it returns. An IPI: wakes and kicks (msi.h). A new id, logical address or enable
+ * bit: may block on the destination map's lock. An EOI of a level: may block on an IOAPIC's lock,
+ * calls notifiers (line.h) and pirqs' `unmask`, writes the resamplefds of its GSI (irqfd.h: write, and futex), and
+ * sends anew what is still high.
  */
 VMIRQ_API int vmirq_vcpu_mmio(struct vmirq_vcpu *vcpu, uint64_t gpa, void *data, uint32_t len,
 			      bool is_write);
 
 /** A guest's RDMSR. -ENOENT: not ours. -EINVAL: the guest gets #GP(0). */
 VMIRQ_API int vmirq_vcpu_rdmsr(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t *value);
-/** A guest's WRMSR. -ENOENT: not ours. -EINVAL: the guest gets #GP(0). */
+/** A guest's WRMSR. -ENOENT: not ours. -EINVAL: the guest gets #GP(0). Blocks, and makes system calls, as
+ *  vmirq_vcpu_mmio(); of IA32_TSC_DEADLINE, with kvm_run, KVM_GET_MSRS. */
 VMIRQ_API int vmirq_vcpu_wrmsr(struct vmirq_vcpu *vcpu, uint32_t msr, uint64_t value);
 
-/** IA32_APIC_BASE as the CPU back end keeps it; set says -EINVAL where the CPU would raise #GP. */
+/** IA32_APIC_BASE as the CPU back end keeps it; set says -EINVAL where the CPU would raise #GP, and
+ *  may block on the destination map's lock. */
 VMIRQ_API uint64_t vmirq_vcpu_apic_base(struct vmirq_vcpu *vcpu);
 VMIRQ_API int vmirq_vcpu_set_apic_base(struct vmirq_vcpu *vcpu, uint64_t value);
 
@@ -260,7 +274,8 @@ VMIRQ_API uint64_t vmirq_vcpu_deadline(struct vmirq_vcpu *vcpu);
 VMIRQ_API int vmirq_vcpu_post_mask(struct vmirq_vcpu *vcpu, const uint64_t vectors[4],
 				   uint64_t newly[4]);
 
-/** An NMI from the board or the VMM. Two may wait until the vCPU looks, further ones merge. Any thread. */
+/** An NMI from the board or the VMM. Two may wait until the vCPU looks, further ones merge. Any
+ *  thread; lock-free, async-signal-safe; may kick or wake. */
 VMIRQ_API void vmirq_vcpu_nmi(struct vmirq_vcpu *vcpu);
 
 #ifdef __cplusplus

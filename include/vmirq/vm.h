@@ -114,7 +114,9 @@ struct vmirq_vm_config {
  * Create a VM's interrupt domain.
  * -EINVAL: size below the first release's, an unknown irqchip or flag, max_vcpus above 4096.
  * -E2BIG: a field this library does not know is not zero. -EMFILE, -ENOMEM.
- * Thread safety: any thread. Progress: may allocate.
+ * Also what the system calls say that it makes: epoll_create1, eventfd, epoll_ctl, timerfd_create; on KVM and SPLIT
+ * the ioctls that give the KVM VM its irqchip, PIT and routes.
+ * Thread safety: any thread. Progress: allocates, and blocks on nothing.
  */
 VMIRQ_API int vmirq_vm_create(const struct vmirq_vm_config *config, struct vmirq_vm **out);
 
@@ -124,6 +126,8 @@ VMIRQ_API int vmirq_vm_create(const struct vmirq_vm_config *config, struct vmirq
  * thread (vmirq_vcpu_unbind_thread()), or a trigger or producer of yours in the VM's own bypass manager,
  * makes it -EBUSY, and nothing is changed. -EDEADLK, and nothing is changed: from a callback of the library, or
  * from a bypass producer's whose consumer is an irqfd of this VM. NULL is 0.
+ * Thread safety: any thread, once. Progress: blocks until signals and callbacks under way, the pump's thread and that
+ * of doorbells have ended; the callbacks' `release` is called here.
  */
 VMIRQ_API int vmirq_vm_destroy(struct vmirq_vm *vm);
 
@@ -144,25 +148,35 @@ VMIRQ_API int vmirq_vm_quiesce(struct vmirq_vm *vm);
 VMIRQ_API int vmirq_vm_mmio(struct vmirq_vm *vm, uint64_t gpa, void *data, uint32_t len,
 			    bool is_write);
 
-/** A guest access at an I/O port: 8259s, PIT, doorbells. -ENOENT: not ours. As vmirq_vm_mmio(). */
+/** A guest access at an I/O port: 8259s, PIT, doorbells. -ENOENT: not ours. Threads, blocking and system calls as
+ *  vmirq_vm_mmio(). */
 VMIRQ_API int vmirq_vm_pio(struct vmirq_vm *vm, uint16_t port, void *data, uint32_t len,
 			   bool is_write);
 
 /**
  * With a clock of the caller's own: when something of the VM (PIT, a throttled line) is due, or
  * UINT64_MAX; vmirq_vm_expire() does what is due. On CLOCK_MONOTONIC the pump does both.
+ * Any thread, beside everything. Both may block on the PIT's lock, and expire on those of the IOAPICs, the 8259s and
+ * GSI 0. System calls: futex; of expire those of delivering (msi.h), and timerfd_settime on CLOCK_MONOTONIC.
  */
 VMIRQ_API uint64_t vmirq_vm_deadline(struct vmirq_vm *vm);
 VMIRQ_API void vmirq_vm_expire(struct vmirq_vm *vm);
 
-/** Reset every chip and every vCPU's local APIC as a power cycle does; routes and irqfds stay.
- *  -EBUSY, and nothing done: a vCPU's thread runs. */
+/**
+ * Reset every chip and every vCPU's local APIC as a power cycle does; routes and irqfds stay.
+ * -EBUSY, and nothing done: a vCPU's thread runs. -EDEADLK: from a kick, wake or pump callback. On KVM also what
+ * the chips' ioctls say.
+ * Any thread, but no vCPU is created, destroyed or run meanwhile. May block on the chips' locks and on vCPUs' (stop,
+ * state), and on what the guest's EOI blocks on: the 8259s' reset ends what was in service, which tells notifiers and
+ * resamplefds, and pirqs' `unmask` is called (passthrough.h). System calls: futex, timerfd_settime, write to
+ * resamplefds, the chips' and local APICs' ioctls on KVM and SPLIT.
+ */
 VMIRQ_API int vmirq_vm_reset(struct vmirq_vm *vm);
 
-/** The VM's own pump, which reads its eventfds unless an irqfd names another; see irqfd.h. */
+/** The VM's own pump, which reads its eventfds unless an irqfd names another; see irqfd.h. Any thread; wait-free. */
 VMIRQ_API struct vmirq_pump *vmirq_vm_pump(struct vmirq_vm *vm);
 
-/** The vCPU in slot `index`, or NULL. Not safe beside that vCPU's destroy. */
+/** The vCPU in slot `index`, or NULL. Any thread; wait-free. Not safe beside that vCPU's destroy. */
 VMIRQ_API struct vmirq_vcpu *vmirq_vm_vcpu(struct vmirq_vm *vm, uint32_t index);
 
 #ifdef __cplusplus

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Level irqfds (SEMANTICS 3). A signal asserts the GSI for a source that all of a VM's share, and leaves
- * it. When the guest ends the interrupt (ACK), or unmasks a pin that is still held, the line is lowered
+ * Level irqfds (KVM API 4.75, KVM_IRQFD_FLAG_RESAMPLE). A signal asserts the GSI for a source that all of a
+ * VM's share, and leaves it. When the guest ends the interrupt (ACK), or unmasks a pin that is still held, the line is lowered
  * once and then every resamplefd of the GSI is signalled: a device that still wants service signals its
  * eventfd again. The last one that leaves a GSI lowers the line.
  *

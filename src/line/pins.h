@@ -30,7 +30,7 @@ static inline enum vmirq_verdict better(enum vmirq_verdict a, enum vmirq_verdict
 	return a <= VMIRQ_COALESCED && a < b ? a : b;
 }
 
-/* The kernel's sum: what is not negative adds up (SEMANTICS: KVM_IRQ_LINE_STATUS). */
+/* The kernel's sum: what is not negative adds up (KVM_IRQ_LINE_STATUS; see vmirq_line_set()). */
 static inline struct line_result add(struct line_result sum, struct line_result one)
 {
 	if (one.status >= 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * split: the kernel's local APICs tell of an EOI only for vectors that stand as level messages in the
- * kernel's routing table, under the GSIs that were set aside for pins (SEMANTICS 3). So each level RTE is
- * put there *before* the guest's write of it takes effect: the line may be high, and the EOI soon. After
- * the write what the RTE says is put there again, in case that two vCPUs wrote its halves at once, or that
+ * kernel's routing table, under the GSIs that were set aside for pins (KVM API, KVM_CAP_SPLIT_IRQCHIP). So each
+ * level RTE is put there *before* the guest's write of it takes effect: the line may be high, and the EOI soon.
+ * After the write what the RTE says is put there again, in case that two vCPUs wrote its halves at once, or that
  * one has selected another register meanwhile. Whatever else changes an RTE (a load, a reset) puts it there
  * before anything is sent by it.
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A host interrupt and what it is bound to (SEMANTICS 8).
+ * A host interrupt and what it is bound to (docs/design.md, "Passthrough").
  *
  * One word holds how often it was raised while bound, and the flags that a raiser goes by; every change is one
  * read-modify-write, so that a raise is either before an unbind or after it:

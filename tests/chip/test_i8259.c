@@ -92,7 +92,7 @@ static void a_masked_line_waits(void **state)
 	assert_interrupt(&w, SLAVE_BASE + 1);
 }
 
-/* BUGS.md, XSA-261. */
+/* docs/bugs.md, XSA-261. */
 static void a_pin_out_of_range_is_no_route(void **state)
 {
 	struct world w;

@@ -52,7 +52,7 @@ static void initialization_takes_three_or_four_words(void **state)
 	assert_int_equal(s.irq_base, 0x50);
 }
 
-/* SEMANTICS.md 3: a reset is an EOI to who waits for one. */
+/* A reset is an EOI to who waits for one. */
 static void icw1_forgets_edges_and_tells_who_waits(void **state)
 {
 	struct world w;

@@ -172,7 +172,7 @@ static void extended_destinations_need_the_format(void **state)
 	assert_false(vmirq_ioapic_route(&w.ioapic, 24, &irq));
 }
 
-/* BUGS.md, XSA-261. */
+/* docs/bugs.md, XSA-261. */
 static void a_pin_out_of_range_is_no_route(void **state)
 {
 	struct world w;

@@ -170,7 +170,7 @@ static void the_eoi_register_is_version_20s(void **state)
 	assert_sent(&w, 2, 0x51, 3, DELIVERY_FIXED, true);
 }
 
-/* SEMANTICS.md 3. */
+/* STORM_EOIS in chip/ioapic_pin.h: as /dev/kvm. */
 static void an_eoi_storm_is_slowed(void **state)
 {
 	struct world w;

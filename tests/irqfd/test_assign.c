@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Binding: errors and their order, and what is there at once (SEMANTICS 2). */
+/* Binding: errors and their order, and what is there at once (irqfd.h). */
 #include "../support.h"
 
 #include <fcntl.h>

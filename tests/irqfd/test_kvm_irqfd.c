@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* KVM_IRQFD in the kernel's own words (KVM API 4.75, SEMANTICS 2). */
+/* KVM_IRQFD in the kernel's own words (KVM API 4.75). */
 #include "../support.h"
 
 #include <sys/eventfd.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Level irqfds (SEMANTICS 3). The guest's end of an interrupt comes back to the devices. */
+/* Level irqfds (KVM API 4.75, KVM_IRQFD_FLAG_RESAMPLE). The guest's end of an interrupt comes back to the devices. */
 #include "../line/pc_world.h"
 
 #include <poll.h>

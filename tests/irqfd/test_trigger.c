@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* A trigger and the irqfd of its eventfd: joined when both are there, parted when one goes, and each signal
- * by the way that is open at that moment. SEMANTICS 7. */
+ * by the way that is open at that moment. (docs/design.md, "Bypass") */
 #include "../support.h"
 
 #include <sys/eventfd.h>

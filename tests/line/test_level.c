@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Edges, levels and what an EOI does, from line to vCPU and back (82093AA; SEMANTICS 3). */
+/* Edges, levels and what an EOI does, from line to vCPU and back (82093AA 3.2.4; SDM vol. 3A 11.8.5). */
 #include "pc_world.h"
 
 #include <sys/eventfd.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Whom a message means: physical and logical ids, flat, cluster, x2APIC, broadcast, lowest priority,
- * redirection hint, wide ids (SDM vol. 3A 11.6.2, 11.12.10; SEMANTICS 4). */
+ * redirection hint, wide ids (SDM vol. 3A 11.6.2, 11.12.10). */
 #include "../support.h"
 
 #define LOGICAL 4u

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Fields of an MSI message (SDM vol. 3A 11.11; SEMANTICS 4). */
+/* Fields of an MSI message (SDM vol. 3A 11.11). */
 #include "../support.h"
 
 #include "msi/message.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Direct messages: the number is the kernel's (each seen on /dev/kvm of Linux 6.18), the verdict says
- * what happened (SEMANTICS 4, KVM_SIGNAL_MSI). */
+ * what happened (KVM API 4.70, KVM_SIGNAL_MSI). */
 #include "../support.h"
 
 static struct kvm_msi message(uint32_t address_lo, uint32_t data)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* EOI accounting (SEMANTICS 8): what is asserted is pending until the guest has ended it; then the host is told,
+/* EOI accounting (passthrough.h): what is asserted is pending until the guest has ended it; then the host is told,
  * once. */
 #include "../line/pc_world.h"
 #include "host.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* One GSI's route: what is valid (SEMANTICS 1, KVM_SET_GSI_ROUTING), limits, reading back. */
+/* One GSI's route: what is valid (KVM API 4.52, KVM_SET_GSI_ROUTING), limits, reading back. */
 #include "../support.h"
 
 static struct kvm_irq_routing_entry msi_entry(uint32_t gsi, uint8_t vector)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The whole table at once: all of it or nothing (SEMANTICS 1). */
+/* The whole table at once: all of it or nothing (KVM API 4.52, KVM_SET_GSI_ROUTING). */
 #include "../support.h"
 
 #include <pthread.h>

@@ -171,8 +171,8 @@ static inline void reader_let_go(struct reader *r)
 /*
  * A callback, which may last, and is made outside of sections: what is called is named inside the section that
  * has found it, and before that ends. Who takes it away says so, waits for all sections, and then for whom
- * still names it. Of callbacks within callbacks the record names the outermost;
- * a thread that ends in one that it names is not waited for.
+ * still names it. Of callbacks within callbacks the record names the outermost; a thread that ends in that one is
+ * not waited for.
  */
 static inline bool reader_calls(const struct reader *r, const void *what)
 {

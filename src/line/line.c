@@ -109,19 +109,15 @@ static off_path struct route_slot *lock_new_slot(struct route_table *routes, uin
 	return NULL;
 }
 
-/* With its lock taken, which is *lock. */
-static in_path struct route_slot *lock_slot(struct route_table *routes, uint32_t gsi,
-					    struct lock **lock)
+/* With its lock taken. */
+static in_path struct route_slot *lock_slot(struct route_table *routes, uint32_t gsi)
 {
 	struct route_slot *slot = vmirq_route_find(routes, gsi);
 
-	*lock = &route_lock_of(routes, gsi)->lock;
 	/* Once it is there it stays. Acquire: pairs with the release in vmirq_route_make_more(). */
 	if (unlikely(!slot || !atomic_load_explicit(&slot->more, memory_order_acquire)))
 		return lock_new_slot(routes, gsi);
-	lock_take(*lock);
-	if (unlikely(slot->moving))
-		vmirq_route_settle(routes, slot);
+	vmirq_route_lock_line(routes, slot);
 	return slot;
 }
 
@@ -137,15 +133,14 @@ static in_path struct line_result set_line(struct vmirq_vm *vm, uint32_t gsi, ui
 {
 	struct line_result result = no_line(VMIRQ_NO_ROUTE);
 	struct route_slot *slot;
-	struct lock *lock;
 	int failed = -EINVAL;
 
 	if (likely(vm && source < sources)) {
-		slot = lock_slot(vm->routes, gsi, &lock);
+		slot = lock_slot(vm->routes, gsi);
 		failed = likely(slot) ? 0 : no_slot(vm, gsi);
 		if (likely(slot)) {
 			result = set_source(vm->lines, slot, source, level);
-			lock_give(lock);
+			vmirq_route_unlock(vm->routes, slot);
 		}
 	}
 	if (error)
@@ -179,16 +174,15 @@ int vmirq_line_pulse(struct vmirq_vm *vm, uint32_t gsi, uint32_t source, int *er
 {
 	struct line_result result = no_line(VMIRQ_NO_ROUTE);
 	struct route_slot *slot;
-	struct lock *lock;
 	int failed = -EINVAL;
 
 	if (vm && source < FIRST_OWN_SOURCE) {
-		slot = lock_slot(vm->routes, gsi, &lock);
+		slot = lock_slot(vm->routes, gsi);
 		failed = slot ? 0 : no_slot(vm, gsi);
 		if (slot) {
 			result = set_source_here(vm->lines, slot, source, true);
 			set_source_here(vm->lines, slot, source, false);
-			lock_give(lock);
+			vmirq_route_unlock(vm->routes, slot);
 		}
 	}
 	if (error)

@@ -48,7 +48,7 @@ struct news {
 /* Is it one for this notifier? */
 static in_path bool is_told(struct line_domain *lines, struct vmirq_notifier *n, struct news news)
 {
-	/* Acquire: the slot's first state; it stays. */
+	/* Acquire: the slot's first state; pairs with the release below. It stays. */
 	struct route_slot *slot = atomic_load_explicit(&n->slot, memory_order_acquire);
 
 	/* Whoever removes it waits for the calls under way, not for ever more. */
@@ -212,7 +212,7 @@ static void unlink_notifier(struct line_domain *lines, const struct vmirq_notifi
 	while ((n = atomic_load_explicit(at, memory_order_relaxed)) && n != notifier)
 		at = &n->next;
 	if (n)
-		/* Release: what follows was published before. */
+		/* Release: what follows it now; pairs with the acquire in find_told(). */
 		atomic_store_explicit(at, atomic_load_explicit(&n->next, memory_order_relaxed),
 				      memory_order_release);
 	lock_give(&lines->notifier_mutex);

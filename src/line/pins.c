@@ -32,8 +32,8 @@ struct line_result vmirq_line_set_pins(struct line_domain *lines, struct line_pi
 		struct line_ioapic *io = lines->ioapic[pins.ioapic >> 16];
 
 		lock_take(io->lock);
-		sum = add(sum, change_ioapic_unlock(lines, io, io->lock, pins.ioapic & 0xffff,
-						    change, status));
+		sum = add(sum,
+			  change_ioapic_unlock(lines, io, pins.ioapic & 0xffff, change, status));
 	}
 	reader_exit(section);
 	return sum;

@@ -71,20 +71,19 @@ static in_path struct line_result post_known(struct line_domain *lines, struct i
 
 /* The IOAPIC's lock is held, and let go of. status: the caller is told whether the RTC's tick got lost. */
 static in_path struct line_result change_ioapic_unlock(struct line_domain *lines,
-						       struct line_ioapic *io, struct lock *lock,
-						       uint32_t pin, enum pin_change change,
-						       bool status)
+						       struct line_ioapic *io, uint32_t pin,
+						       enum pin_change change, bool status)
 {
 	struct ioapic_known message;
 
 	/* The section's, in one with taking the lock. */
 	fence_after_rmw();
 	if (change == PIN_HIGH && likely(ioapic_raise(&io->ioapic, pin, &message))) {
-		lock_give(lock);
+		lock_give(io->lock);
 		return post_known(lines, message);
 	}
 	if (change == PIN_LOW && likely(ioapic_lower(&io->ioapic, pin))) {
-		lock_give(lock);
+		lock_give(io->lock);
 		return (struct line_result){ .verdict = VMIRQ_DELIVERED, .status = 1 };
 	}
 	return vmirq_ioapic_change_unlock(&io->ioapic, pin, change, status);
@@ -110,8 +109,7 @@ static in_path struct line_result set_pins(struct line_domain *lines, struct lin
 	lock_take(&lines->chips_lock);
 	if (pic != NO_PIN)
 		of_pic = change_pic(lines, pic, change);
-	result = change_ioapic_unlock(lines, lines->ioapic[0], &lines->chips_lock, pins.ioapic,
-				      change, status);
+	result = change_ioapic_unlock(lines, lines->ioapic[0], pins.ioapic, change, status);
 	if (pic != NO_PIN)
 		result = add(of_pic, result);
 	reader_exit(section);

@@ -112,7 +112,7 @@ static void enter_all(struct irqfd_table *table)
 		enter(source->irqfd);
 		pthread_mutex_lock(&table->mutex);
 		source->entering = false;
-		vmirq_irqfd_settle(table);
+		waiters_wake(&table->settling);
 	}
 }
 
@@ -149,7 +149,7 @@ void vmirq_irqfd_leave_bypass(struct vmirq_irqfd *irqfd)
 	if (source->link)
 		take_from_apart(source);
 	while (source->entering)
-		vmirq_irqfd_wait_settled(irqfd->table);
+		vmirq_wait_mutex(&irqfd->table->settling, &irqfd->table->mutex);
 	pthread_mutex_unlock(&irqfd->table->mutex);
 	if (!source->consumer)
 		return;

@@ -11,26 +11,6 @@
 #include "irqfd/mask.h"
 #include "irqfd/resample.h"
 
-/* A futex and not a condition variable, where a thread could be cancelled. */
-void vmirq_irqfd_wait_settled(struct irqfd_table *table)
-{
-	uint32_t seen = atomic_load_explicit(&table->settled, memory_order_relaxed);
-
-	table->waiters++;
-	pthread_mutex_unlock(&table->mutex);
-	vmirq_futex_wait(&table->settled, seen);
-	pthread_mutex_lock(&table->mutex);
-	table->waiters--;
-}
-
-void vmirq_irqfd_settle(struct irqfd_table *table)
-{
-	/* Under the mutex, as the look before a wait. */
-	atomic_fetch_add_explicit(&table->settled, 1, memory_order_relaxed);
-	if (table->waiters)
-		vmirq_futex_wake_all(&table->settled);
-}
-
 static void begin_unbind(struct vmirq_irqfd *irqfd, struct irqfd_unbind *u)
 {
 	struct irqfd_table *table = irqfd->table;
@@ -53,7 +33,7 @@ static void end_unbind(struct irqfd_table *table, struct irqfd_unbind *u)
 	*u->link = u->next;
 	if (u->next)
 		u->next->link = u->link;
-	vmirq_irqfd_settle(table);
+	waiters_wake(&table->settling);
 	pthread_mutex_unlock(&table->mutex);
 }
 
@@ -105,7 +85,7 @@ static int wait_for_unbinds(struct irqfd_table *table, const struct vmirq_irqfd 
 		if (vmirq_bypass_calls)
 			error = -EDEADLK;
 		else
-			vmirq_irqfd_wait_settled(table);
+			vmirq_wait_mutex(&table->settling, &table->mutex);
 	}
 	pthread_mutex_unlock(&table->mutex);
 	return error;

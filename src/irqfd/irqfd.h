@@ -26,6 +26,7 @@
 
 #include "base/chunk.h"
 #include "base/counts.h"
+#include "base/wait.h"
 #include "chip/deliver.h"
 #include "irqfd/eventfd.h"
 #include "route/table.h"
@@ -118,10 +119,9 @@ struct irqfd_table {
 	struct vmirq_vm *vm;
 	pthread_mutex_t mutex; /* nothing is taken under it */
 	struct irqfd_unbind *unbinding;
-	uint64_t unbinds;	  /* that have begun */
-	_Atomic uint32_t settled; /* futex: how often one has ended, or an `entering` */
-	uint32_t waiters;	  /* for that */
-	struct lock memory_lock;  /* of these four; nothing is taken under it */
+	uint64_t unbinds;	 /* that have begun */
+	struct waiters settling; /* until one has ended, or an `entering` */
+	struct lock memory_lock; /* of these four; nothing is taken under it */
 	struct chunks memory, source_memory;
 	struct vmirq_irqfd *unused;
 	struct irqfd_source *unused_sources;
@@ -209,10 +209,6 @@ void vmirq_irqfd_release_places(struct irqfd_table *table);
 void vmirq_irqfds_leave_kernel(void *opaque, struct route_slot *slot, const struct route *next);
 void vmirq_irqfds_follow(void *opaque, struct route_slot *slot);
 
-/* deassign.c: wait until something has settled, or for a shorter time; say that it has. The table's mutex is
- * held, but not while it waits. */
-void vmirq_irqfd_wait_settled(struct irqfd_table *table);
-void vmirq_irqfd_settle(struct irqfd_table *table);
 /* deassign.c: of one whose caller has not been given it: a descriptor of his is his again. */
 void vmirq_irqfd_unassign(struct vmirq_irqfd *irqfd);
 /* deassign.c: in KVM_IRQFD's terms. */

@@ -6,7 +6,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "base/lock.h"
 #include "base/options.h"
 #include "base/reader.h"
 #include "base/vm.h"
@@ -141,25 +140,12 @@ int vmirq_msix_begin(struct vmirq_msix *msix)
 	return error;
 }
 
-/* The mutex is held, but not while it waits. A futex and not a condition variable, where a thread could be
- * cancelled. */
-static void wait_until_told(struct vmirq_msix *msix)
-{
-	uint32_t seen = atomic_load_explicit(&msix->told, memory_order_relaxed);
-
-	msix->waiters++;
-	pthread_mutex_unlock(&msix->mutex);
-	vmirq_futex_wait(&msix->told, seen);
-	pthread_mutex_lock(&msix->mutex);
-	msix->waiters--;
-}
-
 /* One thread at a time, so that the last call says what is; each tells of its own vectors only, so that one
  * guest's CPU does not work for another. */
 static void tell(struct vmirq_msix *msix, uint32_t first, uint32_t n)
 {
 	while (msix->telling)
-		wait_until_told(msix);
+		vmirq_wait_mutex(&msix->tellers, &msix->mutex);
 	for (uint32_t i = first; i < first + n; i++) {
 		struct msix_vector *v = &msix->vector[i];
 		bool open = v->open;
@@ -174,9 +160,7 @@ static void tell(struct vmirq_msix *msix, uint32_t first, uint32_t n)
 		pthread_mutex_lock(&msix->mutex);
 	}
 	msix->telling = false;
-	atomic_fetch_add_explicit(&msix->told, 1, memory_order_relaxed);
-	if (msix->waiters)
-		vmirq_futex_wake_all(&msix->told);
+	waiters_wake(&msix->tellers);
 }
 
 int vmirq_msix_end(struct vmirq_msix *msix, uint32_t first, uint32_t n, int error)

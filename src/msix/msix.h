@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/wait.h"
 #include "irqfd/mask.h"
 #include "route/table.h"
 
@@ -41,8 +42,7 @@ struct vmirq_msix {
 	struct vmirq_vm *vm;
 	struct vmirq_msix_config config;
 	pthread_mutex_t mutex; /* before every lock of the rooms below */
-	_Atomic uint32_t told; /* futex: how often it ended that somebody told */
-	uint32_t waiters;
+	struct waiters tellers;
 	bool telling; /* somebody calls config.masked: */
 	pthread_t teller;
 	bool enabled, function_mask;

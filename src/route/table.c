@@ -129,24 +129,14 @@ void vmirq_route_settle(struct route_table *table, const struct route_slot *slot
 {
 	struct slot_lock *l = route_lock_of(table, slot->gsi);
 
-	while (slot->moving) {
-		uint32_t seen = atomic_load_explicit(&l->settled, memory_order_relaxed);
-
-		lock_give(&l->lock);
-		vmirq_futex_wait(&l->settled, seen);
-		lock_take(&l->lock);
-	}
+	while (slot->moving)
+		vmirq_wait(&l->settling, &l->lock);
 }
 
 void vmirq_route_set_moving(struct route_table *table, struct route_slot *slot, bool moving)
 {
-	struct slot_lock *l = route_lock_of(table, slot->gsi);
-
-	if (slot->moving && !moving) {
-		/* Under the lock, as the look in vmirq_route_settle(). */
-		atomic_fetch_add_explicit(&l->settled, 1, memory_order_relaxed);
-		vmirq_futex_wake_all(&l->settled);
-	}
+	if (slot->moving && !moving)
+		waiters_wake(&route_lock_of(table, slot->gsi)->settling);
 	slot->moving = moving;
 }
 

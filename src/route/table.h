@@ -18,6 +18,7 @@
 
 #include "base/chunk.h"
 #include "base/lock.h"
+#include "base/wait.h"
 #include "chip/deliver.h"
 #include "chip/irqchip.h"
 #include "route/slot.h"
@@ -38,7 +39,7 @@ struct route_page {
 /* Of the slots that share it. */
 struct slot_lock {
 	struct lock lock;
-	_Atomic uint32_t settled; /* futex: how often one has ceased to be `moving` */
+	struct waiters settling; /* until one has ceased to be `moving` */
 } __attribute__((aligned(CACHE_LINE)));
 
 struct vmirq_vm;

@@ -119,7 +119,7 @@ static uint32_t waiters(struct soft *s)
 	uint32_t n;
 
 	pthread_mutex_lock(&table->mutex);
-	n = table->waiters;
+	n = table->settling.n;
 	pthread_mutex_unlock(&table->mutex);
 	return n;
 }

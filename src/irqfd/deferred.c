@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
+#include "base/no_cancel.h"
 #include "base/reader.h"
 #include "base/vm.h"
 #include "pump/pump.h"
@@ -61,7 +61,7 @@ void vmirq_irqfd_worker_destroy(struct irqfd_worker *w)
 		vmirq_pump_remove(w->pump, w->entry);
 	vmirq_defer_worker_destroy(w->worker, NULL);
 	if (w->fd >= 0)
-		close(w->fd);
+		no_cancel_close(w->fd);
 	free(w);
 }
 

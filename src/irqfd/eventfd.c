@@ -8,24 +8,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/lock.h"
+#include "base/no_cancel.h"
 
-/* By syscall(): open(), read() and close() are cancellation points, and the registry may be locked. -ENOSYS:
- * there is no /proc to ask. */
-static long read_info(int fd, char *text, size_t room)
+/* The registry may be locked. -ENOSYS: there is no /proc to ask. */
+static ssize_t read_info(int fd, char *text, size_t room)
 {
 	char path[40];
-	long info, n;
+	ssize_t n;
+	int info;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	info = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	info = no_cancel_open(path, O_RDONLY | O_CLOEXEC);
 	if (info < 0)
 		return errno == ENOENT || errno == EACCES ? -ENOSYS : -errno;
-	n = syscall(SYS_read, info, text, room);
-	syscall(SYS_close, info);
+	n = no_cancel_read(info, text, room);
+	no_cancel_close(info);
 	return n < 0 ? -ENOSYS : n;
 }
 
@@ -33,7 +33,7 @@ int vmirq_eventfd_token(int fd, uint64_t *token)
 {
 	char text[512];
 	const char *id;
-	long n;
+	ssize_t n;
 
 	if (!token)
 		return -EINVAL;

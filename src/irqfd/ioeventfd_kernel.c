@@ -4,8 +4,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 
+#include "base/no_cancel.h"
 #include "irqfd/ioeventfd.h"
 
 static int ask(struct ioeventfd_table *table, const struct kvm_ioeventfd *args)
@@ -26,7 +26,7 @@ static void take_back(struct ioeventfd_table *table, const struct doorbell *bell
 
 static void drop(struct doorbell *bell)
 {
-	close(bell->fd);
+	no_cancel_close(bell->fd);
 	free(bell);
 }
 
@@ -77,7 +77,7 @@ int vmirq_ioeventfd_assign_kernel(struct ioeventfd_table *table, struct doorbell
 	error = assign_locked(table, bell);
 	pthread_mutex_unlock(&table->mutex);
 	if (error)
-		close(bell->fd);
+		no_cancel_close(bell->fd);
 	return error;
 }
 

@@ -4,8 +4,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/no_cancel.h"
 #include "base/reader.h"
 #include "irqfd/eventfd.h"
 #include "irqfd/ioeventfd.h"
@@ -19,7 +19,7 @@ static void ring(struct doorbell *bell)
 		vmirq_guard_ring(bell->guarded);
 		return;
 	}
-	while (write(bell->fd, &one, sizeof(one)) < 0 && errno == EINTR)
+	while (no_cancel_write(bell->fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
 }
 
@@ -49,7 +49,7 @@ static void disown(struct doorbell *bell)
 {
 	vmirq_guard_remove(bell->guarded);
 	if (bell->fd >= 0)
-		close(bell->fd);
+		no_cancel_close(bell->fd);
 	bell->guarded = NULL;
 	bell->fd = -1;
 }

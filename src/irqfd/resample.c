@@ -4,9 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
+#include "base/no_cancel.h"
 #include "base/reader.h"
 #include "base/vm.h"
 #include "irqfd/eventfd.h"
@@ -156,16 +155,15 @@ static int start_guard(struct resample *one, bool by_kernel)
 	if (!error)
 		error = vmirq_guard_add(one->irqfd->table->vm->guard, fd, &one->guarded);
 	if (error && fd >= 0)
-		close(fd);
+		no_cancel_close(fd);
 	return error;
 }
 
 static void end(struct resample *one)
 {
 	vmirq_guard_remove(one->guarded);
-	/* By syscall(), as in source.c. */
 	if (one->fd >= 0)
-		syscall(SYS_close, one->fd);
+		no_cancel_close(one->fd);
 	free(one);
 }
 

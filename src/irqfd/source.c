@@ -2,9 +2,8 @@
 /* An irqfd's eventfd: a descriptor that is ours to keep. */
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
+#include "base/no_cancel.h"
 #include "irqfd/eventfd.h"
 #include "irqfd/irqfd.h"
 
@@ -44,9 +43,8 @@ static void end_source(struct irqfd_source *source, bool closes)
 	if (source->bound)
 		vmirq_eventfd_unbind(&source->binding);
 	source->bound = false;
-	/* By syscall(): close() is a cancellation point, and the rest of a deassign is still to come. */
 	if (closes && source->fd >= 0)
-		syscall(SYS_close, source->fd);
+		no_cancel_close(source->fd);
 	source->fd = -1;
 }
 

@@ -20,6 +20,7 @@
 #include <vmirq/bypass.h>
 #include <vmirq/trigger.h>
 
+#include "base/no_cancel.h"
 #include "base/options.h"
 #include "base/reader.h"
 #include "irqfd/eventfd.h"
@@ -97,7 +98,7 @@ int vmirq_trigger_create(const struct vmirq_trigger_config *caller, struct vmirq
 	error = trigger->eventfd < 0 ? -errno : connect(trigger, &config);
 	if (error) {
 		if (trigger->eventfd >= 0)
-			close(trigger->eventfd);
+			no_cancel_close(trigger->eventfd);
 		free(trigger);
 	} else {
 		*out = trigger;
@@ -114,7 +115,7 @@ int vmirq_trigger_destroy(struct vmirq_trigger *trigger)
 	error = vmirq_producer_unregister(trigger->producer);
 	if (error)
 		return error;
-	close(trigger->eventfd);
+	no_cancel_close(trigger->eventfd);
 	free(trigger);
 	return 0;
 }
@@ -155,7 +156,7 @@ static struct vmirq_irqfd *choose(struct vmirq_trigger *trigger)
 	return target;
 }
 
-/* Not in the section: it may block. */
+/* Not in the section: it may block, and be cancelled there. */
 static enum vmirq_verdict write_eventfd(const struct vmirq_trigger *trigger)
 {
 	const uint64_t one = 1;

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
+#include "base/no_cancel.h"
 #include "base/options.h"
 #include "base/reader.h"
 #include "base/vm.h"
@@ -220,7 +220,7 @@ int vmirq_msix_lend_eventfd(struct vmirq_msix *msix, uint32_t vector)
 		return -errno;
 	error = vmirq_msix_set_eventfd(msix, vector, fd, 0);
 	if (error)
-		close(fd);
+		no_cancel_close(fd);
 	return error ? error : fd;
 }
 

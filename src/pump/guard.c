@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/no_cancel.h"
 #include "pump/pump.h"
 
 #define STACK_BYTES (64u * 1024)
@@ -51,7 +52,7 @@ static bool write_one(const struct guarded_fd *g)
 	/* Without a look whether it has room: that is one more system call, and the filter of a vCPU's thread may
 	 * kill for what only a hostile peer has it make. */
 	while (likely(atomic_load_explicit(&g->blocked, memory_order_relaxed) < GUARD_FORGIVES)) {
-		if (syscall(SYS_write, g->fd, &one, sizeof(one)) == (long)sizeof(one))
+		if (no_cancel_write(g->fd, &one, sizeof(one)) == (ssize_t)sizeof(one))
 			return true;
 		if (errno != EINTR)
 			break;
@@ -200,7 +201,7 @@ void vmirq_guard_fini(struct fd_guard *guard)
 	atomic_exchange(&guard->state, ENDS);
 	futex(guard, FUTEX_WAKE_PRIVATE, 1, NULL);
 	if (guard->has_thread)
-		pthread_join(guard->thread, NULL);
+		no_cancel_join(guard->thread);
 	pthread_mutex_destroy(&guard->mutex);
 }
 
@@ -251,7 +252,6 @@ void vmirq_guard_remove(struct guarded_fd *g)
 	if (g->next)
 		g->next->link = g->link;
 	pthread_mutex_unlock(&g->guard->mutex);
-	/* By syscall(): close() is a cancellation point, and callers have locks. */
-	syscall(SYS_close, g->fd);
+	no_cancel_close(g->fd);
 	free(g);
 }

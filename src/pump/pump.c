@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/no_cancel.h"
 #include "base/reader.h"
 
 #define BLOCK_ENTRIES	      64u
@@ -66,9 +67,9 @@ int vmirq_pump_create(struct vmirq_pump **out)
 	    epoll_ctl(pump->epoll, EPOLL_CTL_ADD, pump->stop, &stop) < 0) {
 		error = -errno;
 		if (pump->epoll >= 0)
-			close(pump->epoll);
+			no_cancel_close(pump->epoll);
 		if (pump->stop >= 0)
-			close(pump->stop);
+			no_cancel_close(pump->stop);
 		free(pump);
 		return error;
 	}
@@ -88,8 +89,8 @@ int vmirq_pump_destroy(struct vmirq_pump *pump)
 	error = vmirq_pump_stop(pump);
 	if (error && error != -EINVAL)
 		return error;
-	close(pump->epoll);
-	close(pump->stop);
+	no_cancel_close(pump->epoll);
+	no_cancel_close(pump->stop);
 	for (uint32_t i = 0; i < MAX_BLOCKS_OF_ENTRIES && pump->block[i]; i++)
 		free(pump->block[i]);
 	pthread_mutex_destroy(&pump->mutex);
@@ -112,8 +113,7 @@ void vmirq_fd_ring(int fd)
 	const uint64_t one = 1;
 	int saved = errno;
 
-	/* By syscall(), as above: a signaller cancelled here would leave its worker asleep for good. */
-	syscall(SYS_write, fd, &one, sizeof(one));
+	no_cancel_write(fd, &one, sizeof(one));
 	errno = saved;
 }
 
@@ -299,9 +299,9 @@ int vmirq_pump_stop(struct vmirq_pump *pump)
 	pthread_mutex_unlock(&pump->mutex);
 	if (error)
 		return error;
-	if (write(pump->stop, &one, sizeof(one)) < 0)
+	if (no_cancel_write(pump->stop, &one, sizeof(one)) < 0)
 		return -errno;
-	pthread_join(pump->thread, NULL);
+	no_cancel_join(pump->thread);
 	/* The record stands until it is read, so a VMM's own dispatch would spin on it. */
 	vmirq_fd_drain(pump->stop);
 	pthread_mutex_lock(&pump->mutex);

@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <stddef.h>
 #include <sys/timerfd.h>
-#include <unistd.h>
+
+#include "base/no_cancel.h"
 
 #define NS_PER_S 1000000000u
 
@@ -14,7 +15,7 @@ static bool timer_ready(void *opaque)
 	uint64_t n;
 
 	/* Ours alone, so O_NONBLOCK holds. Another thread may have been first. */
-	if (read(timer->fd, &n, sizeof(n)) != (ssize_t)sizeof(n))
+	if (no_cancel_read(timer->fd, &n, sizeof(n)) != (ssize_t)sizeof(n))
 		return false;
 	timer->expired(timer->opaque);
 	return true;
@@ -32,7 +33,7 @@ int vmirq_timer_create(struct pump_timer *timer, struct vmirq_pump *pump,
 		return -errno;
 	error = vmirq_pump_add(pump, timer->fd, timer_ready, timer, &timer->entry);
 	if (error)
-		close(timer->fd);
+		no_cancel_close(timer->fd);
 	else
 		timer->pump = pump;
 	return error;
@@ -57,6 +58,6 @@ void vmirq_timer_destroy(struct pump_timer *timer)
 	if (!timer->pump)
 		return;
 	vmirq_pump_remove(timer->pump, timer->entry);
-	close(timer->fd);
+	no_cancel_close(timer->fd);
 	timer->pump = NULL;
 }

@@ -5,6 +5,7 @@
 #include "guest.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -295,6 +296,47 @@ static void the_library_matches(void **state)
 	check_guest(&side);
 }
 
+struct deassign {
+	struct vmirq_vm *vm;
+	struct kvm_ioeventfd bell;
+	int result;
+};
+
+static void *deassign_cancelled(void *argument)
+{
+	struct deassign *d = argument;
+
+	pthread_cancel(pthread_self());
+	d->result = vmirq_ioeventfd(d->vm, &d->bell);
+	pthread_testcancel();
+	return NULL;
+}
+
+/* The mutex is not left locked. */
+static void a_deassign_is_cancelled(void **state)
+{
+	int fd = new_kvm_vm();
+	struct deassign d = { .vm = new_vm(fd, 0),
+			      .bell = { .addr = BELL, .len = 4, .fd = eventfd(0, EFD_NONBLOCK) },
+			      .result = -1 };
+	pthread_t thread;
+	void *result = NULL;
+
+	(void)state;
+	alarm(PATIENCE_S);
+	assert_int_equal(vmirq_ioeventfd(d.vm, &d.bell), 0);
+	d.bell.flags = DEASSIGN;
+	assert_int_equal(pthread_create(&thread, NULL, deassign_cancelled, &d), 0);
+	pthread_join(thread, &result);
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+	assert_int_equal(vmirq_ioeventfd(d.vm, &d.bell), -ENOENT);
+	assert_int_equal(d.result, 0);
+	alarm(0);
+	assert_int_equal(vmirq_vm_destroy(d.vm), 0);
+	close(d.bell.fd);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -302,6 +344,7 @@ int main(void)
 		cmocka_unit_test(the_library_asks_the_kernel),
 		cmocka_unit_test(the_library_does_without),
 		cmocka_unit_test(what_is_left_goes_with_the_vm),
+		cmocka_unit_test(a_deassign_is_cancelled),
 		cmocka_unit_test(the_kernel_matches),
 		cmocka_unit_test(the_kernel_matches_the_librarys),
 		cmocka_unit_test(the_library_matches),

@@ -127,7 +127,7 @@ struct route_slot *vmirq_route_next(struct route_table *table, struct route_slot
 
 void vmirq_route_settle(struct route_table *table, const struct route_slot *slot)
 {
-	struct slot_lock *l = route_lock_of(table, slot->gsi);
+	struct slot_lock *l = route_lock_of(table, slot);
 
 	while (slot->moving)
 		vmirq_wait(&l->settling, &l->lock);
@@ -136,7 +136,7 @@ void vmirq_route_settle(struct route_table *table, const struct route_slot *slot
 void vmirq_route_set_moving(struct route_table *table, struct route_slot *slot, bool moving)
 {
 	if (slot->moving && !moving)
-		waiters_wake(&route_lock_of(table, slot->gsi)->settling);
+		waiters_wake(&route_lock_of(table, slot)->settling);
 	slot->moving = moving;
 }
 

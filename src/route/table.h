@@ -153,19 +153,20 @@ static inline int vmirq_route_slot(struct route_table *table, uint32_t gsi, stru
 /* The slot after this one that was ever made, or the first (NULL); NULL at the end. */
 struct route_slot *vmirq_route_next(struct route_table *table, struct route_slot *slot);
 
-static inline struct slot_lock *route_lock_of(struct route_table *table, uint32_t gsi)
+static inline struct slot_lock *route_lock_of(struct route_table *table,
+					      const struct route_slot *slot)
 {
-	return &table->slot_lock[gsi % SLOT_LOCKS];
+	return &table->slot_lock[slot->gsi % SLOT_LOCKS];
 }
 
 static inline void vmirq_route_lock(struct route_table *table, const struct route_slot *slot)
 {
-	lock_take(&route_lock_of(table, slot->gsi)->lock);
+	lock_take(&route_lock_of(table, slot)->lock);
 }
 
 static inline void vmirq_route_unlock(struct route_table *table, const struct route_slot *slot)
 {
-	lock_give(&route_lock_of(table, slot->gsi)->lock);
+	lock_give(&route_lock_of(table, slot)->lock);
 }
 
 /* Until it is not `moving`; the slot's lock is held, but not while it waits. */

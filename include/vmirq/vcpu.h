@@ -209,7 +209,8 @@ VMIRQ_API void vmirq_vcpu_kick(struct vmirq_vcpu *vcpu);
 
 /** Ask the vCPU's thread out (its step and park say -ECANCELED / INTERRUPTED from now on) and wait
  *  until it has seen it or has no thread: for as long as that thread takes to step or park. -EDEADLK: from its
- *  own thread, or from a kick, wake or pump callback. System calls: futex, and its kick. */
+ *  own thread, or from a kick, wake or pump callback. A caller that is cancelled waits to the end. System calls: futex,
+ *  and its kick. */
 VMIRQ_API int vmirq_vcpu_stop(struct vmirq_vcpu *vcpu);
 
 /** Take back vmirq_vcpu_stop(). May block on a reset or state call of this vCPU. System call: futex. */

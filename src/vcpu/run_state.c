@@ -52,7 +52,7 @@ int vmirq_vcpu_unbind_thread(struct vmirq_vcpu *vcpu)
 	vmirq_reader_wait();
 	pthread_mutex_lock(&vcpu->run_mutex);
 	vcpu->run_state = NO_THREAD;
-	pthread_cond_broadcast(&vcpu->run_changed);
+	waiters_wake(&vcpu->run_changes);
 	pthread_mutex_unlock(&vcpu->run_mutex);
 	return 0;
 }
@@ -63,7 +63,7 @@ void vmirq_vcpu_saw_stop(struct vmirq_vcpu *vcpu)
 	/* start() may have come between. */
 	if ((vcpu_events(vcpu) & bit32(EVENT_STOP)) && vcpu->run_state == RUNNING) {
 		vcpu->run_state = STOPPED;
-		pthread_cond_broadcast(&vcpu->run_changed);
+		waiters_wake(&vcpu->run_changes);
 	}
 	pthread_mutex_unlock(&vcpu->run_mutex);
 }
@@ -79,7 +79,7 @@ int vmirq_vcpu_stop(struct vmirq_vcpu *vcpu)
 	reader_exit(section);
 	pthread_mutex_lock(&vcpu->run_mutex);
 	while (vcpu->run_state == RUNNING && (vcpu_events(vcpu) & bit32(EVENT_STOP)))
-		pthread_cond_wait(&vcpu->run_changed, &vcpu->run_mutex);
+		vmirq_wait_mutex(&vcpu->run_changes, &vcpu->run_mutex);
 	pthread_mutex_unlock(&vcpu->run_mutex);
 	return 0;
 }
@@ -90,7 +90,7 @@ int vmirq_vcpu_start(struct vmirq_vcpu *vcpu)
 	vcpu_take_events(vcpu, bit32(EVENT_STOP));
 	if (vcpu->run_state == STOPPED)
 		vcpu->run_state = RUNNING;
-	pthread_cond_broadcast(&vcpu->run_changed);
+	waiters_wake(&vcpu->run_changes);
 	pthread_mutex_unlock(&vcpu->run_mutex);
 	return 0;
 }

@@ -31,10 +31,8 @@ void vmirq_vcpu_table_free(struct vcpu_table *table)
 	for (uint32_t i = 0; i < table->max; i++) {
 		struct vmirq_vcpu *vcpu = table->vcpu[i];
 
-		if (vcpu) {
-			pthread_cond_destroy(&vcpu->run_changed);
+		if (vcpu)
 			pthread_mutex_destroy(&vcpu->run_mutex);
-		}
 		free(vcpu);
 	}
 	pthread_mutex_destroy(&table->mutex);
@@ -58,7 +56,6 @@ static struct vmirq_vcpu *object(struct vmirq_vm *vm, uint32_t index)
 	vcpu->posted = &vm->chip->posted[index];
 	vcpu->index = index;
 	pthread_mutex_init(&vcpu->run_mutex, NULL);
-	pthread_cond_init(&vcpu->run_changed, NULL);
 	/* Release: pairs with the acquire in kick.c and vmirq_vm_vcpu(). */
 	atomic_store_explicit(&table->vcpu[index], vcpu, memory_order_release);
 	return vcpu;

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/wait.h"
 #include "chip/lapic.h"
 #include "pump/timer.h"
 
@@ -57,7 +58,7 @@ struct vmirq_vcpu {
 	struct pump_timer timer;
 
 	pthread_mutex_t run_mutex; /* of run_state; nothing is taken under it */
-	pthread_cond_t run_changed;
+	struct waiters run_changes;
 	enum run_state run_state;
 	pthread_t run_thread;
 

@@ -75,10 +75,50 @@ static void an_end_is_whole(void **state)
 	alarm(0);
 }
 
+static void *stop_it(void *argument)
+{
+	struct call *c = argument;
+
+	c->result = vmirq_vcpu_stop(c->vcpu);
+	pthread_testcancel();
+	return NULL;
+}
+
+/* It waits on until the vCPU's thread, which is this one, has seen that it is to stop. */
+static void a_stop_is_whole(void **state)
+{
+	struct soft *s = soft_new(1);
+	struct call c = { .vcpu = s->vcpu[0], .result = -1 };
+	void *result = NULL;
+	pthread_t thread;
+	uint32_t vector;
+
+	(void)state;
+	alarm(10);
+	assert_int_equal(vmirq_vcpu_bind_thread(c.vcpu), 0);
+	assert_int_equal(pthread_create(&thread, NULL, stop_it, &c), 0);
+	/* For long enough that it most likely waits. */
+	usleep(20000);
+	assert_int_equal(pthread_cancel(thread), 0);
+	usleep(20000);
+	assert_int_equal(pthread_tryjoin_np(thread, &result), EBUSY);
+	/* Nobody has its state locked. It may not have been told to stop as yet. */
+	while (vmirq_vcpu_step(c.vcpu, VMIRQ_CPU_INTERRUPTIBLE, &vector) != -ECANCELED)
+		vmirq_vcpu_leave(c.vcpu);
+	assert_int_equal(pthread_join(thread, &result), 0);
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+	assert_int_equal(c.result, 0);
+	assert_int_equal(vmirq_vcpu_start(c.vcpu), 0);
+	assert_int_equal(vmirq_vcpu_unbind_thread(c.vcpu), 0);
+	alarm(0);
+	soft_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_end_is_whole),
+		cmocka_unit_test(a_stop_is_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

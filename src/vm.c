@@ -275,18 +275,19 @@ int vmirq_vm_destroy(struct vmirq_vm *vm)
 
 int vmirq_vm_reset(struct vmirq_vm *vm)
 {
-	int error;
+	int of_vcpus, of_chips;
 
 	if (!vm)
 		return -EINVAL;
 	if (reader_inside())
 		return -EDEADLK;
-	error = vmirq_vcpu_table_reset_all(vm->vcpus);
-	if (!error)
-		error = vmirq_lines_reset(vm->lines);
-	if (!error)
+	if (vmirq_vcpu_table_runs(vm->vcpus))
+		return -EBUSY;
+	of_vcpus = vmirq_vcpu_table_reset_all(vm->vcpus);
+	of_chips = vmirq_lines_reset(vm->lines);
+	if (!of_chips)
 		vmirq_pirq_domain_reset(vm->pirqs);
-	return error;
+	return of_vcpus ? of_vcpus : of_chips;
 }
 
 int vmirq_vm_quiesce(struct vmirq_vm *vm)

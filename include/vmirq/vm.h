@@ -164,8 +164,8 @@ VMIRQ_API void vmirq_vm_expire(struct vmirq_vm *vm);
 
 /**
  * Reset every chip and every vCPU's local APIC as a power cycle does; routes and irqfds stay.
- * -EBUSY, and nothing done: a vCPU's thread runs. -EDEADLK: from a kick, wake or pump callback. On KVM also what
- * the chips' ioctls say.
+ * -EBUSY, and nothing done: a vCPU's thread runs. -EDEADLK: from a kick, wake or pump callback. What an ioctl says, of a
+ * vCPU (KVM, SPLIT) or of a chip (KVM): the first that failed; all vCPUs are reset even so, and the chips up to it.
  * Any thread, but no vCPU is created, destroyed or run meanwhile. May block on the chips' locks and on vCPUs' (stop,
  * state), and on what the guest's EOI blocks on: the 8259s' reset ends what was in service, which tells notifiers and
  * resamplefds, and pirqs' `unmask` is called (passthrough.h). System calls: futex, timerfd_settime, write to

@@ -210,12 +210,22 @@ int vmirq_vcpu_table_destroy_all(struct vcpu_table *table)
 	return 0;
 }
 
+bool vmirq_vcpu_table_runs(const struct vcpu_table *table)
+{
+	return any_in_state(table, false);
+}
+
 int vmirq_vcpu_table_reset_all(struct vcpu_table *table)
 {
-	if (any_in_state(table, false))
-		return -EBUSY;
-	for (uint32_t i = 0; i < table->max; i++)
+	int error = 0;
+
+	for (uint32_t i = 0; i < table->max; i++) {
+		int failed = 0;
+
 		if (table->vcpu[i] && table->vcpu[i]->used)
-			vmirq_vcpu_reset(table->vcpu[i]);
-	return 0;
+			failed = vmirq_vcpu_reset(table->vcpu[i]);
+		if (!error)
+			error = failed;
+	}
+	return error;
 }

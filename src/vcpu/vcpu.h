@@ -77,7 +77,8 @@ int vmirq_vcpu_table_create(uint32_t max, struct vcpu_table **out);
 void vmirq_vcpu_table_free(struct vcpu_table *table);
 /* -EBUSY: some vCPU has a thread. */
 int vmirq_vcpu_table_destroy_all(struct vcpu_table *table);
-/* -EBUSY, and nothing done: some vCPU's thread runs. */
+bool vmirq_vcpu_table_runs(const struct vcpu_table *table);
+/* All of them, also where one fails; returns what the first that did says. None runs. */
 int vmirq_vcpu_table_reset_all(struct vcpu_table *table);
 
 /* kick.c: the host's side of a chip's wake and kick; `vm` is the VM. */

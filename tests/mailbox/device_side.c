@@ -47,7 +47,7 @@ void mailbox_end(struct vmirq_mailbox *mailbox)
 }
 
 /* It lies beside this program. */
-static void device_path(char *path, size_t size)
+static void device_path(char *path, size_t size, const char *program)
 {
 	ssize_t n = readlink("/proc/self/exe", path, size - 1);
 	char *name;
@@ -55,16 +55,29 @@ static void device_path(char *path, size_t size)
 	assert_true(n > 0);
 	path[n] = '\0';
 	name = strrchr(path, '/') + 1;
-	snprintf(name, size - (size_t)(name - path), "mailbox_device");
+	snprintf(name, size - (size_t)(name - path), "%s", program);
+}
+
+bool device_is_there(const char *name)
+{
+	char path[4096];
+
+	device_path(path, sizeof(path), name);
+	return access(path, X_OK) == 0;
 }
 
 struct device device_start(struct vmirq_mailbox *mailbox)
+{
+	return device_start_program(mailbox, "mailbox_device");
+}
+
+struct device device_start_program(struct vmirq_mailbox *mailbox, const char *name)
 {
 	char path[4096], number[12];
 	struct device d;
 	int pair[2];
 
-	device_path(path, sizeof(path));
+	device_path(path, sizeof(path), name);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	snprintf(number, sizeof(number), "%d", pair[1]);
 	d.socket = pair[0];

@@ -30,6 +30,9 @@ struct device {
 
 /* mailbox/device.c */
 struct device device_start(struct vmirq_mailbox *mailbox);
+/* Another that lies beside this program; false: it was not built. */
+bool device_is_there(const char *name);
+struct device device_start_program(struct vmirq_mailbox *mailbox, const char *name);
 /* Have it raise; what its raise said. */
 int32_t device_raise(struct device *d, uint32_t i);
 /* Its end, by a signal or by itself. */

@@ -57,14 +57,13 @@ static void dispatch_until(const int *done)
 }
 
 /* One at a time, each by a ring of its own. The books of both processes agree. */
-static void each_raise_of_a_process_arrives(void **state)
+static void each_raise_arrives(const char *program)
 {
 	uint64_t newly = 0;
 	struct device d;
 
-	(void)state;
 	start();
-	d = device_start(mailbox);
+	d = device_start_program(mailbox, program);
 	for (uint32_t k = 0; k < 5000; k++) {
 		uint32_t i = k * 37 % INTERRUPTS;
 
@@ -79,6 +78,22 @@ static void each_raise_of_a_process_arrives(void **state)
 	assert_int_equal(device_raise(&d, INTERRUPTS), -EINVAL);
 	device_end(&d);
 	end();
+}
+
+static void each_raise_of_a_process_arrives(void **state)
+{
+	(void)state;
+	each_raise_arrives("mailbox_device");
+}
+
+static void each_raise_of_one_in_cxx_arrives(void **state)
+{
+	(void)state;
+	if (!device_is_there("mailbox_device_cxx")) {
+		puts("SKIP: no C++ compiler, a mailbox's device tried in C only");
+		skip();
+	}
+	each_raise_arrives("mailbox_device_cxx");
 }
 
 static void a_device_that_dies_is_noticed_and_followed_by_another(void **state)
@@ -347,6 +362,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_raise_of_a_process_arrives),
+		cmocka_unit_test(each_raise_of_one_in_cxx_arrives),
 		cmocka_unit_test(a_device_that_dies_is_noticed_and_followed_by_another),
 		cmocka_unit_test(a_socket_is_watched_for_its_end_only),
 		cmocka_unit_test(a_hostile_device_only_harms_itself),

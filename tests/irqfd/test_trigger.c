@@ -1,78 +1,16 @@
 // SPDX-License-Identifier: MIT
 /* A trigger and the irqfd of its eventfd: joined when both are there, parted when one goes, and each signal
  * by the way that is open at that moment. (docs/design.md, "Bypass") */
-#include "../support.h"
+#include "triggers.h"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <vmirq/bypass.h>
 #include <vmirq/msix.h>
-#include <vmirq/trigger.h>
 
 #define LOGICAL UINT64_C(4)
-
-static int new_eventfd(void)
-{
-	int fd = eventfd(0, EFD_NONBLOCK);
-
-	assert_true(fd >= 0);
-	return fd;
-}
-
-static int create(struct vmirq_bypass *bypass, int fd, uint64_t token, struct vmirq_trigger **out)
-{
-	struct vmirq_trigger_config config = {
-		.size = sizeof(config), .bypass = bypass, .eventfd = fd, .token = token
-	};
-
-	return vmirq_trigger_create(&config, out);
-}
-
-static struct vmirq_trigger *trigger_on(struct vmirq_bypass *bypass, int fd)
-{
-	struct vmirq_trigger *trigger;
-
-	assert_int_equal(create(bypass, fd, 0, &trigger), 0);
-	return trigger;
-}
-
-static struct vmirq_irqfd *assign(struct soft *s, uint32_t gsi, int fd, uint32_t flags)
-{
-	struct vmirq_irqfd_config config = {
-		.size = sizeof(config), .gsi = gsi, .eventfd = fd, .flags = flags
-	};
-	struct vmirq_irqfd *irqfd;
-
-	assert_int_equal(vmirq_irqfd_assign(s->vm, &config, &irqfd), 0);
-	return irqfd;
-}
-
-static struct vmirq_trigger_counts counts_by_way(const struct vmirq_trigger *trigger)
-{
-	struct vmirq_trigger_counts c = { .size = sizeof(c) };
-
-	assert_int_equal(vmirq_trigger_counts(trigger, &c), 0);
-	return c;
-}
-
-/* One more signal, which goes this way and comes to this. */
-static void goes(struct vmirq_trigger *trigger, enum vmirq_path path, enum vmirq_verdict verdict)
-{
-	struct vmirq_trigger_counts before = counts_by_way(trigger), after;
-
-	assert_verdict(vmirq_trigger_signal(trigger), verdict);
-	after = counts_by_way(trigger);
-	for (int p = 0; p < VMIRQ_PATHS; p++)
-		assert_int_equal(after.path[p] - before.path[p], p == (int)path);
-}
-
-static bool readable(int fd)
-{
-	eventfd_t n;
-
-	return eventfd_read(fd, &n) == 0;
-}
 
 static void a_signal_skips_the_eventfd(void **state)
 {
@@ -129,6 +67,63 @@ static void whoever_comes_first(void **state)
 	goes(trigger, VMIRQ_PATH_EVENTFD, VMIRQ_HELD);
 	assert_int_equal(vmirq_trigger_destroy(trigger), 0);
 	soft_free(s);
+}
+
+static bool told(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1 && readable(fd);
+}
+
+/* A level of a pin goes by the irqfd, which defers it, and its end comes back to the device; a message in its
+ * place is posted; and so on. */
+static void a_level(void **state)
+{
+	struct soft *s = pc_new(1, 0);
+	struct vmirq_irqfd_config config = { .size = sizeof(config),
+					     .gsi = 9,
+					     .flags = VMIRQ_IRQFD_RESAMPLE,
+					     .eventfd = new_eventfd(),
+					     .resamplefd = new_eventfd() };
+	struct vmirq_trigger *trigger = trigger_on(vmirq_vm_bypass(s->vm), config.eventfd);
+	struct vmirq_irqfd *irqfd;
+
+	(void)state;
+	rte_put(s, 9, RTE_TO(0) | RTE_LEVEL | 0x61);
+	assert_int_equal(vmirq_irqfd_assign(s->vm, &config, &irqfd), 0);
+	for (int i = 0; i < 3; i++) {
+		goes(trigger, VMIRQ_PATH_IRQFD, VMIRQ_HELD);
+		goes(trigger, VMIRQ_PATH_IRQFD, VMIRQ_COALESCED);
+		dispatch(s);
+		begin_service(s->vcpu[0], 0x61);
+		assert_true(remote_irr(s, 9));
+		assert_false(told(config.resamplefd));
+		end_service(s->vcpu[0]);
+		assert_true(told(config.resamplefd));
+		take_nothing(s->vcpu[0]);
+	}
+	assert_int_equal(counts_by_way(trigger).path[VMIRQ_PATH_EVENTFD], 0);
+	assert_int_equal(vmirq_irqfd_deassign(irqfd), 0);
+	/* An edge, between a message and the pin. */
+	irqfd = assign(s, 9, config.eventfd, 0);
+	rte_put(s, 9, RTE_TO(0) | 0x61);
+	for (int i = 0; i < 3; i++) {
+		goes(trigger, VMIRQ_PATH_IRQFD, VMIRQ_HELD);
+		dispatch(s);
+		take_only(s->vcpu[0], 0x61);
+		route_to(s, 9, 0, 0x41);
+		goes(trigger, VMIRQ_PATH_BYPASS, VMIRQ_DELIVERED);
+		take_only(s->vcpu[0], 0x41);
+		route_pin(s, 9, KVM_IRQCHIP_IOAPIC, 9);
+	}
+	assert_int_equal(counts_by_way(trigger).switched_to[VMIRQ_PATH_BYPASS], 3);
+	/* Messages of a GSI that is a pin's in the end. */
+	s->posted_beyond += 3;
+	assert_int_equal(vmirq_trigger_destroy(trigger), 0);
+	close(config.eventfd);
+	close(config.resamplefd);
+	pc_free(s);
 }
 
 /* CVE-2025-37885: a route that is not postable any more is not posted to, and back by itself. */
@@ -245,25 +240,6 @@ static void a_vector_that_is_masked(void **state)
 	soft_free(s);
 }
 
-static void who_wants_no_bypass(void **state)
-{
-	struct soft *s = soft_new(1);
-	int fd = new_eventfd();
-	struct vmirq_irqfd *irqfd = assign(s, 3, fd, VMIRQ_IRQFD_NO_BYPASS);
-	struct vmirq_trigger *trigger = trigger_on(vmirq_vm_bypass(s->vm), fd);
-
-	(void)state;
-	route_to(s, 3, 0, 0x41);
-	goes(trigger, VMIRQ_PATH_EVENTFD, VMIRQ_HELD);
-	take_nothing(s->vcpu[0]);
-	dispatch(s);
-	take_only(s->vcpu[0], 0x41);
-	assert_int_equal(counts_of(irqfd).raised, 1);
-	assert_int_equal(vmirq_trigger_destroy(trigger), 0);
-	close(fd);
-	soft_free(s);
-}
-
 /* One manager for two VMs: the device stays as it is while its irqfd goes from one to the other. */
 static void from_one_vm_to_another(void **state)
 {
@@ -335,14 +311,14 @@ static void errors(void **state)
 	assert_int_equal(pipe(ends), 0);
 	assert_int_equal(vmirq_trigger_create(NULL, &trigger), -EINVAL);
 	assert_int_equal(vmirq_trigger_create(&unused, &trigger), -EINVAL);
-	assert_int_equal(create(NULL, fd, 0, &trigger), -EINVAL);
-	assert_int_equal(create(bypass, -1, 0, &trigger), -EBADF);
-	assert_int_equal(create(bypass, 1 << 20, 0, &trigger), -EBADF);
-	assert_int_equal(create(bypass, ends[0], 0, &trigger), -EINVAL);
-	assert_int_equal(create(bypass, ends[0], 7, &trigger), -EINVAL);
-	assert_int_equal(create(bypass, fd, UINT64_C(1) << 63, &trigger), -EINVAL);
+	assert_int_equal(create_trigger(NULL, fd, 0, &trigger), -EINVAL);
+	assert_int_equal(create_trigger(bypass, -1, 0, &trigger), -EBADF);
+	assert_int_equal(create_trigger(bypass, 1 << 20, 0, &trigger), -EBADF);
+	assert_int_equal(create_trigger(bypass, ends[0], 0, &trigger), -EINVAL);
+	assert_int_equal(create_trigger(bypass, ends[0], 7, &trigger), -EINVAL);
+	assert_int_equal(create_trigger(bypass, fd, UINT64_C(1) << 63, &trigger), -EINVAL);
 	good = trigger_on(bypass, fd);
-	assert_int_equal(create(bypass, fd, 0, &trigger), -EBUSY);
+	assert_int_equal(create_trigger(bypass, fd, 0, &trigger), -EBUSY);
 	assert_ptr_equal(trigger, nothing);
 	assert_int_equal(vmirq_trigger_counts(good, &c), -EINVAL);
 	assert_int_equal(vmirq_trigger_counts(NULL, &c), -EINVAL);
@@ -368,10 +344,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_signal_skips_the_eventfd),
 		cmocka_unit_test(whoever_comes_first),
+		cmocka_unit_test(a_level),
 		cmocka_unit_test(a_route_that_cannot_be_posted),
 		cmocka_unit_test(a_destination_that_becomes_two),
 		cmocka_unit_test(a_vector_that_is_masked),
-		cmocka_unit_test(who_wants_no_bypass),
 		cmocka_unit_test(from_one_vm_to_another),
 		cmocka_unit_test(a_vm_that_has_triggers_left),
 		cmocka_unit_test(errors),

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+/* Who is joined to whom: the same eventfd by any descriptor, one of each side, and who wants it. */
+#include "triggers.h"
+
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <vmirq/bypass.h>
+
+static void pass(int socket, int fd)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { .bytes = { 0 } };
+	char byte = 0;
+	struct iovec part = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr message = { .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = control.bytes,
+				  .msg_controllen = sizeof(control.bytes) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	if (sendmsg(socket, &message, 0) != 1)
+		_exit(1);
+}
+
+static int receive(int socket)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	char byte;
+	struct iovec part = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr message = { .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = control.bytes,
+				  .msg_controllen = sizeof(control.bytes) };
+	int fd;
+
+	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1 || !CMSG_FIRSTHDR(&message))
+		return -1;
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
+	return fd;
+}
+
+/* What came of it from another process, which has got it over a Unix socket and has sent it back. */
+static int there_and_back(int fd)
+{
+	int pair[2], back, status = -1;
+	pid_t pid;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		close(fd);
+		pass(pair[1], receive(pair[1]));
+		_exit(0);
+	}
+	pass(pair[0], fd);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	back = receive(pair[0]);
+	assert_true(back >= 0 && back != fd);
+	close(pair[0]);
+	close(pair[1]);
+	return back;
+}
+
+/* A descriptor that was passed is known for what it is: on either side, also where the first is closed. */
+static void a_descriptor_that_was_passed(void **state)
+{
+	(void)state;
+	for (int which = 0; which < 2; which++) {
+		struct soft *s = soft_new(1);
+		int fd = new_eventfd(), passed = there_and_back(fd);
+		struct vmirq_trigger *trigger;
+		struct vmirq_irqfd *irqfd;
+
+		route_to(s, 3, 0, 0x41);
+		irqfd = assign(s, 3, which ? fd : passed, 0);
+		trigger = trigger_on(vmirq_vm_bypass(s->vm), which ? passed : fd);
+		close(fd);
+		goes(trigger, VMIRQ_PATH_BYPASS, VMIRQ_DELIVERED);
+		take_only(s->vcpu[0], 0x41);
+		assert_int_equal(vmirq_irqfd_deassign(irqfd), 0);
+		goes(trigger, VMIRQ_PATH_EVENTFD, VMIRQ_HELD);
+		assert_true(readable(passed));
+		assert_int_equal(vmirq_trigger_destroy(trigger), 0);
+		close(passed);
+		soft_free(s);
+	}
+}
+
+static int no_producer(void *opaque, struct vmirq_producer *producer)
+{
+	(void)opaque;
+	(void)producer;
+	return 0;
+}
+
+static void producer_gone(void *opaque, struct vmirq_producer *producer)
+{
+	(void)opaque;
+	(void)producer;
+}
+
+/* One of each side: a second is refused, whoever it is, and an irqfd that is refused goes on by its eventfd. */
+static void one_to_one(void **state)
+{
+	struct soft *s = soft_new(1);
+	struct vmirq_bypass *bypass = vmirq_vm_bypass(s->vm);
+	int fd = new_eventfd(), other = dup(fd);
+	struct vmirq_irqfd_config again = { .size = sizeof(again), .gsi = 4, .eventfd = other };
+	struct vmirq_consumer_config taken = { .size = sizeof(taken),
+					       .add_producer = no_producer,
+					       .del_producer = producer_gone };
+	struct vmirq_consumer *consumer;
+	struct vmirq_trigger *trigger, *second;
+	struct vmirq_irqfd *irqfd;
+
+	(void)state;
+	route_to(s, 3, 0, 0x41);
+	assert_int_equal(vmirq_eventfd_token(fd, &taken.token), 0);
+	irqfd = assign(s, 3, fd, 0);
+	assert_int_equal(vmirq_consumer_register(bypass, &taken, &consumer), -EBUSY);
+	assert_int_equal(vmirq_irqfd_assign(s->vm, &again, &irqfd), -EBUSY);
+	trigger = trigger_on(bypass, fd);
+	assert_int_equal(create_trigger(bypass, other, 0, &second), -EBUSY);
+	goes(trigger, VMIRQ_PATH_BYPASS, VMIRQ_DELIVERED);
+	take_only(s->vcpu[0], 0x41);
+	assert_int_equal(vmirq_irqfd_deassign(irqfd), 0);
+	assert_int_equal(vmirq_consumer_register(bypass, &taken, &consumer), 0);
+	irqfd = assign(s, 3, fd, 0);
+	goes(trigger, VMIRQ_PATH_EVENTFD, VMIRQ_HELD);
+	dispatch(s);
+	take_only(s->vcpu[0], 0x41);
+	assert_int_equal(counts_of(irqfd).raised, 1);
+	assert_int_equal(vmirq_consumer_unregister(consumer), 0);
+	assert_int_equal(vmirq_trigger_destroy(trigger), 0);
+	close(other);
+	close(fd);
+	soft_free(s);
+}
+
+/* An irqfd that keeps out, whoever comes first, also of the manager's books: others may have its token. */
+static void who_wants_no_bypass(void **state)
+{
+	(void)state;
+	for (int trigger_first = 0; trigger_first < 2; trigger_first++) {
+		struct soft *s = soft_new(1);
+		struct vmirq_consumer_config free = { .size = sizeof(free),
+						      .add_producer = no_producer,
+						      .del_producer = producer_gone };
+		int fd = new_eventfd();
+		struct vmirq_irqfd *irqfd = NULL;
+		struct vmirq_consumer *consumer;
+		struct vmirq_trigger *trigger;
+
+		if (!trigger_first)
+			irqfd = assign(s, 3, fd, VMIRQ_IRQFD_NO_BYPASS);
+		trigger = trigger_on(vmirq_vm_bypass(s->vm), fd);
+		if (trigger_first)
+			irqfd = assign(s, 3, fd, VMIRQ_IRQFD_NO_BYPASS);
+		route_to(s, 3, 0, 0x41);
+		goes(trigger, VMIRQ_PATH_EVENTFD, VMIRQ_HELD);
+		take_nothing(s->vcpu[0]);
+		dispatch(s);
+		take_only(s->vcpu[0], 0x41);
+		assert_int_equal(counts_of(irqfd).raised, 1);
+		assert_int_equal(vmirq_eventfd_token(fd, &free.token), 0);
+		assert_int_equal(vmirq_consumer_register(vmirq_vm_bypass(s->vm), &free, &consumer),
+				 0);
+		assert_int_equal(vmirq_consumer_unregister(consumer), 0);
+		assert_int_equal(vmirq_trigger_destroy(trigger), 0);
+		close(fd);
+		soft_free(s);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_descriptor_that_was_passed),
+		cmocka_unit_test(one_to_one),
+		cmocka_unit_test(who_wants_no_bypass),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

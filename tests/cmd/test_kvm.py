@@ -34,6 +34,14 @@ def halted_vcpus_that_look_before_they_sleep():
     run_json(*KVM, *OURS, '--count', '1000', '--halt-poll', '200000', '--vcpus', '3')
 
 
+def that_a_kick_is_needed_is_told():
+    for irqchip, word in (('soft', 'by a signal'), ('split', 'the kernel'), ('kvm', 'the kernel')):
+        args = ('--irqchip', irqchip, '--source', 'bypass', '--source', 'mailbox', '--count', '100')
+        assert word in run_json(*KVM, *args)['kick'], irqchip
+        done = vmirq('run', *KVM, *args)
+        assert done.returncode == 0 and 'kick' in done.stdout and word in done.stdout, done
+
+
 def auto_takes_kvm():
     assert run_json('--source', 'call', '--count', '100')['cpu'] == 'kvm'
 
@@ -50,5 +58,6 @@ def lacking_kvm_is_77_in_one_line():
 if __name__ == '__main__':
     if os.access('/dev/kvm', os.R_OK | os.W_OK):
         sys.exit(main(a_storm_loses_nothing, each_paced_raise_is_one_handler, x2apic, busy,
-                      halted_vcpus_that_look_before_they_sleep, auto_takes_kvm))
+                      halted_vcpus_that_look_before_they_sleep,
+                      that_a_kick_is_needed_is_told, auto_takes_kvm))
     sys.exit(main(lacking_kvm_is_77_in_one_line) or 77)

@@ -200,6 +200,8 @@ void run_account(struct run *run);
 bool run_is_good(const struct run *run);
 
 /* Output. */
+/* What a raise costs beside it, where the guest runs in KVM: it must come out. NULL: it does not. */
+const char *run_kick(const struct run *run);
 void run_print_table(const struct run *run, FILE *out);
 /* What went wrong only, a line each, where the table is not printed. */
 void run_print_failures(const struct run *run, FILE *out);

@@ -89,7 +89,9 @@ void run_help(void)
 	      "                     part of coalesced. What the device set newly is what was swept\n"
 	      "  rings, sweeps      doorbells heard; looks of the polling thread that found something\n"
 	      "  parks              that thread found nothing for a while and went to sleep: the next\n"
-	      "                     raise rings. Waking or kicking a vCPU is in none of these\n",
+	      "                     raise rings. Waking or kicking a vCPU is in none of these\n"
+	      "With --cpu kvm a raise without a system call ends where a vCPU is inside the guest: it must\n"
+	      "be kicked, which the table and JSON (kick) say.\n",
 	      stdout);
 	fputs("with pirqs (JSON: facts, and pirqs for what is said of their services):\n"
 	      "  runs, wakes        deliveries by the worker; how often it slept and had to be woken\n"

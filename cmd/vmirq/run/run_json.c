@@ -184,6 +184,8 @@ static json_t *run_object(const struct run *run)
 	json_object_set_new(object, "version", json_string(vmirq_version()));
 	json_object_set_new(object, "cpu", json_string(run->cpu));
 	json_object_set_new(object, "cpu_note", text_or_null(run->cpu_note));
+	json_object_set_new(object, "kick",
+			    run_kick(run) ? json_string(run_kick(run)) : json_null());
 	json_object_set_new(object, "without", without(options->without));
 	json_object_set_new(object, "irqchip", json_string(run_irqchip_name(options->irqchip)));
 	json_object_set_new(object, "vcpus", number(options->vcpus));

@@ -135,6 +135,15 @@ static void print_remarks(const struct source *source, FILE *out)
 		fprintf(out, "  %s: FAILED: %s\n", source->name, source->error);
 }
 
+const char *run_kick(const struct run *run)
+{
+	if (strcmp(run->cpu, "kvm") != 0)
+		return NULL;
+	if (run_hides_vectors(run))
+		return "each raise is a system call, and the kernel kicks the vCPU";
+	return "a vCPU inside the guest is kicked by a signal, a system call of whoever raises";
+}
+
 static void print_meaning(const struct run *run, FILE *out)
 {
 	fputs(run_hides_vectors(run)
@@ -223,6 +232,8 @@ void run_print_table(const struct run *run, FILE *out)
 		print_remarks(&run->source[i], out);
 	for (uint32_t i = 0; i < run->skipped; i++)
 		fprintf(out, "  %s: skipped, %s\n", run->skip[i].kind, run->skip[i].why);
+	if (run_kick(run))
+		fprintf(out, "  cpu kvm: %s; with --cpu threads none is kicked\n", run_kick(run));
 	print_meaning(run, out);
 	if (options->paced)
 		fputs(", all sources at once.\n", out);

@@ -150,37 +150,72 @@ static void one_to_one(void **state)
 	soft_free(s);
 }
 
-/* An irqfd that keeps out, whoever comes first, also of the manager's books: others may have its token. */
+/* Of two: that of `out` keeps out of it. */
+static void assign_two(struct soft *s, const int fd[2], int out, bool together,
+		       struct vmirq_irqfd *irqfd[2])
+{
+	struct vmirq_irqfd_config config[2];
+
+	for (int i = 0; i < 2; i++)
+		config[i] = (struct vmirq_irqfd_config){
+			.size = sizeof(config[0]),
+			.gsi = 3 + (uint32_t)i,
+			.eventfd = fd[i],
+			.flags = i == out ? VMIRQ_IRQFD_NO_BYPASS : 0,
+		};
+	if (together)
+		assert_int_equal(vmirq_irqfd_assign_many(s->vm, config, 2, irqfd), 0);
+	for (int i = 0; i < 2 && !together; i++)
+		assert_int_equal(vmirq_irqfd_assign(s->vm, &config[i], &irqfd[i]), 0);
+}
+
+static void one_of_two(struct soft *s, const int fd[2], int i, bool out,
+		       struct vmirq_trigger *trigger)
+{
+	struct vmirq_consumer_config free = { .size = sizeof(free),
+					      .add_producer = no_producer,
+					      .del_producer = producer_gone };
+	struct vmirq_consumer *consumer;
+
+	goes(trigger, out ? VMIRQ_PATH_EVENTFD : VMIRQ_PATH_BYPASS,
+	     out ? VMIRQ_HELD : VMIRQ_DELIVERED);
+	if (out) {
+		take_nothing(s->vcpu[0]);
+		dispatch(s);
+	}
+	take_only(s->vcpu[0], (uint8_t)(0x41 + i));
+	/* Nor is it in the manager's books: others may have its token. */
+	assert_int_equal(vmirq_eventfd_token(fd[i], &free.token), 0);
+	assert_int_equal(vmirq_consumer_register(vmirq_vm_bypass(s->vm), &free, &consumer),
+			 out ? 0 : -EBUSY);
+	if (out)
+		assert_int_equal(vmirq_consumer_unregister(consumer), 0);
+}
+
+/* An irqfd that keeps out, and one beside it that does not: whoever comes first, bound together or apart. */
 static void who_wants_no_bypass(void **state)
 {
 	(void)state;
-	for (int trigger_first = 0; trigger_first < 2; trigger_first++) {
+	for (int how = 0; how < 8; how++) {
+		bool together = how & 1, triggers_first = how & 2;
+		int out = how >> 2, fd[2] = { new_eventfd(), new_eventfd() };
 		struct soft *s = soft_new(1);
-		struct vmirq_consumer_config free = { .size = sizeof(free),
-						      .add_producer = no_producer,
-						      .del_producer = producer_gone };
-		int fd = new_eventfd();
-		struct vmirq_irqfd *irqfd = NULL;
-		struct vmirq_consumer *consumer;
-		struct vmirq_trigger *trigger;
+		struct vmirq_trigger *trigger[2];
+		struct vmirq_irqfd *irqfd[2];
 
-		if (!trigger_first)
-			irqfd = assign(s, 3, fd, VMIRQ_IRQFD_NO_BYPASS);
-		trigger = trigger_on(vmirq_vm_bypass(s->vm), fd);
-		if (trigger_first)
-			irqfd = assign(s, 3, fd, VMIRQ_IRQFD_NO_BYPASS);
-		route_to(s, 3, 0, 0x41);
-		goes(trigger, VMIRQ_PATH_EVENTFD, VMIRQ_HELD);
-		take_nothing(s->vcpu[0]);
-		dispatch(s);
-		take_only(s->vcpu[0], 0x41);
-		assert_int_equal(counts_of(irqfd).raised, 1);
-		assert_int_equal(vmirq_eventfd_token(fd, &free.token), 0);
-		assert_int_equal(vmirq_consumer_register(vmirq_vm_bypass(s->vm), &free, &consumer),
-				 0);
-		assert_int_equal(vmirq_consumer_unregister(consumer), 0);
-		assert_int_equal(vmirq_trigger_destroy(trigger), 0);
-		close(fd);
+		if (!triggers_first)
+			assign_two(s, fd, out, together, irqfd);
+		for (int i = 0; i < 2; i++)
+			trigger[i] = trigger_on(vmirq_vm_bypass(s->vm), fd[i]);
+		if (triggers_first)
+			assign_two(s, fd, out, together, irqfd);
+		for (int i = 0; i < 2; i++) {
+			route_to(s, 3 + (uint32_t)i, 0, (uint8_t)(0x41 + i));
+			one_of_two(s, fd, i, i == out, trigger[i]);
+			assert_int_equal(counts_of(irqfd[i]).raised, 1);
+			assert_int_equal(vmirq_trigger_destroy(trigger[i]), 0);
+			close(fd[i]);
+		}
 		soft_free(s);
 	}
 }

@@ -91,6 +91,33 @@ static void many_at_once_arrive_once_each(void **state)
 	end();
 }
 
+/* More than 2048: the first and the last of a page of bits, of a word, of all. */
+static void as_many_as_there_may_be(void **state)
+{
+	static const uint32_t some[] = { 0, 63, 64, 2047, 2048, 31743, 31744, 65472, 65535 };
+	const uint32_t n = sizeof(some) / sizeof(some[0]);
+
+	(void)state;
+	assert_int_equal(VMIRQ_MAILBOX_MAX, 65536);
+	start(VMIRQ_MAILBOX_MAX);
+	for (uint32_t k = 0; k < n; k++) {
+		route_to(s, GSI(k), 0, VECTOR(k));
+		assert_int_equal(vmirq_mailbox_bind(mailbox, some[k], GSI(k)), 0);
+	}
+	for (uint32_t k = 0; k < n; k++) {
+		assert_int_equal(raise_bit(some[k]), 1);
+		assert_int_equal(dispatch(s), 1);
+		take_only(s->vcpu[0], VECTOR(k));
+	}
+	for (uint32_t i = 0; i < VMIRQ_MAILBOX_MAX; i++)
+		assert_int_equal(raise_bit(i), 1);
+	assert_int_equal(raise_bit(VMIRQ_MAILBOX_MAX), -EINVAL);
+	assert_int_equal(vmirq_mailbox_poll(mailbox), n);
+	assert_int_equal(take_all(s->vcpu[0], NULL), n);
+	assert_int_equal(mailbox_counts(mailbox).held, VMIRQ_MAILBOX_MAX - n);
+	end();
+}
+
 static void the_doorbell_leads_to_the_pump(void **state)
 {
 	(void)state;
@@ -368,6 +395,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_bit_arrives_where_it_is_bound),
 		cmocka_unit_test(many_at_once_arrive_once_each),
+		cmocka_unit_test(as_many_as_there_may_be),
 		cmocka_unit_test(the_doorbell_leads_to_the_pump),
 		cmocka_unit_test(one_ring_for_each_time_that_nobody_looks),
 		cmocka_unit_test(the_last_looker_looks_again),

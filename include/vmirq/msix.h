@@ -60,6 +60,8 @@ struct vmirq_msix;
 #define VMIRQ_MSIX_MSI_64BIT (1u << 1)
 /** With VMIRQ_MSIX_MSI: a mask and a pending bit for each vector. */
 #define VMIRQ_MSIX_MSI_MASKABLE (1u << 2)
+/** Its vectors' eventfds are not consumers of the VM's bypass manager, as VMIRQ_IRQFD_NO_BYPASS of an irqfd. */
+#define VMIRQ_MSIX_NO_BYPASS (1u << 3)
 
 /** What vmirq_msix_create() wants to know. */
 struct vmirq_msix_config {

@@ -7,7 +7,7 @@
  *
  *	irqfd bound, route is one vector on one vCPU	posted on the spot	VMIRQ_PATH_BYPASS
  *	irqfd bound, any other route, or masked		by vmirq_irqfd_signal()	VMIRQ_PATH_IRQFD
- *	none bound, or one that the kernel reads	written to the eventfd	VMIRQ_PATH_EVENTFD
+ *	none bound, or of a VM on KVM or SPLIT	written to the eventfd	VMIRQ_PATH_EVENTFD
  *
  * Each signal goes one way, once, also while the way changes: none is lost, none doubled. The ways are
  * re-considered at each signal, so they change by themselves, with the route, the guest's local APICs, a mask,

@@ -74,7 +74,7 @@ static int exchange_source(struct vmirq_irqfd *irqfd, struct irqfd_source *new)
 }
 
 int vmirq_irqfd_set_eventfd(struct vmirq_irqfd *irqfd, struct vmirq_pump *pump, int fd,
-			    uint64_t token)
+			    uint64_t token, bool bypass)
 {
 	struct irqfd_source *new = NULL;
 	int error = 0;
@@ -87,6 +87,7 @@ int vmirq_irqfd_set_eventfd(struct vmirq_irqfd *irqfd, struct vmirq_pump *pump, 
 			return -ENOMEM;
 		error = vmirq_irqfd_adopt(new, fd, false, token,
 					  pump ? pump : irqfd->table->vm->pump, NULL);
+		new->no_bypass = !bypass;
 	}
 	if (error) {
 		vmirq_irqfd_drop(new);

@@ -57,10 +57,10 @@ int vmirq_irqfd_assign_masked(struct vmirq_vm *vm, struct vmirq_irqfd **out);
 /* Put a masked one on this slot, or back on irqfd_table.unrouted. */
 void vmirq_irqfd_move(struct vmirq_irqfd *irqfd, struct route_slot *slot);
 /* Another eventfd in place of its own, or none (-1): what was written to that is raised, or pending. Read
- * by this pump, or with NULL by the VM's. As vmirq_irqfd_assign(); an error but for one of memory leaves
+ * by this pump, or with NULL by the VM's; with `bypass` a consumer of the VM's bypass manager. As vmirq_irqfd_assign(); an error but for one of memory leaves
  * the old one. */
 int vmirq_irqfd_set_eventfd(struct vmirq_irqfd *irqfd, struct vmirq_pump *pump, int fd,
-			    uint64_t token);
+			    uint64_t token, bool bypass);
 
 /* The caller waits for sections after the last of several. */
 void vmirq_irqfd_mask(struct vmirq_irqfd *irqfd);

@@ -16,7 +16,8 @@
 /* vmirq_msix_config as it was in the first release. */
 #define CONFIG_LEAST sizeof(struct vmirq_msix_config)
 
-#define ALL_FLAGS    (VMIRQ_MSIX_MSI | VMIRQ_MSIX_MSI_64BIT | VMIRQ_MSIX_MSI_MASKABLE)
+#define MSI_FLAGS    (VMIRQ_MSIX_MSI | VMIRQ_MSIX_MSI_64BIT | VMIRQ_MSIX_MSI_MASKABLE)
+#define ALL_FLAGS    (MSI_FLAGS | VMIRQ_MSIX_NO_BYPASS)
 
 static bool config_valid(const struct vmirq_msix_config *config)
 {
@@ -26,7 +27,7 @@ static bool config_valid(const struct vmirq_msix_config *config)
 		return false;
 	if (config->flags & VMIRQ_MSIX_MSI)
 		return n <= VMIRQ_MSI_MAX_VECTORS && !(n & (n - 1));
-	return !config->flags && n <= VMIRQ_MSIX_MAX_VECTORS;
+	return !(config->flags & MSI_FLAGS) && n <= VMIRQ_MSIX_MAX_VECTORS;
 }
 
 /* One that knows its owner: -EDEADLK. */
@@ -204,7 +205,8 @@ int vmirq_msix_set_eventfd(struct vmirq_msix *msix, uint32_t vector, int fd, uin
 	error = vmirq_msix_lock(msix);
 	if (error)
 		return error;
-	error = vmirq_irqfd_set_eventfd(msix->vector[vector].irqfd, msix->config.pump, fd, token);
+	error = vmirq_irqfd_set_eventfd(msix->vector[vector].irqfd, msix->config.pump, fd, token,
+					!(msix->config.flags & VMIRQ_MSIX_NO_BYPASS));
 	pthread_mutex_unlock(&msix->mutex);
 	return error;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <vmirq/bypass.h>
+#include <vmirq/msix.h>
 
 static void pass(int socket, int fd)
 {
@@ -220,12 +221,48 @@ static void who_wants_no_bypass(void **state)
 	}
 }
 
+/* Of a device: all its vectors. */
+static void a_vector_that_wants_none(void **state)
+{
+	(void)state;
+	for (int out = 0; out < 2; out++) {
+		struct soft *s = soft_new(1);
+		struct vmirq_msix_config config = { .size = sizeof(config),
+						    .vectors = 2,
+						    .flags = out ? VMIRQ_MSIX_NO_BYPASS : 0 };
+		const uint32_t entry[] = { 0xfee00000, 0, 0x41, 0 };
+		struct vmirq_trigger *trigger;
+		struct vmirq_msix *msix;
+		int fd;
+
+		assert_int_equal(vmirq_msix_create(s->vm, &config, &msix), 0);
+		fd = vmirq_msix_lend_eventfd(msix, 1);
+		for (uint32_t i = 0; i < 4; i++) {
+			uint32_t value = entry[i];
+
+			assert_int_equal(vmirq_msix_table_access(msix, 16 + 4 * i, &value, 4, true),
+					 0);
+		}
+		assert_int_equal(vmirq_msix_set_control(msix, true, false), 0);
+		trigger = trigger_on(vmirq_vm_bypass(s->vm), fd);
+		goes(trigger, out ? VMIRQ_PATH_EVENTFD : VMIRQ_PATH_BYPASS,
+		     out ? VMIRQ_HELD : VMIRQ_DELIVERED);
+		dispatch(s);
+		take_only(s->vcpu[0], 0x41);
+		assert_int_equal(vmirq_trigger_destroy(trigger), 0);
+		assert_int_equal(vmirq_msix_destroy(msix), 0);
+		close(fd);
+		soft_free(s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_descriptor_that_was_passed),
 		cmocka_unit_test(one_to_one),
 		cmocka_unit_test(who_wants_no_bypass),
+		cmocka_unit_test(a_vector_that_wants_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,7 +32,7 @@ static void test_create(void **state)
 		assert_int_equal(vmirq_msix_create(s->vm, &c, &msix), -EINVAL);
 	}
 	c = good;
-	c.flags = 8;
+	c.flags = 16;
 	assert_int_equal(vmirq_msix_create(s->vm, &c, &msix), -EINVAL);
 	c.flags = VMIRQ_MSIX_MSI_64BIT;
 	assert_int_equal(vmirq_msix_create(s->vm, &c, &msix), -EINVAL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Puts a VM's interrupt domain together. */
+#include <vmirq/state.h>
 #include <vmirq/vm.h>
 
 #include <errno.h>
@@ -20,6 +21,7 @@
 #include "passthrough/pirq.h"
 #include "pump/guard.h"
 #include "route/table.h"
+#include "state/blob.h"
 #include "vcpu/vcpu.h"
 
 /* vmirq_vm_config as it was in the first release. */
@@ -286,8 +288,17 @@ int vmirq_vm_reset(struct vmirq_vm *vm)
 	of_vcpus = vmirq_vcpu_table_reset_all(vm->vcpus);
 	of_chips = vmirq_lines_reset(vm->lines);
 	if (!of_chips)
-		vmirq_pirq_domain_reset(vm->pirqs);
+		vmirq_pirq_domain_reset(vm->pirqs, false);
 	return of_vcpus ? of_vcpus : of_chips;
+}
+
+int vmirq_vm_load(struct vmirq_vm *vm, const void *buffer, size_t size)
+{
+	int error = vmirq_state_load(vm, buffer, size);
+
+	if (!error)
+		vmirq_pirq_domain_reset(vm->pirqs, true);
+	return error;
 }
 
 int vmirq_vm_quiesce(struct vmirq_vm *vm)

@@ -122,8 +122,8 @@ struct vmirq_pirq_config {
 	 * The host's EOI: the source may raise again. Called once when the guest has ended the interrupt on all GSIs
 	 * (INTx, identity), by the vCPU's thread that did it; or as soon as it is delivered where there
 	 * is no EOI to wait for (guest MSI, MSI translated to INTx, identity without EOI), by the worker; or by who ends it
-	 * in the guest's stead (vmirq_pirq_eoi(), vmirq_vm_reset(), the watchdog). Under no lock of a chip's, a GSI's or
-	 * a worker's. It may raise this and other pirqs, write to an eventfd (VFIO_DEVICE_SET_IRQS with
+	 * in the guest's stead (vmirq_pirq_eoi(), vmirq_vm_reset(), vmirq_vm_load(), the watchdog). Under no lock of
+	 * a chip's, a GSI's or a worker's. It may raise this and other pirqs, write to an eventfd (VFIO_DEVICE_SET_IRQS with
 	 * VFIO_IRQ_SET_ACTION_UNMASK is fit too), and set lines; it must not wait for long, and bind, unbind,
 	 * retarget and destroy are -EDEADLK in it. Not called by unbind, nor once unbind has returned.
 	 * May be NULL: nobody masks; what is raised while the guest has not ended the last is delivered at its EOI.
@@ -257,7 +257,8 @@ VMIRQ_API void vmirq_pirq_expire(struct vmirq_vm *vm);
 /**
  * What became of a pirq's raises, over all its bindings. At any quiet moment raised = sum(verdict) + held.
  * vmirq_vm_reset() lowers the lines of all its pirqs and calls `unmask` for those that were pending: nobody
- * is left who would end them. What is queued stays queued.
+ * is left who would end them. What is queued stays queued. vmirq_vm_load() does the same, but the lines are the
+ * blob's then.
  */
 struct vmirq_pirq_counts {
 	/** Set by the caller. */

@@ -103,7 +103,8 @@ VMIRQ_API int vmirq_vm_set_ioapic(struct vmirq_vm *vm, uint32_t number,
  * or what they do is in the blob in part.
  *
  * A line that a level irqfd (VMIRQ_IRQFD_RESAMPLE) holds is in it: assign the irqfd in the other VM, before or
- * after, and the guest's EOI lowers the line and signals the resamplefd there.
+ * after, and the guest's EOI lowers the line and signals the resamplefd there. One that a host interrupt
+ * (passthrough.h) holds is in it, too: the guest's EOI lowers it where a pirq is bound to that GSI, before or after.
  *
  * Not in it, and the caller's to carry: unread eventfds (the counts stay in them), irqfds and
  * notifiers, MSI-X tables and pending bits, with the GSIs of their vectors, armed resamplers, counters; and
@@ -120,7 +121,8 @@ VMIRQ_API int64_t vmirq_vm_save(struct vmirq_vm *vm, void *buffer, size_t size);
  * Load such a blob, `size` bytes, into a VM that was made with the same configuration and has vCPUs of
  * the same indices and APIC ids. It goes on as the other would have: by itself a load delivers nothing
  * and tells no notifier. irqfds stay, and follow the new routes. What was pending is counted as reset,
- * what the blob has pending as posted.
+ * what the blob has pending as posted. pirqs stay bound, and `unmask` is called for those of which the guest that was
+ * here had not ended an interrupt, as at a reset: the host raises it again, for the guest that is here now.
  *
  * All of it is checked first, and any bytes may be given: -EINVAL changes nothing. It is of this
  * machine's byte order and of this version's blobs (a later version says which older ones it takes).

@@ -101,7 +101,7 @@ static struct vmirq_pirq *next_reset(struct pirq_domain *domain)
 	return NULL;
 }
 
-void vmirq_pirq_domain_reset(struct pirq_domain *domain)
+void vmirq_pirq_domain_reset(struct pirq_domain *domain, bool loaded)
 {
 	struct vmirq_pirq *pirq;
 
@@ -110,7 +110,10 @@ void vmirq_pirq_domain_reset(struct pirq_domain *domain)
 		pirq->reset_due = true;
 	while ((pirq = next_reset(domain))) {
 		pthread_mutex_unlock(&domain->list_mutex);
-		vmirq_pirq_end(pirq, UINT64_MAX, true);
+		if (loaded)
+			vmirq_pirq_forget(pirq);
+		else
+			vmirq_pirq_end(pirq, UINT64_MAX, true);
 		/* Release: pairs with the acquire in wait_for_calls(). */
 		atomic_fetch_sub_explicit(&pirq->calls, 1, memory_order_release);
 		pthread_mutex_lock(&domain->list_mutex);

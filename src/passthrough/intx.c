@@ -161,6 +161,9 @@ static void acked(void *opaque, uint32_t gsi, uint32_t value)
 				end_link(g, link);
 		if (g->asserted)
 			set_line(g, true);
+	} else if (vmirq_line_asserted_by(g->domain->vm, g->gsi, SOURCE_PIRQ)) {
+		/* It has come with a saved state: asserted where that was saved, and by nobody here. */
+		set_line(g, false);
 	}
 	pthread_mutex_unlock(&g->mutex);
 	pay(g);
@@ -177,6 +180,8 @@ static bool end_here(struct pirq_gsi *g, struct pirq_link *link, uint64_t now, b
 		/* Not here, or not yet: the next look is for the latter. */
 		if (link->asserted)
 			vmirq_pirq_watch(link, link->overdue, false);
+		else if (all && !g->asserted)
+			set_line(g, false);
 	} else if (!all && asserts_again(link)) {
 		/* An interrupt of its own, also where the pin takes edges. */
 		set_line(g, false);
@@ -202,6 +207,20 @@ bool vmirq_pirq_end(struct vmirq_pirq *pirq, uint64_t now, bool all)
 	return ended;
 }
 
+void vmirq_pirq_forget(struct vmirq_pirq *pirq)
+{
+	for (uint32_t i = 0; i < pirq->n_links; i++) {
+		struct pirq_link *link = &pirq->link[i];
+
+		pthread_mutex_lock(&link->gsi->mutex);
+		link->again = false;
+		end_link(link->gsi, link);
+		pthread_mutex_unlock(&link->gsi->mutex);
+	}
+	for (uint32_t i = 0; i < pirq->n_links; i++)
+		pay(pirq->link[i].gsi);
+}
+
 static void end_gsi(struct pirq_gsi *g)
 {
 	vmirq_notifier_remove(g->ack);
@@ -215,7 +234,7 @@ static int make_gsi(struct pirq_domain *domain, uint32_t gsi, struct pirq_gsi **
 		.size = sizeof(config), .gsi = gsi, .notice = VMIRQ_NOTICE_ACK, .fn = acked
 	};
 	struct pirq_gsi *g = calloc(1, sizeof(*g));
-	int error;
+	int error = 0;
 
 	if (!g)
 		return -ENOMEM;
@@ -223,8 +242,9 @@ static int make_gsi(struct pirq_domain *domain, uint32_t gsi, struct pirq_gsi **
 	g->gsi = gsi;
 	pthread_mutex_init(&g->mutex, NULL);
 	config.opaque = g;
-	/* Has the line its memory, so that it cannot fail later. */
-	vmirq_line_set_any(domain->vm, gsi, SOURCE_PIRQ, false, &error);
+	/* Has the line its memory, so that it cannot fail later. One that has come with a saved state has, and stays. */
+	if (!vmirq_line_asserted_by(domain->vm, gsi, SOURCE_PIRQ))
+		vmirq_line_set_any(domain->vm, gsi, SOURCE_PIRQ, false, &error);
 	if (!error && !vmirq_line_in_kernel(domain->vm))
 		error = vmirq_notifier_add_any(domain->vm, &config, &g->ack);
 	if (error) {
@@ -281,16 +301,17 @@ static void leave(struct pirq_link *link)
 {
 	struct pirq_gsi *g = link->gsi;
 	struct pirq_link **at = &g->links;
+	bool asserted;
 
 	pthread_mutex_lock(&g->mutex);
-	if (link->asserted) {
-		end_link(g, link);
-		if (!g->asserted)
-			set_line(g, false);
-	}
+	asserted = link->asserted;
+	end_link(g, link);
 	while (*at != link)
 		at = &(*at)->next;
 	*at = link->next;
+	/* The last one's also goes if it came with a saved state. */
+	if (!g->asserted && (asserted || !g->links))
+		set_line(g, false);
 	pthread_mutex_unlock(&g->mutex);
 }
 

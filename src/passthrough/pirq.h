@@ -141,8 +141,8 @@ struct pirq_domain {
 int vmirq_pirq_domain_create(struct vmirq_vm *vm, struct pirq_domain **out);
 /* Unbinds whatever is left. */
 void vmirq_pirq_domain_destroy(struct pirq_domain *domain);
-/* The chips have been reset. */
-void vmirq_pirq_domain_reset(struct pirq_domain *domain);
+/* The chips have been reset; or a saved state has been loaded, whose lines stay as they are. */
+void vmirq_pirq_domain_reset(struct pirq_domain *domain, bool loaded);
 /* domain.c: have expire() called at `deadline` of the VM's clock. */
 int vmirq_pirq_make_timer(struct pirq_domain *domain);
 void vmirq_pirq_arm(struct pirq_domain *domain, uint64_t deadline);
@@ -164,6 +164,8 @@ enum vmirq_verdict vmirq_pirq_pulse(struct vmirq_pirq *pirq);
 /* intx.c: end its links that are overdue at `now` (UINT64_MAX: all) in the guest's stead, and unmask; were there any?
  * `all`: also what was raised meanwhile. The caller is counted in `calls`, or keeps it from being unbound. */
 bool vmirq_pirq_end(struct vmirq_pirq *pirq, uint64_t now, bool all);
+/* intx.c: nothing of it is asserted any more, whatever its lines are now; and unmask. */
+void vmirq_pirq_forget(struct vmirq_pirq *pirq);
 
 /* watchdog.c: when the guest is overdue that is interrupted now; 0: there is no watchdog. */
 uint64_t vmirq_pirq_overdue(const struct vmirq_pirq *pirq);

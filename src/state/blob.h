@@ -100,6 +100,9 @@ struct parsed {
 	struct route_new_table *table;
 };
 
+/* load.c: vmirq_vm_load(), but for those who are told of it. */
+int vmirq_state_load(struct vmirq_vm *vm, const void *buffer, size_t size);
+
 /* blob.c: what this VM is. */
 uint32_t vmirq_state_config(const struct vmirq_vm *vm);
 /* blob.c: the bytes after the head; false: they would not fit into any memory. */

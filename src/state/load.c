@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A blob into a VM, in the order that each part wants: routes while no line is high, lines without
  * telling the pins, vCPUs, and then the chips as they stood, with their asserters counted anew. */
-#include <vmirq/state.h>
-
 #include <errno.h>
 
 #include "base/vm.h"
@@ -121,7 +119,7 @@ static void apply(struct vmirq_vm *vm, struct parsed *p)
 	put_vcpus(vm, p);
 }
 
-int vmirq_vm_load(struct vmirq_vm *vm, const void *buffer, size_t size)
+int vmirq_state_load(struct vmirq_vm *vm, const void *buffer, size_t size)
 {
 	struct parsed parsed;
 	int error;

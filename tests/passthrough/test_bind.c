@@ -81,6 +81,36 @@ static void errors(void **state)
 	assert_int_equal(vmirq_worker_destroy(w, NULL), 0);
 }
 
+/* Over a message only a message goes, of the same VM and with the same flags; what is refused leaves it as it was. */
+static void over_a_message(void **state)
+{
+	struct soft *s = pc(), *other = pc();
+	struct vmirq_worker *w = worker_new();
+	struct host h;
+
+	(void)state;
+	host_open(&h, NULL);
+	assert_int_equal(bind_msi(&h, s->vm, w, 0, VECTOR, 0), 0);
+	assert_int_equal(bind_gsi(&h, s->vm, w, VMIRQ_PIRQ_INTX, GSI, 0), -EBUSY);
+	assert_int_equal(bind_gsi(&h, s->vm, w, VMIRQ_PIRQ_MSI_TO_INTX, GSI, 0), -EBUSY);
+	assert_int_equal(bind_gsi(&h, s->vm, w, VMIRQ_PIRQ_IDENTITY, GSI, 0), -EBUSY);
+	assert_int_equal(bind_msi(&h, other->vm, w, 0, VECTOR + 1, 0), -EBUSY);
+	assert_int_equal(bind_msi(&h, s->vm, w, 0, VECTOR + 1, VMIRQ_PIRQ_NO_FAST_PATH), -EBUSY);
+	assert_int_equal(bind_msi(&h, s->vm, w, 0, 15, 0), -EINVAL);
+	assert_raise(&h, VMIRQ_HELD);
+	worker_serves(w, 1);
+	take_only(s->vcpu[0], VECTOR);
+	take_nothing(other->vcpu[0]);
+	assert_int_equal(bind_msi(&h, s->vm, w, 0, VECTOR + 1, 0), 0);
+	assert_raise(&h, VMIRQ_HELD);
+	worker_serves(w, 1);
+	take_only(s->vcpu[0], VECTOR + 1);
+	host_close(&h);
+	pc_free(s);
+	pc_free(other);
+	assert_int_equal(vmirq_worker_destroy(w, NULL), 0);
+}
+
 static void errors_of_create(void **state)
 {
 	struct vmirq_pirq_config c = { .size = sizeof(c), .eventfd = -1, .burst = 1 };
@@ -534,6 +564,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(errors),
+		cmocka_unit_test(over_a_message),
 		cmocka_unit_test(errors_of_create),
 		cmocka_unit_test(never_used_after_set_up),
 		cmocka_unit_test(unbound_while_queued),

@@ -5,6 +5,8 @@
 #include "host.h"
 
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #define GSI    9
 #define HIGH   20 /* not the 8259s' */
@@ -112,6 +114,72 @@ static void raised_under_a_line_of_the_vmms(void **state)
 	serve(&b);
 	assert_int_equal(host_counts(&h).pending, 0);
 	take_nothing(b.s->vcpu[0]);
+	host_close(&h);
+	bench_free(&b);
+}
+
+static int level_irqfd(struct bench *b, int *resampled, struct vmirq_irqfd **irqfd)
+{
+	struct vmirq_irqfd_config config = { .size = sizeof(config),
+					     .gsi = GSI,
+					     .flags = VMIRQ_IRQFD_RESAMPLE,
+					     .eventfd = eventfd(0, EFD_NONBLOCK),
+					     .resamplefd = eventfd(0, EFD_NONBLOCK) };
+
+	assert_int_equal(vmirq_irqfd_assign(b->s->vm, &config, irqfd), 0);
+	*resampled = config.resamplefd;
+	return config.eventfd;
+}
+
+static uint64_t unread(int fd)
+{
+	uint64_t n = 0;
+
+	return eventfd_read(fd, &n) ? 0 : n;
+}
+
+/* One line of three: a device behind a level irqfd, one of the VMM's, and ours. One EOI ends the first and the last; the
+ * line stays up for the other. */
+static void beside_a_level_irqfd(void **state)
+{
+	struct bench b = bench_new(RTE_LEVEL);
+	struct vmirq_irqfd *irqfd;
+	int resampled, fd = level_irqfd(&b, &resampled, &irqfd);
+	struct host h;
+
+	(void)state;
+	bound(&b, &h, NULL, VMIRQ_PIRQ_INTX);
+	for (uint64_t n = 1; n <= 3; n++) {
+		assert_int_equal(eventfd_write(fd, 1), 0);
+		assert_int_equal(dispatch(b.s), 1);
+		delivered(&b, &h);
+		assert_int_equal(host_verdict(&h, VMIRQ_DELIVERED), 0);
+		line(b.s, GSI, 0, true);
+		begin_service(b.s->vcpu[0], VECTOR);
+		end_service(b.s->vcpu[0]);
+		assert_int_equal(h.unmasked, n);
+		assert_int_equal(unread(resampled), 1);
+		assert_int_equal(vmirq_line_level(b.s->vm, GSI), 1);
+		begin_service(b.s->vcpu[0], VECTOR);
+		line(b.s, GSI, 0, false);
+		end_service(b.s->vcpu[0]);
+		/* The irqfd's is told at each EOI of its GSI, ours only of its own. */
+		unread(resampled);
+		assert_int_equal(h.unmasked, n);
+		assert_int_equal(vmirq_line_level(b.s->vm, GSI), 0);
+		take_nothing(b.s->vcpu[0]);
+	}
+	/* Ours alone, and one goes while the other is asserted. */
+	delivered(&b, &h);
+	assert_int_equal(eventfd_write(fd, 1), 0);
+	assert_int_equal(dispatch(b.s), 1);
+	assert_int_equal(vmirq_irqfd_deassign(irqfd), 0);
+	assert_int_equal(vmirq_line_level(b.s->vm, GSI), 1);
+	serve(&b);
+	assert_int_equal(h.unmasked, 4);
+	take_nothing(b.s->vcpu[0]);
+	close(fd);
+	close(resampled);
 	host_close(&h);
 	bench_free(&b);
 }
@@ -286,6 +354,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rerouted_to_a_message_while_pending),
 		cmocka_unit_test(raised_under_a_line_of_the_vmms),
+		cmocka_unit_test(beside_a_level_irqfd),
 		cmocka_unit_test(ended_by_the_vmm_and_asserted_again),
 		cmocka_unit_test(reset_with_more_raised),
 		cmocka_unit_test(a_storm_does_not_put_the_watchdog_off),

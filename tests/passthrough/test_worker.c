@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -67,6 +68,61 @@ static void the_vmms_own_loop(void **state)
 	take_all(s->vcpu[0], NULL);
 	for (unsigned int i = 0; i < 10; i++)
 		host_close(&h[i]);
+	soft_free(s);
+	assert_int_equal(vmirq_worker_destroy(worker, NULL), 0);
+}
+
+/* Told by the worker's thread: the CPUs that it may be on, and whether a signal may be. */
+struct whereabouts {
+	pthread_t test;
+	cpu_set_t cpus;
+	bool signals;
+};
+
+static void look_around(struct host *h)
+{
+	struct whereabouts *w = h->opaque;
+	sigset_t blocked;
+
+	assert_false(pthread_equal(pthread_self(), w->test));
+	assert_int_equal(sched_getaffinity(0, sizeof(w->cpus), &w->cpus), 0);
+	assert_int_equal(pthread_sigmask(SIG_SETMASK, NULL, &blocked), 0);
+	w->signals = !sigismember(&blocked, SIGUSR1) || !sigismember(&blocked, SIGINT);
+}
+
+/* Pinned to each CPU that there is, and to none. */
+static void pinned_or_not(void **state)
+{
+	struct soft *s = soft_new(1);
+	struct vmirq_worker *worker = worker_new();
+	struct whereabouts w = { .test = pthread_self() };
+	cpu_set_t all;
+	struct host h;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+	queued(&h, s, worker, VECTOR);
+	h.then = look_around;
+	h.opaque = &w;
+	for (int cpu = -1; cpu < CPU_SETSIZE; cpu++) {
+		if (cpu >= 0 && !CPU_ISSET((size_t)cpu, &all)) {
+			/* Not ours. */
+			if (cpu < 200)
+				assert_int_equal(vmirq_worker_start(worker, cpu), -EINVAL);
+			continue;
+		}
+		w.signals = true;
+		assert_int_equal(vmirq_worker_start(worker, cpu), 0);
+		host_raise(&h);
+		while (atomic_load(&h.unmasked) < h.raised)
+			sched_yield();
+		assert_int_equal(vmirq_worker_stop(worker), 0);
+		assert_false(w.signals);
+		assert_int_equal(CPU_COUNT(&w.cpus), cpu < 0 ? CPU_COUNT(&all) : 1);
+		assert_true(cpu < 0 || CPU_ISSET((size_t)cpu, &w.cpus));
+		take_only(s->vcpu[0], VECTOR);
+	}
+	host_close(&h);
 	soft_free(s);
 	assert_int_equal(vmirq_worker_destroy(worker, NULL), 0);
 }
@@ -332,6 +388,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_vmms_own_loop),
 		cmocka_unit_test(a_thread),
+		cmocka_unit_test(pinned_or_not),
 		cmocka_unit_test(errors),
 		cmocka_unit_test(refused_with_a_callers_thread_inside),
 		cmocka_unit_test(taken_away_with_interrupts_queued),

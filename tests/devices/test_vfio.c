@@ -222,6 +222,12 @@ static void the_stand_in_is_strict(void **state)
 		{ { 20, NONE | TRIGGER, INTX, 0, 0 }, EINVAL },
 		{ { 20, NONE | TRIGGER, MSIX, 0, 0 }, EINVAL },
 		{ { 20, NONE | TRIGGER, REQ, 0, 0 }, EINVAL },
+		{ { 20, BOOL | TRIGGER, REQ, 0, 0 }, EINVAL },
+		{ { 20, EVENTFD | TRIGGER, REQ, 0, 0 }, EINVAL },
+		{ { 24, EVENTFD | TRIGGER, REQ, 1, 1 }, EINVAL },
+		{ { 28, EVENTFD | TRIGGER, REQ, 0, 2 }, EINVAL },
+		{ { 20, NONE | MASK, REQ, 0, 1 }, ENOTTY },
+		{ { 24, EVENTFD | MASK, ERR, 0, 1 }, ENOTTY },
 	};
 
 	(void)state;

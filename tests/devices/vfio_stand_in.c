@@ -245,17 +245,16 @@ static int event_trigger(struct stand_in *s, const struct request *r)
 {
 	int *held = &s->trigger[r->index][0], fd = -1, ret = 0;
 
-	if (r->start || r->count > 1)
+	if (r->start || r->count > 1 || (!r->count && !(r->flags & VFIO_IRQ_SET_DATA_NONE)))
 		return -EINVAL;
 	if (r->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
-		if (!r->count)
-			return -EINVAL;
 		if (fd_of(r, 0) >= 0)
 			ret = hold(s, fd_of(r, 0), &fd);
 		if (ret)
 			return ret;
 	} else if (*held < 0) {
-		return -EINVAL;
+		/* Told that perhaps it did, it does not mind. */
+		return r->flags & VFIO_IRQ_SET_DATA_BOOL ? 0 : -EINVAL;
 	}
 	pthread_mutex_lock(&s->irqlock);
 	if (r->flags & VFIO_IRQ_SET_DATA_EVENTFD || disables(r)) {

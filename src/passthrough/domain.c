@@ -26,6 +26,7 @@ int vmirq_pirq_domain_create(struct vmirq_vm *vm, struct pirq_domain **out)
 		return -ENOMEM;
 	domain->vm = vm;
 	domain->armed = UINT64_MAX;
+	domain->tail = &domain->list;
 	pthread_mutex_init(&domain->mutex, NULL);
 	pthread_mutex_init(&domain->list_mutex, NULL);
 	*out = domain;
@@ -66,25 +67,52 @@ void vmirq_pirq_domain_destroy(struct pirq_domain *domain)
 	free(domain);
 }
 
+/* The list_mutex is held. */
+static void link_at(struct pirq_domain *domain, struct vmirq_pirq *pirq, struct vmirq_pirq **at)
+{
+	pirq->at = at;
+	pirq->next = *at;
+	*at = pirq;
+	if (pirq->next)
+		pirq->next->at = &pirq->next;
+	else
+		domain->tail = &pirq->next;
+}
+
+static void unlink_here(struct pirq_domain *domain, struct vmirq_pirq *pirq)
+{
+	*pirq->at = pirq->next;
+	if (pirq->next)
+		pirq->next->at = pirq->at;
+	else
+		domain->tail = pirq->at;
+}
+
+static void to_front(struct pirq_domain *domain, struct vmirq_pirq *pirq)
+{
+	unlink_here(domain, pirq);
+	link_at(domain, pirq, &domain->list);
+}
+
+void vmirq_pirq_to_end(struct pirq_domain *domain, struct vmirq_pirq *pirq)
+{
+	unlink_here(domain, pirq);
+	link_at(domain, pirq, domain->tail);
+}
+
 void vmirq_pirq_list(struct pirq_domain *domain, struct vmirq_pirq *pirq)
 {
 	pthread_mutex_lock(&domain->list_mutex);
 	atomic_fetch_add_explicit(&domain->bound, 1, memory_order_relaxed);
 	pirq->reset_due = false;
-	pirq->next = domain->list;
-	pirq->at = &domain->list;
-	if (pirq->next)
-		pirq->next->at = &pirq->next;
-	domain->list = pirq;
+	link_at(domain, pirq, domain->tail);
 	pthread_mutex_unlock(&domain->list_mutex);
 }
 
 void vmirq_pirq_unlist(struct pirq_domain *domain, struct vmirq_pirq *pirq)
 {
 	pthread_mutex_lock(&domain->list_mutex);
-	*pirq->at = pirq->next;
-	if (pirq->next)
-		pirq->next->at = pirq->at;
+	unlink_here(domain, pirq);
 	pthread_mutex_unlock(&domain->list_mutex);
 }
 
@@ -95,6 +123,7 @@ static struct vmirq_pirq *next_reset(struct pirq_domain *domain)
 		if (!pirq->reset_due)
 			continue;
 		pirq->reset_due = false;
+		vmirq_pirq_to_end(domain, pirq);
 		atomic_fetch_add_explicit(&pirq->calls, 1, memory_order_relaxed);
 		return pirq;
 	}
@@ -191,11 +220,15 @@ static void resume(struct vmirq_pirq *pirq, uint64_t now)
 static void expire(struct pirq_domain *domain)
 {
 	uint64_t now = now_of(domain);
-	struct vmirq_pirq *pirq;
+	struct vmirq_pirq *pirq, *next;
 
 	pthread_mutex_lock(&domain->list_mutex);
-	for (pirq = domain->list; pirq; pirq = pirq->next)
+	for (pirq = domain->list; pirq; pirq = next) {
+		next = pirq->next;
 		resume(pirq, now);
+		if (vmirq_pirq_is_overdue(pirq, now))
+			to_front(domain, pirq);
+	}
 	while ((pirq = vmirq_pirq_next_overdue(domain, now))) {
 		pthread_mutex_unlock(&domain->list_mutex);
 		if (vmirq_pirq_end(pirq, now, false))

@@ -132,7 +132,7 @@ struct pirq_domain {
 	struct pirq_gsi *gsis;
 	_Atomic uint32_t bound;	    /* pirqs, those off the list and not yet unbound too */
 	pthread_mutex_t list_mutex; /* of all below */
-	struct vmirq_pirq *list;
+	struct vmirq_pirq *list, **tail;
 	struct pump_timer timer;
 	uint64_t armed; /* UINT64_MAX: not */
 };
@@ -148,6 +148,8 @@ int vmirq_pirq_make_timer(struct pirq_domain *domain);
 void vmirq_pirq_arm(struct pirq_domain *domain, uint64_t deadline);
 void vmirq_pirq_list(struct pirq_domain *domain, struct vmirq_pirq *pirq);
 void vmirq_pirq_unlist(struct pirq_domain *domain, struct vmirq_pirq *pirq);
+/* Who has been looked at goes to the end, so that the next one is found at once. The list_mutex is held. */
+void vmirq_pirq_to_end(struct pirq_domain *domain, struct vmirq_pirq *pirq);
 uint64_t vmirq_pirq_now(const struct vmirq_pirq *pirq);
 
 /* deliver.c: the work item's run. */
@@ -167,6 +169,8 @@ bool vmirq_pirq_end(struct vmirq_pirq *pirq, uint64_t now, bool all);
 /* intx.c: nothing of it is asserted any more, whatever its lines are now; and unmask. */
 void vmirq_pirq_forget(struct vmirq_pirq *pirq);
 
+/* watchdog.c: is it so at `now`, or may it be? */
+bool vmirq_pirq_is_overdue(const struct vmirq_pirq *pirq, uint64_t now);
 /* watchdog.c: when the guest is overdue that is interrupted now; 0: there is no watchdog. */
 uint64_t vmirq_pirq_overdue(const struct vmirq_pirq *pirq);
 /* Look then, or before. Its GSI's lock is held, and it is pending; `first`: it was not before. */

@@ -28,16 +28,23 @@ void vmirq_pirq_watch(struct pirq_link *link, uint64_t overdue, bool first)
 	vmirq_pirq_arm(link->gsi->domain, overdue);
 }
 
+bool vmirq_pirq_is_overdue(const struct vmirq_pirq *pirq, uint64_t now)
+{
+	uint64_t at = atomic_load(&pirq->watchdog_at);
+
+	return at && at <= now && atomic_load_explicit(&pirq->pending, memory_order_relaxed);
+}
+
 struct vmirq_pirq *vmirq_pirq_next_overdue(struct pirq_domain *domain, uint64_t now)
 {
 	for (struct vmirq_pirq *pirq = domain->list; pirq; pirq = pirq->next) {
 		uint64_t at = atomic_load(&pirq->watchdog_at);
 
 		/* Set anew meanwhile: it is another interrupt. */
-		if (!at || at > now ||
-		    !atomic_load_explicit(&pirq->pending, memory_order_relaxed) ||
+		if (!vmirq_pirq_is_overdue(pirq, now) || at > now ||
 		    !atomic_compare_exchange_strong(&pirq->watchdog_at, &at, 0))
 			continue;
+		vmirq_pirq_to_end(domain, pirq);
 		atomic_fetch_add_explicit(&pirq->calls, 1, memory_order_relaxed);
 		return pirq;
 	}

@@ -73,6 +73,24 @@ def on_the_kernels_irqchips_too():
         assert all(s['handled'] > 0 for s in account['sources']), account
 
 
+def a_trigger_skips_what_it_may():
+    places = [THREADS]
+    if os.access('/dev/kvm', os.R_OK | os.W_OK):
+        places += [('--cpu', 'kvm'), ('--irqchip', 'split'), ('--irqchip', 'kvm')]
+    for place in places:
+        fast, worker = run_json(*place, '--source', 'pirq-msi:bypass', '--source',
+                                'pirq-msi:worker,bypass', '--count', '3000')['sources']
+        ours = '--irqchip' not in place
+        # With the switch off, and where the kernel reads the eventfd, there is nobody to skip it to.
+        assert fast['facts']['bypass' if ours else 'eventfd'] == 3000, fast['facts']
+        assert worker['facts']['eventfd'] == 3000 and worker['facts']['bypass'] == 0, worker
+        assert 0 < worker['facts']['runs'] <= 3000 and fast['handled'] > 0, worker
+        if ours:
+            assert fast['raised'] == 3000 and fast['verdicts']['eventfd_merged'] == 0, fast
+    done = vmirq('run', *THREADS, '--source', 'pirq-msi:call,bypass')
+    assert done.returncode == 2 and has_one_line(done.stderr), done
+
+
 def without_signal_msi_the_worker_has_them():
     needs_kvm()
     account = run_json('--irqchip', 'split', '--without', 'signal-msi', *MSIS, '--count', '1000')
@@ -209,8 +227,8 @@ def on_the_kernels_ioapic_a_level_cannot_be():
 
 if __name__ == '__main__':
     sys.exit(main(thousands_are_served_alike, on_kvm_too, on_the_kernels_irqchips_too,
-                  without_signal_msi_the_worker_has_them, each_way_of_a_message,
-                  paced_none_is_coalesced, few_raises_of_many, expirations_are_raised_or_merged,
+                  a_trigger_skips_what_it_may, without_signal_msi_the_worker_has_them,
+                  each_way_of_a_message, paced_none_is_coalesced, few_raises_of_many, expirations_are_raised_or_merged,
                   the_worker_is_taken_away_all_the_time, many_sources_share_the_vectors,
                   an_end_in_the_midst_has_its_account, descriptors_that_cannot_be_had,
                   a_level_is_unmasked_at_its_eoi, the_longest_path_has_room,

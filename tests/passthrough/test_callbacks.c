@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include <vmirq/bypass.h>
+#include <vmirq/trigger.h>
 
 #define VECTOR 0x61
 
@@ -92,10 +93,65 @@ static void from_its_producers(void **state)
 	soft_free(d.s);
 }
 
+static void went(struct vmirq_trigger *trigger, enum vmirq_path path, uint64_t times)
+{
+	struct vmirq_trigger_counts c = { .size = sizeof(c) };
+
+	assert_int_equal(vmirq_trigger_counts(trigger, &c), 0);
+	assert_int_equal(c.path[path], times);
+}
+
+/* A device in this process: past its eventfd where the fast path is on; with the switch off, through eventfd, pump and
+ * worker; and so on, as it is bound. */
+static void by_a_trigger(void **state)
+{
+	int fd = eventfd(0, EFD_NONBLOCK);
+	struct vmirq_pirq_config config = { .size = sizeof(config), .eventfd = fd };
+	struct soft *s = soft_new(1);
+	struct vmirq_trigger_config how = { .size = sizeof(how),
+					    .bypass = vmirq_vm_bypass(s->vm),
+					    .eventfd = fd };
+	struct vmirq_worker *worker = worker_new();
+	struct vmirq_trigger *trigger;
+	struct host h = { .raised = 0 };
+
+	(void)state;
+	assert_int_equal(vmirq_pirq_create(&config, &h.pirq), 0);
+	assert_int_equal(vmirq_trigger_create(&how, &trigger), 0);
+	for (uint64_t n = 1; n <= 3; n++) {
+		assert_int_equal(bind_msi(&h, s->vm, worker, 0, VECTOR, 0), 0);
+		assert_verdict(vmirq_trigger_signal(trigger), VMIRQ_DELIVERED);
+		h.raised++;
+		went(trigger, VMIRQ_PATH_BYPASS, n);
+		assert_int_equal(dispatch(s), 0);
+		take_only(s->vcpu[0], VECTOR);
+		assert_int_equal(vmirq_pirq_unbind(h.pirq), 0);
+		assert_int_equal(bind_msi(&h, s->vm, worker, 0, VECTOR, VMIRQ_PIRQ_NO_FAST_PATH),
+				 0);
+		vmirq_trigger_signal(trigger);
+		h.raised++;
+		went(trigger, VMIRQ_PATH_BYPASS, n);
+		went(trigger, VMIRQ_PATH_EVENTFD, n);
+		take_nothing(s->vcpu[0]);
+		assert_int_equal(dispatch(s), 1);
+		worker_serves(worker, 1);
+		take_only(s->vcpu[0], VECTOR);
+		assert_int_equal(vmirq_pirq_unbind(h.pirq), 0);
+		assert_int_equal(host_verdict(&h, VMIRQ_DELIVERED), 2 * n);
+		assert_int_equal(host_counts(&h).runs, n);
+	}
+	assert_int_equal(vmirq_trigger_destroy(trigger), 0);
+	host_close(&h);
+	soft_free(s);
+	assert_int_equal(vmirq_worker_destroy(worker, NULL), 0);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(from_its_producers),
+		cmocka_unit_test(by_a_trigger),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Host interrupts that become MSIs of the guest: a pirq for each lane, raised by an eventfd as VFIO's triggers are, or
- * by call; posted at once, or delivered by a worker.
+ * by call, or by a trigger that skips the eventfd; posted at once, or delivered by a worker, to which nobody can skip it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include <vmirq/bypass.h>
+#include <vmirq/trigger.h>
 
 #include "run.h"
 #include "source_pirq.h"
@@ -16,12 +18,19 @@
 struct how {
 	bool worker;
 	bool call;
+	bool bypass;
 };
 
 struct pirq_msi {
 	struct pirqs pirqs;
 	struct how how;
+	struct vmirq_trigger *trigger[LANES_MAX];
 };
+
+static bool is_word(const char *arg, size_t len, const char *word)
+{
+	return len == strlen(word) && !memcmp(arg, word, len);
+}
 
 /* Words with commas between them. False: there is another one. */
 static bool parse(const char *arg, struct how *how)
@@ -31,15 +40,17 @@ static bool parse(const char *arg, struct how *how)
 		const char *comma = strchr(arg, ',');
 		size_t len = comma ? (size_t)(comma - arg) : strlen(arg);
 
-		if (len == strlen("worker") && !memcmp(arg, "worker", len))
+		if (is_word(arg, len, "worker"))
 			how->worker = true;
-		else if (len == strlen("call") && !memcmp(arg, "call", len))
+		else if (is_word(arg, len, "call"))
 			how->call = true;
+		else if (is_word(arg, len, "bypass"))
+			how->bypass = true;
 		else
 			return false;
 		arg = comma ? comma + 1 : NULL;
 	}
-	return true;
+	return !how->call || !how->bypass;
 }
 
 static enum exit_code check(const struct run_options *options, const char *arg, char *why,
@@ -50,7 +61,8 @@ static enum exit_code check(const struct run_options *options, const char *arg, 
 	(void)options;
 	if (parse(arg, &how))
 		return EXIT_OK;
-	snprintf(why, size, "'%.100s': must be worker, call or worker,call", arg);
+	snprintf(why, size, "'%.100s': must be worker, call, bypass, worker,call or worker,bypass",
+		 arg);
 	return EXIT_USAGE;
 }
 
@@ -68,8 +80,22 @@ static int open_lane(struct source *source, struct lane *lane)
 	return pirqs_add(source, &p->pirqs, &config);
 }
 
+static int open_trigger(struct source *source, const struct lane *lane)
+{
+	struct pirq_msi *p = source->private;
+	const struct vmirq_trigger_config config = { .size = sizeof(config),
+						     .bypass = vmirq_vm_bypass(source->run->vm),
+						     .eventfd = lane->eventfd };
+	int ret = vmirq_trigger_create(&config, &p->trigger[lane - source->lane]);
+
+	return ret ? source_fail(source, ret, "no trigger: %s", strerror(-ret)) : 0;
+}
+
 static const char *path(const struct how *how)
 {
+	if (how->bypass)
+		return how->worker ? "trigger -> pump -> worker -> post"
+				   : "trigger -> pirq -> post";
 	if (how->call)
 		return how->worker ? "pirq -> worker -> post" : "pirq -> post";
 	return how->worker ? "pump -> worker -> post" : "pump -> pirq -> post";
@@ -88,23 +114,36 @@ static int open_all(struct source *source)
 	ret = pirqs_open(source, &p->pirqs, source->lanes, p->how.worker);
 	for (uint32_t i = 0; i < source->lanes && !ret; i++)
 		ret = open_lane(source, &source->lane[i]);
+	for (uint32_t i = 0; i < source->lanes && p->how.bypass && !ret; i++)
+		ret = open_trigger(source, &source->lane[i]);
 	return ret;
+}
+
+static int write_one(struct source *source, const struct lane *lane)
+{
+	const uint64_t one = 1;
+
+	while (write(lane->eventfd, &one, sizeof(one)) != sizeof(one))
+		if (errno != EINTR)
+			return source_fail(source, -errno, "writing to an eventfd: %s",
+					   strerror(errno));
+	return 0;
 }
 
 static int raise_one(struct source *source, struct lane *lane)
 {
-	const uint64_t one = 1;
 	struct pirq_msi *p = source->private;
+	int ret = 0;
 
 	if (p->how.call)
 		vmirq_pirq_raise(p->pirqs.pirq[lane - source->lane]);
-	while (!p->how.call && write(lane->eventfd, &one, sizeof(one)) != sizeof(one)) {
-		if (errno != EINTR)
-			return source_fail(source, -errno, "writing to an eventfd: %s",
-					   strerror(errno));
-	}
-	lane_count(lane);
-	return 0;
+	else if (p->how.bypass)
+		vmirq_trigger_signal(p->trigger[lane - source->lane]);
+	else
+		ret = write_one(source, lane);
+	if (!ret)
+		lane_count(lane);
+	return ret;
 }
 
 static void counts(const struct source *source, const struct lane *lane,
@@ -139,6 +178,24 @@ static void tell(struct source *source)
 	source_add_fact(source, "wakes", worker.wakes);
 }
 
+/* Which way they went. */
+static void tell_paths(struct source *source)
+{
+	const struct pirq_msi *p = source->private;
+
+	for (int path = VMIRQ_PATHS - 1; path >= 0; path--) {
+		uint64_t sum = 0;
+
+		for (uint32_t i = 0; i < source->lanes && p->trigger[i]; i++) {
+			struct vmirq_trigger_counts c = { .size = sizeof(c) };
+
+			vmirq_trigger_counts(p->trigger[i], &c);
+			sum += c.path[path];
+		}
+		source_add_fact(source, vmirq_path_name((enum vmirq_path)path), sum);
+	}
+}
+
 static void close_all(struct source *source)
 {
 	struct pirq_msi *p = source->private;
@@ -146,6 +203,10 @@ static void close_all(struct source *source)
 	if (!p)
 		return;
 	tell(source);
+	if (p->how.bypass)
+		tell_paths(source);
+	for (uint32_t i = 0; i < source->lanes; i++)
+		vmirq_trigger_destroy(p->trigger[i]);
 	pirqs_close(&p->pirqs);
 	for (uint32_t i = 0; i < source->lanes; i++) {
 		if (source->lane[i].eventfd >= 0)
@@ -160,7 +221,8 @@ const struct source_kind source_pirq_msi = {
 	.arg = "HOW",
 	.what = "host interrupts (eventfds, as VFIO's triggers) that are bound to MSIs of the\n"
 		"                           guest, and posted at once. HOW worker: queued, and delivered by a\n"
-		"                           thread; call: raised by call; worker,call: both",
+		"                           thread; call: raised by call; bypass: by a trigger, which skips the\n"
+		"                           eventfd; worker,call: both; worker,bypass: both, and nothing skips the worker",
 	.lanes_max = LANES_MAX,
 	.counts_itself = true,
 	.check = check,

@@ -25,6 +25,7 @@ extern "C" {
 struct vmirq_vm;
 struct vmirq_irqfd;
 struct vmirq_pump;
+struct vmirq_worker;
 
 /** What vmirq_irqfd_assign() wants to know. */
 struct vmirq_irqfd_config {
@@ -55,6 +56,10 @@ struct vmirq_irqfd_config {
 	 *  guest. SOFT and SPLIT. */
 	void (*resample)(void *opaque);
 	void *resample_opaque;
+	/** Who raises what is signalled by call while the route goes to pins, for which a chip's lock is taken: a
+	 *  worker (passthrough.h), in whose queue the irqfd has its place beside pirqs. NULL = the VM's pump. What a
+	 *  pump reads from an eventfd it raises itself. */
+	struct vmirq_worker *worker;
 };
 
 /**

@@ -40,8 +40,9 @@ struct vmirq_pirq;
 struct vmirq_worker;
 
 /**
- * WORKERS deliver what pirqs were raised. One may be a thread of the library's, or be served by the VMM's own
- * loop, or both.
+ * WORKERS deliver what pirqs were raised, and what irqfds were signalled by call that go to pins, where they are given
+ * one (vmirq_irqfd_config.worker): all that is said of pirqs here is said of those, too. One may be a thread of the
+ * library's, or be served by the VMM's own loop, or both.
  */
 
 /** What vmirq_worker_create() wants to know. */

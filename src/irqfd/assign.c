@@ -124,15 +124,17 @@ static inline __attribute__((always_inline)) int assign_to(struct vmirq_vm *vm,
 {
 	bool has_eventfd = config->eventfd >= 0;
 	struct vmirq_irqfd *irqfd = vmirq_irqfd_take(vm->irqfds, has_eventfd);
-	int error;
+	int error = 0;
 
 	if (!irqfd)
 		return -ENOMEM;
 	irqfd_begin(irqfd, slot, masked, has_eventfd);
-	if (unlikely(config->flags & VMIRQ_IRQFD_RESAMPLE))
-		error = set_up_level(irqfd, config);
-	else
-		error = adopt_and_attach(irqfd, config);
+	if (unlikely(config->worker))
+		error = vmirq_irqfd_defer_to(irqfd, config->worker);
+	if (likely(!error))
+		error = unlikely(config->flags & VMIRQ_IRQFD_RESAMPLE)
+				? set_up_level(irqfd, config)
+				: adopt_and_attach(irqfd, config);
 	if (unlikely(error)) {
 		vmirq_irqfd_take_down(irqfd);
 		return error;

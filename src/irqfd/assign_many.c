@@ -11,6 +11,7 @@
 #include "base/vm.h"
 #include "irqfd/assign.h"
 #include "irqfd/bypass.h"
+#include "irqfd/deferred.h"
 
 #define AT_ONCE 64u
 
@@ -60,8 +61,10 @@ static int begin(const struct many *m, size_t i)
 	if (error)
 		return error;
 	irqfd->slot = slot;
-	if (!irqfd->source)
-		return 0;
+	if (unlikely(config->worker))
+		error = vmirq_irqfd_defer_to(irqfd, config->worker);
+	if (error || !irqfd->source)
+		return error;
 	error = vmirq_irqfd_open_source(irqfd->source, config->eventfd, irqfd_takes(config),
 					config->pump ? config->pump : m->vm->pump);
 	irqfd->source->no_bypass = config->flags & VMIRQ_IRQFD_NO_BYPASS;

@@ -8,6 +8,7 @@
 #include "base/no_cancel.h"
 #include "base/reader.h"
 #include "base/vm.h"
+#include "defer/callers_worker.h"
 #include "pump/pump.h"
 
 #define RUN_AT_MOST 64u
@@ -77,19 +78,28 @@ static void run(struct defer_work *work)
 	atomic_fetch_sub_explicit(&d->held, 1, memory_order_relaxed);
 }
 
-void vmirq_irqfd_make_deferred(struct vmirq_irqfd *irqfd)
+static int make(struct vmirq_irqfd *irqfd, struct defer_worker *worker)
 {
-	struct deferred *d = atomic_load_explicit(&irqfd->deferred, memory_order_relaxed);
+	struct deferred *d = calloc(1, sizeof(*d));
 
-	if (d)
-		return;
-	d = calloc(1, sizeof(*d));
 	if (!d)
-		return;
+		return -ENOMEM;
 	d->irqfd = irqfd;
-	vmirq_defer_init(&d->work, irqfd->table->worker->worker, run);
+	vmirq_defer_init(&d->work, worker, run);
 	/* Release: pairs with the acquire in signal.c. */
 	atomic_store_explicit(&irqfd->deferred, d, memory_order_release);
+	return 0;
+}
+
+void vmirq_irqfd_make_deferred(struct vmirq_irqfd *irqfd)
+{
+	if (!atomic_load_explicit(&irqfd->deferred, memory_order_relaxed))
+		(void)make(irqfd, irqfd->table->worker->worker);
+}
+
+int vmirq_irqfd_defer_to(struct vmirq_irqfd *irqfd, struct vmirq_worker *worker)
+{
+	return make(irqfd, worker->list);
 }
 
 void vmirq_irqfds_expect(struct route_slot *slot, const struct route *next)

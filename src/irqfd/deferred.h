@@ -2,7 +2,7 @@
 /*
  * The deferred path: a signal by call on a route to pins. Pins want a chip's lock, which the signaller
  * cannot take (it may be a signal handler), so that one work item of the irqfd's goes through the VM's
- * worker, which the VM's pump serves. What the route is by then decides.
+ * worker, which the VM's pump serves, or through one of the caller's. What the route is by then decides.
  */
 #ifndef IRQFD_DEFERRED_H
 #define IRQFD_DEFERRED_H
@@ -30,6 +30,8 @@ void vmirq_irqfd_worker_destroy(struct irqfd_worker *worker);
 /* The irqfd goes to pins: have what that needs. Without memory the signaller takes the lock itself. The
  * slot's lock is held. */
 void vmirq_irqfd_make_deferred(struct vmirq_irqfd *irqfd);
+/* One that is not attached yet: always by this worker. -ENOMEM. */
+int vmirq_irqfd_defer_to(struct vmirq_irqfd *irqfd, struct vmirq_worker *worker);
 /* route_table.coming: a signal that finds pins must find what it needs to leave them to others, for it may
  * be a signal handler's, on the thread that makes the change. */
 void vmirq_irqfds_expect(struct route_slot *slot, const struct route *next);

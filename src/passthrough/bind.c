@@ -6,10 +6,10 @@
 #include "base/options.h"
 #include "base/vm.h"
 #include "chip/irqchip.h"
+#include "defer/callers_worker.h"
 #include "irqfd/eventfd.h"
 #include "line/line.h"
 #include "passthrough/pirq.h"
-#include "passthrough/worker.h"
 #include "pump/pump.h"
 
 #include <vmirq/route.h>

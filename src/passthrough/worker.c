@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "passthrough/worker.h"
+#include "defer/callers_worker.h"
 
 #include <errno.h>
 #include <sched.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A worker that callers may have: a list (defer/), who wakes its server, and perhaps a thread. */
-#ifndef PASSTHROUGH_WORKER_H
-#define PASSTHROUGH_WORKER_H
+/* A worker that callers may have (passthrough/worker.c): a list, who wakes its server, and perhaps a thread. */
+#ifndef DEFER_CALLERS_WORKER_H
+#define DEFER_CALLERS_WORKER_H
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -158,10 +158,10 @@ struct vmirq_vm;
 /**
  * The manager where a VM's irqfds are consumers: that of its vmirq_vm_config.bypass, or its own. Each irqfd that
  * has an eventfd is one, but for those with VMIRQ_IRQFD_NO_BYPASS, and vectors of a device with
- * VMIRQ_MSIX_NO_BYPASS. The target that they give is the irqfd, from
- * connect to disconnect: whatever its route is, vmirq_irqfd_signal() does the right thing with it, at once by a
- * post where the route is one plain vector on one vCPU. Those of a VM with a kernel's irqchip (KVM, SPLIT), where
- * each raise is a system call, give none: signals go by the eventfd. A ready-made producer for one is vmirq_trigger (trigger.h). NULL: vm is, or no memory.
+ * VMIRQ_MSIX_NO_BYPASS. The target that they give is the irqfd, from connect to disconnect: whatever its route is,
+ * vmirq_irqfd_signal() does the right thing with it, at once by a post where the route is one plain vector on one
+ * vCPU. Those of a VM with a kernel's irqchip (KVM, SPLIT), where each raise is a system call, give none: signals
+ * go by the eventfd. A ready-made producer for one is vmirq_trigger (trigger.h). NULL: vm is, or no memory.
  * Thread safety: any thread. May block for a list's lock; the first call allocates.
  */
 VMIRQ_API struct vmirq_bypass *vmirq_vm_bypass(struct vmirq_vm *vm);

@@ -29,6 +29,8 @@ def a_bypass_skips_the_eventfd_and_comes_back_to_it():
     account = run_json(*THREADS, '--source', 'bypass', '--source', 'bypass:flip', '--count', '64000')
     assert account['kick'] is None, account
     steady, flips = account['sources']
+    assert steady['path'] == 'bypass -> post', steady
+    assert 'bypass' in flips['path'] and 'eventfd' in flips['path'], flips
     assert steady['facts'] == {'bypass': 64000, 'irqfd': 0, 'eventfd': 0, 'switched to bypass': 0,
                               'switched to irqfd': 0, 'switched to eventfd': 0}, steady
     ways = flips['facts']

@@ -64,6 +64,8 @@ static int bypass_open(struct source *source)
 		return source_fail(source, -ENOMEM, "no memory");
 	bypass->flips = source->arg || source->run->options->churn;
 	source->private = bypass;
+	if (bypass->flips)
+		source->path = "bypass or eventfd -> post";
 	for (uint32_t i = 0; i < source->lanes && !ret; i++)
 		ret = open_lane(source, i);
 	return ret;

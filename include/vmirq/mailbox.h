@@ -17,6 +17,9 @@
  * A bit that is set once more before it was taken is one with the first. A bit that nobody is bound to, and one
  * over the rate, is held, and comes when it is bound or when the rate allows; none is lost.
  *
+ * A bit that nobody has looked at yet has not been raised: neither a vector's pending bit (msix.h) nor a saved state
+ * shows it. Who saves a VM has the device stop, and then calls vmirq_mailbox_poll().
+ *
  * Thread safety: every call but destroy from any thread, beside all others. Progress: memfd, doorbell, deadline and
  * counts are wait-free, without a system call. Every other call may block for a moment on another of the same mailbox,
  * unless it says otherwise; those that are -EDEADLK from a callback also wait for signals under way.

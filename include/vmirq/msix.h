@@ -9,8 +9,8 @@
  * vector's irqfd, which other parts of the library take. A vector that is raised while it is masked (its
  * own mask bit, the function's, or not enabled) is pending: seen in the PBA, and delivered once when it is
  * unmasked. A vector takes a GSI when it is first unmasked, and gives it back when the device is destroyed.
- * Meanwhile it is the vector's alone: vmirq_gsi_free() refuses it, and neither vmirq_vm_load() nor
- * vmirq_route_set_all() touches it.
+ * Meanwhile it is the vector's alone (route.h): the calls that change routes and vmirq_gsi_free() refuse it, and
+ * vmirq_vm_load() does not touch it.
  *
  * Accounting: a vector's irqfd counts (vmirq_msix_irqfd(), vmirq_irqfd_counts()). Pending is `held`, a
  * further signal of a pending vector `coalesced`, and a pending one that is thrown away by reset or destroy

@@ -173,7 +173,7 @@ struct vmirq_pirq_binding {
 	uint32_t type;
 	/** VMIRQ_PIRQ_NO_*. */
 	uint32_t flags;
-	/** VMIRQ_PIRQ_MSI: the message. */
+	/** VMIRQ_PIRQ_MSI: the message. It takes a GSI, which is the pirq's alone until unbind (route.h). */
 	uint64_t address;
 	uint32_t data;
 	/** The others: how many GSIs, 1..VMIRQ_PIRQ_GSIS (identity: 1), and which. Copied. Any number of pirqs may

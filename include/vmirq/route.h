@@ -9,6 +9,13 @@
  * On KVM and SPLIT the kernel's table follows: a change is one KVM_SET_GSI_ROUTING, a transaction's
  * changes together are. The kernel's errors are passed on, and then nothing has changed.
  *
+ * Whose GSI it is. An MSI-X vector's (msix.h) and that of a pirq's message (passthrough.h) are theirs alone, from when
+ * they take one to when they give it back: nobody else can route them. What the VMM uses it names itself, or has from
+ * vmirq_gsi_alloc(). That gives out, and vectors and messages take, only what is in no use: neither routed nor
+ * allocated, nor with an irqfd, a mailbox's interrupt or a pirq's line bound to it, routed or not. So numbers of the
+ * VMM's own and allocated ones may be mixed if the VMM uses its own first, or keeps to those below 24; one above
+ * that it has never used may become a vector's at any moment.
+ *
  * Thread safety: every call from any thread, beside every other and beside signals. Progress: may
  * block on another change of a GSI nearby (KVM and SPLIT: of any GSI); no system call but for memory the
  * first time, and the kernel's.
@@ -32,7 +39,8 @@ struct vmirq_vm;
  * MSI: one entry, flags 0 or KVM_MSI_VALID_DEVID.
  * -EINVAL: mixed GSIs, unknown type or flag, an MSI beside another entry, pin out of range, the same
  * irqchip twice, GSI past the VM's limit, or with 32-bit ids address_hi & 0xff not 0. A failed call
- * leaves the old route. -EOPNOTSUPP: a chip this VM has not got. -ENOMEM.
+ * leaves the old route. -EOPNOTSUPP: a chip this VM has not got. -EBUSY: an MSI-X vector's GSI, or a pirq's message's.
+ * -ENOMEM.
  */
 VMIRQ_API int vmirq_route_set(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *entries,
 			      size_t n);
@@ -41,14 +49,14 @@ VMIRQ_API int vmirq_route_set(struct vmirq_vm *vm, const struct kvm_irq_routing_
 VMIRQ_API int vmirq_route_set_msi(struct vmirq_vm *vm, uint32_t gsi, uint64_t address,
 				  uint32_t data);
 
-/** Take a GSI's route away; signals count as `no_route` from then. -EINVAL: GSI past the limit. KVM and
- *  SPLIT: KVM_SET_GSI_ROUTING's error. */
+/** Take a GSI's route away; signals count as `no_route` from then. -EINVAL: GSI past the limit. -EBUSY: as
+ *  vmirq_route_set(). KVM and SPLIT: KVM_SET_GSI_ROUTING's error. */
 VMIRQ_API int vmirq_route_clear(struct vmirq_vm *vm, uint32_t gsi);
 
 /**
  * Replace the whole table, as KVM_SET_GSI_ROUTING: all of it or, on error, nothing.
- * GSIs not named lose their route, but for those of MSI-X vectors (msix.h). n = 0 is legal. Errors as
- * vmirq_route_set(); -EBUSY: one that is named is such a vector's.
+ * GSIs not named lose their route, but for those of MSI-X vectors and of pirqs' messages. n = 0 is legal. Errors as
+ * vmirq_route_set(); -EBUSY also: a transaction is open.
  */
 VMIRQ_API int vmirq_route_set_all(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *entries,
 				  size_t n);
@@ -70,7 +78,8 @@ VMIRQ_API int vmirq_route_begin(struct vmirq_vm *vm);
  * Make the changes, of each GSI the last; on KVM and SPLIT with at most one KVM_SET_GSI_ROUTING, and
  * none if nothing changes there. On error nothing is changed. Either way the transaction is over.
  * Signals may see some of the routes changed and others not yet.
- * -EINVAL: this thread has none open. -ENOMEM, or KVM_SET_GSI_ROUTING's error.
+ * -EINVAL: this thread has none open. -EBUSY: a GSI in it that was free has become a vector's or a pirq's message's
+ * since. -ENOMEM, or KVM_SET_GSI_ROUTING's error.
  */
 VMIRQ_API int vmirq_route_commit(struct vmirq_vm *vm);
 
@@ -82,7 +91,7 @@ VMIRQ_API int vmirq_route_abort(struct vmirq_vm *vm);
 VMIRQ_API int vmirq_route_get(struct vmirq_vm *vm, uint32_t gsi,
 			      struct kvm_irq_routing_entry *entries, size_t max);
 
-/** Take the lowest GSI, 24 or above, that is neither routed nor allocated. -ENOSPC. */
+/** Take the lowest GSI, 24 or above, that is in no use (see above). -ENOSPC. */
 VMIRQ_API int vmirq_gsi_alloc(struct vmirq_vm *vm, uint32_t *gsi);
 
 /** Give it back; its route is cleared. -EINVAL: not allocated. Else as vmirq_route_clear(), and then it is

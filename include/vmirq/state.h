@@ -107,7 +107,7 @@ VMIRQ_API int vmirq_vm_set_ioapic(struct vmirq_vm *vm, uint32_t number,
  * (passthrough.h) holds is in it, too: the guest's EOI lowers it where a pirq is bound to that GSI, before or after.
  *
  * Not in it, and the caller's to carry: unread eventfds (the counts stay in them), irqfds and
- * notifiers, MSI-X tables and pending bits, with the GSIs of their vectors, armed resamplers, counters; and
+ * notifiers, MSI-X tables and pending bits, with the GSIs of their vectors and of pirqs' messages, armed resamplers, counters; and
  * what KVM keeps of its vCPUs. A VMM that uses KVM loads its vCPUs' TSC first, which a TSC deadline is held
  * against.
  *
@@ -126,7 +126,7 @@ VMIRQ_API int64_t vmirq_vm_save(struct vmirq_vm *vm, void *buffer, size_t size);
  *
  * All of it is checked first, and any bytes may be given: -EINVAL changes nothing. It is of this
  * machine's byte order and of this version's blobs (a later version says which older ones it takes).
- * -EBUSY as above, or a GSI that the blob has is an MSI-X vector's here (so: first the VM, then its devices);
+ * -EBUSY as above, or a GSI that the blob has is an MSI-X vector's or a pirq's message's here (so: first the VM, then its devices);
  * -ENOMEM; and nothing has changed. vCPUs are stopped or without a thread, and nobody
  * else uses the VM meanwhile. System calls as above, and those of malloc.
  */

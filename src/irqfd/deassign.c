@@ -96,14 +96,17 @@ static int wait_for_unbinds(struct irqfd_table *table, const struct vmirq_irqfd 
 static bool detach(struct vmirq_irqfd *irqfd)
 {
 	struct route_table *routes = irqfd->table->vm->routes;
-	bool leaves;
+	bool leaves, frees;
 
 	vmirq_route_lock(routes, irqfd->slot);
 	leaves = !vmirq_route_make_more(irqfd->slot);
 	if (leaves)
 		vmirq_route_unwatch(irqfd->slot, &irqfd->watcher);
 	vmirq_irqfd_set_gone(irqfd);
+	frees = leaves && irqfd_routed(irqfd) && route_kind_locked(irqfd->slot) == ROUTE_NONE;
 	vmirq_route_unlock(routes, irqfd->slot);
+	if (frees)
+		vmirq_route_lower_hint(routes, irqfd->slot->gsi);
 	return leaves;
 }
 

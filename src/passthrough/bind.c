@@ -80,6 +80,18 @@ static int check_binding(const struct vmirq_pirq *pirq, const struct vmirq_pirq_
 	return b->worker || goes_fast(pirq, b) ? 0 : -EINVAL;
 }
 
+/* At once, also where the thread has a transaction open. */
+static int change_message(struct vmirq_vm *vm, struct route_slot *slot, enum route_kind kind,
+			  uint64_t address, uint32_t data)
+{
+	struct route_change change = { .slot = slot, .route = { .kind = kind } };
+
+	change.route.msi = (struct msi_message){ .address_lo = (uint32_t)address,
+						 .address_hi = (uint32_t)(address >> 32),
+						 .data = data };
+	return vmirq_route_make_changes(vm, &change, 1);
+}
+
 static void end_message(struct vmirq_pirq *pirq)
 {
 	struct vmirq_route_counts now = { .size = sizeof(now) };
@@ -87,11 +99,12 @@ static void end_message(struct vmirq_pirq *pirq)
 	vmirq_irqfd_deassign(pirq->irqfd);
 	pirq->irqfd = NULL;
 	/* With what deassign delivered. */
-	vmirq_gsi_counts(pirq->vm, pirq->msi_gsi, &now);
+	vmirq_gsi_counts(pirq->vm, pirq->msi_slot->gsi, &now);
 	for (int i = 0; i < VMIRQ_VERDICTS; i++)
 		counts_add(&pirq->counts, (enum vmirq_verdict)i,
 			   now.verdict[i] - pirq->msi_before.verdict[i]);
-	vmirq_gsi_free(pirq->vm, pirq->msi_gsi);
+	if (!change_message(pirq->vm, pirq->msi_slot, ROUTE_NONE, 0, 0))
+		vmirq_gsi_release(pirq->vm->routes, pirq->msi_slot);
 }
 
 /* A GSI of its own, with the message for a route, and an irqfd that resolves it. */
@@ -101,18 +114,18 @@ static int make_message(struct vmirq_pirq *pirq, const struct vmirq_pirq_binding
 					     .eventfd = pirq->fast ? pirq->eventfd : -1,
 					     .pump = pirq->pump,
 					     .token = pirq->callers_token };
-	int error = vmirq_gsi_alloc(b->vm, &config.gsi);
+	int error = vmirq_gsi_take(b->vm, &pirq->msi_slot);
 
 	if (error)
 		return error;
-	pirq->msi_gsi = config.gsi;
+	config.gsi = pirq->msi_slot->gsi;
 	pirq->msi_before = (struct vmirq_route_counts){ .size = sizeof(pirq->msi_before) };
 	vmirq_gsi_counts(b->vm, config.gsi, &pirq->msi_before);
-	error = vmirq_route_set_msi(b->vm, config.gsi, b->address, b->data);
+	error = change_message(b->vm, pirq->msi_slot, ROUTE_MSI, b->address, b->data);
 	if (!error)
 		error = vmirq_irqfd_assign(b->vm, &config, &pirq->irqfd);
-	if (error)
-		vmirq_gsi_free(b->vm, config.gsi);
+	if (error && !change_message(b->vm, pirq->msi_slot, ROUTE_NONE, 0, 0))
+		vmirq_gsi_release(b->vm->routes, pirq->msi_slot);
 	return error;
 }
 
@@ -230,7 +243,7 @@ static int retarget_locked(struct vmirq_pirq *pirq, uint64_t address, uint32_t d
 		return -EINVAL;
 	if (!pirq->fast)
 		vmirq_defer_flush(&pirq->work);
-	return vmirq_route_set_msi(pirq->vm, pirq->msi_gsi, address, data);
+	return change_message(pirq->vm, pirq->msi_slot, ROUTE_MSI, address, data);
 }
 
 static bool is_retarget(const struct vmirq_pirq *pirq, const struct vmirq_pirq_binding *b)

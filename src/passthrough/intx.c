@@ -221,8 +221,27 @@ void vmirq_pirq_forget(struct vmirq_pirq *pirq)
 		pay(pirq->link[i].gsi);
 }
 
+/* What is linked vmirq_gsi_alloc() does not give out, routed or not. domain.mutex is held. */
+static int set_linked(struct route_table *routes, uint32_t gsi, bool linked)
+{
+	struct route_slot *slot;
+	bool frees;
+	int error = vmirq_route_slot(routes, gsi, &slot);
+
+	if (error)
+		return error;
+	vmirq_route_lock(routes, slot);
+	slot->linked = linked;
+	frees = !linked && route_kind_locked(slot) == ROUTE_NONE;
+	vmirq_route_unlock(routes, slot);
+	if (frees)
+		vmirq_route_lower_hint(routes, gsi);
+	return 0;
+}
+
 static void end_gsi(struct pirq_gsi *g)
 {
+	set_linked(g->domain->vm->routes, g->gsi, false);
 	vmirq_notifier_remove(g->ack);
 	pthread_mutex_destroy(&g->mutex);
 	free(g);
@@ -242,8 +261,9 @@ static int make_gsi(struct pirq_domain *domain, uint32_t gsi, struct pirq_gsi **
 	g->gsi = gsi;
 	pthread_mutex_init(&g->mutex, NULL);
 	config.opaque = g;
+	error = set_linked(domain->vm->routes, gsi, true);
 	/* Has the line its memory, so that it cannot fail later. One that has come with a saved state has, and stays. */
-	if (!vmirq_line_asserted_by(domain->vm, gsi, SOURCE_PIRQ))
+	if (!error && !vmirq_line_asserted_by(domain->vm, gsi, SOURCE_PIRQ))
 		vmirq_line_set_any(domain->vm, gsi, SOURCE_PIRQ, false, &error);
 	if (!error && !vmirq_line_in_kernel(domain->vm))
 		error = vmirq_notifier_add_any(domain->vm, &config, &g->ack);

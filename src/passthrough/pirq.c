@@ -10,6 +10,7 @@
 
 #include "base/options.h"
 #include "irqfd/eventfd.h"
+#include "route/table.h"
 
 /* vmirq_pirq_config as it was in the first release. */
 #define CONFIG_LEAST sizeof(struct vmirq_pirq_config)
@@ -147,7 +148,7 @@ static void add_irqfd(const struct vmirq_pirq *pirq, struct vmirq_pirq_counts *o
 {
 	struct vmirq_route_counts now = { .size = sizeof(now) };
 
-	vmirq_gsi_counts(pirq->vm, pirq->msi_gsi, &now);
+	vmirq_gsi_counts(pirq->vm, pirq->msi_slot->gsi, &now);
 	for (int i = 0; i < VMIRQ_VERDICTS; i++)
 		add(out, (enum vmirq_verdict)i, now.verdict[i] - pirq->msi_before.verdict[i]);
 	out->unobserved = !!now.unobserved;

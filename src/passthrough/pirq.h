@@ -104,7 +104,7 @@ struct vmirq_pirq {
 	bool fast, has_work;
 	bool waits;			      /* for EOIs */
 	bool remasks;			      /* the source is masked from a raise to its unmask */
-	uint32_t msi_gsi;		      /* the irqfd's */
+	struct route_slot *msi_slot;	      /* the irqfd's */
 	struct vmirq_route_counts msi_before; /* that GSI's, when it was bound */
 	struct vmirq_pump *pump;
 	bool reads, bound_eventfd;

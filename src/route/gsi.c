@@ -10,38 +10,46 @@
 /* Below are the pins of the first IOAPIC. */
 #define FIRST_FREE_GSI 24u
 
-/* NULL: one that was never used. */
+/* NULL: one that was never used. A moment's. */
 static inline bool is_free(const struct route_slot *slot)
 {
 	return !slot || (!atomic_load_explicit(&slot->allocated, memory_order_relaxed) &&
 			 route_kind_now(slot) == ROUTE_NONE);
 }
 
+/* False: it is in use, if only by who waits for its route. */
+static inline bool take_slot(struct route_table *table, struct route_slot *slot, uint8_t how)
+{
+	bool taken;
+
+	vmirq_route_lock(table, slot);
+	taken = is_free(slot) && !slot->watchers && !slot->linked;
+	if (taken)
+		atomic_store_explicit(&slot->allocated, how, memory_order_relaxed);
+	vmirq_route_unlock(table, slot);
+	return taken;
+}
+
 /* The lowest that is free becomes `how`. */
 static inline __attribute__((always_inline)) int take(struct route_table *table, uint8_t how,
 						      struct route_slot **out)
 {
-	struct route_slot *slot;
-	uint64_t seen, g;
+	/* Acquire: all that became free before is seen to be, or it would be passed over for good; pairs with
+	 * the release in vmirq_route_lower_hint(). */
+	uint64_t seen = atomic_load_explicit(&table->lowest_free, memory_order_acquire);
+	uint64_t g = (uint32_t)seen < FIRST_FREE_GSI ? FIRST_FREE_GSI : (uint32_t)seen;
 
-	for (;;) {
-		uint8_t unallocated = 0;
-		int error;
+	for (; g < table->max_gsis; g++) {
+		struct route_slot *slot = vmirq_route_find(table, (uint32_t)g);
+		int error = 0;
 
-		/* Acquire: all that became free before is seen to be, or it would be passed over for
-		 * good; pairs with the release in vmirq_route_lower_hint(). */
-		seen = atomic_load_explicit(&table->lowest_free, memory_order_acquire);
-		g = (uint32_t)seen < FIRST_FREE_GSI ? FIRST_FREE_GSI : (uint32_t)seen;
-		while (g < table->max_gsis && !is_free(slot = vmirq_route_find(table, (uint32_t)g)))
-			g++;
-		if (g >= table->max_gsis)
-			return -ENOSPC;
-		error = slot ? 0 : vmirq_route_make_slot(table, (uint32_t)g, &slot);
+		if (!is_free(slot))
+			continue;
+		if (!slot)
+			error = vmirq_route_make_slot(table, (uint32_t)g, &slot);
 		if (error)
 			return error;
-		if (!atomic_compare_exchange_strong_explicit(&slot->allocated, &unallocated, how,
-							     memory_order_relaxed,
-							     memory_order_relaxed))
+		if (!take_slot(table, slot, how))
 			continue;
 		/* Unless some GSI became free meanwhile: it may be one that was passed over. */
 		atomic_compare_exchange_strong_explicit(&table->lowest_free, &seen,
@@ -50,6 +58,7 @@ static inline __attribute__((always_inline)) int take(struct route_table *table,
 		*out = slot;
 		return 0;
 	}
+	return -ENOSPC;
 }
 
 int vmirq_gsi_alloc(struct vmirq_vm *vm, uint32_t *gsi)
@@ -67,7 +76,7 @@ int vmirq_gsi_alloc(struct vmirq_vm *vm, uint32_t *gsi)
 
 int vmirq_gsi_take(struct vmirq_vm *vm, struct route_slot **slot)
 {
-	return take(vm->routes, GSI_VECTORS, slot);
+	return take(vm->routes, GSI_OWNED, slot);
 }
 
 int vmirq_gsi_free(struct vmirq_vm *vm, uint32_t gsi)

@@ -85,6 +85,8 @@ int vmirq_route_set(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *ent
 	error = vmirq_route_from_entries(vm, entries, n, &change->route);
 	if (!error)
 		error = vmirq_route_slot(vm->routes, entries[0].gsi, &change->slot);
+	if (!error && route_owned(change->slot))
+		error = -EBUSY;
 	return error ? error : vmirq_route_change(vm, change, &alone);
 }
 
@@ -106,6 +108,8 @@ int vmirq_route_set_msi(struct vmirq_vm *vm, uint32_t gsi, uint64_t address, uin
 	error = vmirq_route_slot(vm->routes, gsi, &slot);
 	if (error)
 		return error;
+	if (unlikely(route_owned(slot)))
+		return -EBUSY;
 	change = vmirq_route_new_change(vm, &alone);
 	if (!change)
 		return -ENOMEM;
@@ -124,6 +128,8 @@ int vmirq_route_clear(struct vmirq_vm *vm, uint32_t gsi)
 	slot = vmirq_route_find(vm->routes, gsi);
 	if (!slot)
 		return 0;
+	if (route_owned(slot))
+		return -EBUSY;
 	change = vmirq_route_new_change(vm, &alone);
 	if (!change)
 		return -ENOMEM;

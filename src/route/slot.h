@@ -17,9 +17,9 @@
 /* To be free with the commit of the open transaction: until then nobody else may have it, or the commit
  * would clear his route. */
 #define GSI_LEAVING 2u
-/* A vector's of some device's (src/msix), which routes it and gives it back: not in a VM's saved state, nor
- * touched by a load, nor by a whole new table. */
-#define GSI_VECTORS 3u
+/* A device's vector's (src/msix), or a pirq's message's, which routes it and gives it back: nobody else may
+ * change its route, and it is not in a VM's saved state, nor touched by a load, nor by a whole new table. */
+#define GSI_OWNED 3u
 
 enum route_kind { ROUTE_NONE, ROUTE_MSI, ROUTE_PINS };
 
@@ -62,9 +62,10 @@ struct route_slot {
 	_Atomic uint32_t latch;
 	uint32_t gsi;
 	struct route_copy copy[2];
-	/* Taken by vmirq_gsi_alloc(): 1, or GSI_LEAVING; or GSI_VECTORS. */
+	/* Taken by vmirq_gsi_alloc(): 1, or GSI_LEAVING; or GSI_OWNED. From 0 under the slot's lock. */
 	_Atomic uint8_t allocated;
 	/* Under the slot's lock. */
+	bool linked; /* a pirq has it, whether it has a route or not */
 	bool moving; /* its line is off the kernel's pins while the kernel changes its route */
 	bool devid_valid;
 	uint32_t devid;

@@ -251,9 +251,15 @@ int vmirq_route_prepare_all(struct vmirq_vm *vm, const struct kvm_irq_routing_en
 int vmirq_route_put_all(struct vmirq_vm *vm, const struct route_new_table *table);
 void vmirq_route_free_new_table(struct route_new_table *table);
 
+/* Is its route its owner's? A moment's. */
+static inline bool route_owned(const struct route_slot *slot)
+{
+	return atomic_load_explicit(&slot->allocated, memory_order_relaxed) == GSI_OWNED;
+}
+
 /* This GSI became free: vmirq_gsi_alloc() looks from here again. */
 void vmirq_route_lower_hint(struct route_table *table, uint32_t gsi);
-/* gsi.c: one for a vector (GSI_VECTORS). Errors as vmirq_gsi_alloc(). And back: it is routed nowhere, and free
+/* gsi.c: one for an owner of its route (GSI_OWNED). Errors as vmirq_gsi_alloc(). And back: it is routed nowhere, and free
  * at once, also where its thread has a transaction open. */
 int vmirq_gsi_take(struct vmirq_vm *vm, struct route_slot **slot);
 void vmirq_gsi_release(struct route_table *table, struct route_slot *slot);

@@ -135,12 +135,17 @@ static int by_slot(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-static bool is_ascending(const struct route_transaction *t)
+/* In one turn over the slots. -EBUSY: since it was said, one that was free then has got an owner. */
+static int look_over(const struct route_transaction *t, bool *ascending)
 {
-	for (size_t i = 1; i < t->n; i++)
-		if (t->change[i - 1].slot->gsi >= t->change[i].slot->gsi)
-			return false;
-	return true;
+	*ascending = true;
+	for (size_t i = 0; i < t->n; i++) {
+		if (route_owned(t->change[i].slot))
+			return -EBUSY;
+		if (i && t->change[i - 1].slot->gsi >= t->change[i].slot->gsi)
+			*ascending = false;
+	}
+	return 0;
 }
 
 /* Of several changes of a slot the last one stays. */
@@ -170,6 +175,7 @@ static int make_last_changes(struct vmirq_vm *vm, const struct route_transaction
 int vmirq_route_commit(struct vmirq_vm *vm)
 {
 	struct route_transaction *t;
+	bool ascending;
 	int error;
 
 	if (!vm)
@@ -177,10 +183,10 @@ int vmirq_route_commit(struct vmirq_vm *vm)
 	t = close_transaction(vm->routes);
 	if (!t)
 		return -EINVAL;
-	if (t->n && is_ascending(t))
-		error = vmirq_route_make_changes(vm, t->change, t->n);
-	else
-		error = t->n ? make_last_changes(vm, t) : 0;
+	error = look_over(t, &ascending);
+	if (!error && t->n)
+		error = ascending ? vmirq_route_make_changes(vm, t->change, t->n)
+				  : make_last_changes(vm, t);
 	end_transaction(vm->routes, t, !error);
 	return error;
 }

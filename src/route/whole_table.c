@@ -18,11 +18,6 @@ static int by_gsi(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-static bool is_vectors(const struct route_slot *slot)
-{
-	return atomic_load_explicit(&slot->allocated, memory_order_relaxed) == GSI_VECTORS;
-}
-
 static int append(struct route_new_table *table, struct route_slot *slot, const struct route *route)
 {
 	if (table->n == table->room) {
@@ -57,7 +52,7 @@ static int check_table(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *
 		error = vmirq_route_from_entries(vm, same, end - i, &route);
 		if (!error)
 			error = vmirq_route_slot(vm->routes, same[0].gsi, &slot);
-		if (!error && is_vectors(slot))
+		if (!error && route_owned(slot))
 			error = -EBUSY;
 		if (!error)
 			error = append(table, slot, &route);
@@ -67,7 +62,7 @@ static int check_table(struct vmirq_vm *vm, const struct kvm_irq_routing_entry *
 	return 0;
 }
 
-/* What is not named, and no vector's, loses its route. Both are in the order of GSIs. */
+/* What is not named, and nobody's, loses its route. Both are in the order of GSIs. */
 static int clear_others(struct route_table *routes, struct route_new_table *table)
 {
 	const struct route none = { .kind = ROUTE_NONE };
@@ -77,7 +72,7 @@ static int clear_others(struct route_table *routes, struct route_new_table *tabl
 	while ((slot = vmirq_route_next(routes, slot))) {
 		if (next < named && table->change[next].slot == slot) {
 			next++;
-		} else if (!is_vectors(slot) && vmirq_route_read(slot).kind != ROUTE_NONE) {
+		} else if (!route_owned(slot) && vmirq_route_read(slot).kind != ROUTE_NONE) {
 			int error = append(table, slot, &none);
 
 			if (error)

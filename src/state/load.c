@@ -40,7 +40,7 @@ static void clear_gsis(struct vmirq_vm *vm)
 
 	while ((slot = vmirq_route_next(vm->routes, slot))) {
 		set_sources(vm, slot, 0);
-		if (atomic_load_explicit(&slot->allocated, memory_order_relaxed) != GSI_VECTORS)
+		if (atomic_load_explicit(&slot->allocated, memory_order_relaxed) != GSI_OWNED)
 			atomic_store_explicit(&slot->allocated, 0, memory_order_relaxed);
 	}
 }

@@ -94,7 +94,7 @@ static int prepare_gsi(struct vmirq_vm *vm, const struct blob_gsi *gsi)
 	struct route_slot *slot;
 	int error = vmirq_route_slot(vm->routes, gsi->gsi, &slot);
 
-	if (!error && atomic_load_explicit(&slot->allocated, memory_order_relaxed) == GSI_VECTORS)
+	if (!error && atomic_load_explicit(&slot->allocated, memory_order_relaxed) == GSI_OWNED)
 		error = -EBUSY;
 	if (error || !gsi->sources)
 		return error;

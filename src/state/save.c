@@ -96,7 +96,7 @@ static uint32_t put_routes(struct vmirq_vm *vm, struct writer *w)
 
 	while ((slot = vmirq_route_next(vm->routes, slot))) {
 		uint8_t allocated = atomic_load_explicit(&slot->allocated, memory_order_relaxed);
-		int n = allocated == GSI_VECTORS
+		int n = allocated == GSI_OWNED
 				? 0
 				: vmirq_route_get(vm, slot->gsi, entry, ENTRIES_PER_GSI);
 
@@ -117,7 +117,7 @@ static uint32_t put_gsis(struct vmirq_vm *vm, struct writer *w)
 
 		gsi.allocated = atomic_load_explicit(&slot->allocated, memory_order_relaxed);
 		/* Not another device's in the other VM. */
-		gsi.allocated = gsi.allocated && gsi.allocated != GSI_VECTORS;
+		gsi.allocated = gsi.allocated && gsi.allocated != GSI_OWNED;
 		vmirq_route_lock(vm->routes, slot);
 		gsi.sources = route_sources(slot);
 		vmirq_route_unlock(vm->routes, slot);

@@ -265,7 +265,9 @@ int vmirq_vm_destroy(struct vmirq_vm *vm)
 	if (pirq_must_not_wait() || vmirq_line_calls_here() ||
 	    vmirq_irqfd_in_callback_of_table(vm->irqfds))
 		return -EDEADLK;
-	if (vmirq_irqfd_bypass_used(vm->irqfds))
+	/* Acquire: pairs with the release in vm_device_gone(). */
+	if (atomic_load_explicit(&vm->devices, memory_order_acquire) ||
+	    vmirq_irqfd_bypass_used(vm->irqfds))
 		return -EBUSY;
 	error = vmirq_vcpu_table_destroy_all(vm->vcpus);
 	if (error)

@@ -84,7 +84,7 @@ struct vmirq_mailbox_counts {
 };
 
 /**
- * Create one. It is to be destroyed before its VM.
+ * Create one. It is to be destroyed before its VM: until then vmirq_vm_destroy() is -EBUSY.
  * -EINVAL: size, count, flags, or a burst without a rate; -E2BIG; -EMFILE; -ENOMEM; or what memfd_create(),
  * fcntl() (F_ADD_SEALS) and epoll_ctl() say.
  * The rate goes by the VM's clock. With a clock of the caller's own: see vmirq_mailbox_deadline(). Blocks on an irqfd

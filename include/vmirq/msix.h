@@ -84,7 +84,7 @@ struct vmirq_msix_config {
 };
 
 /**
- * Create: not enabled, every vector masked. The VM must outlive it.
+ * Create: not enabled, every vector masked. To be destroyed before its VM: until then vmirq_vm_destroy() is -EBUSY.
  * -EINVAL: size, unknown flag, number of vectors. -E2BIG. -ENOMEM.
  */
 VMIRQ_API int vmirq_msix_create(struct vmirq_vm *vm, const struct vmirq_msix_config *config,

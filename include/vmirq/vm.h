@@ -121,11 +121,16 @@ struct vmirq_vm_config {
 VMIRQ_API int vmirq_vm_create(const struct vmirq_vm_config *config, struct vmirq_vm **out);
 
 /**
- * Tear the VM down: deassigns every irqfd and ioeventfd, unbinds every pirq, destroys every vCPU, frees everything.
- * The caller's threads must be out of the library for this VM, and stay out: a vCPU that still has a
- * thread (vmirq_vcpu_unbind_thread()), or a trigger or producer of yours in the VM's own bypass manager,
- * makes it -EBUSY, and nothing is changed. -EDEADLK, and nothing is changed: from a callback of the library, or
- * from a bypass producer's whose consumer is an irqfd of this VM. NULL is 0.
+ * Tear the VM down: deassigns every irqfd (resample irqfds too) and ioeventfd, removes every notifier, unbinds every
+ * pirq, destroys every vCPU, and frees all of these but the pirqs, with the chips and their timers, the routes and an
+ * open transaction, the GSIs and line sources given out, and the VM's own pump and bypass manager. Pirqs, workers, pumps
+ * of yours and bypass managers of yours stay, and so do triggers and producers in those: they are disconnected. The
+ * caller's threads must be out of the library for this VM, and stay out.
+ * -EBUSY, and nothing is changed: a vCPU still has a thread (vmirq_vcpu_unbind_thread()); there is a mailbox or an
+ * MSI-X device (vmirq_mailbox_destroy(), vmirq_msix_destroy()), or a trigger or producer of yours in the VM's own
+ * bypass manager. -EDEADLK, and nothing is changed: from a callback of the library, or from a bypass producer's whose
+ * consumer is an irqfd of this VM. NULL is 0.
+ * Not asked, and to be seen to: nothing of another VM (irqfd, mailbox, pirq, MSI-X device) is read by this VM's pump any more.
  * Thread safety: any thread, once. Progress: blocks until signals and callbacks under way, the pump's thread and that
  * of doorbells have ended; the callbacks' `release` is called here.
  */

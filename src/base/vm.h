@@ -4,7 +4,9 @@
 #ifndef BASE_VM_H
 #define BASE_VM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <vmirq/vm.h>
 
@@ -35,6 +37,20 @@ struct vmirq_vm {
 	bool own_clock;	  /* the VMM's: nothing here can sleep by it */
 	int kvm_fd;	  /* the KVM VM, or -1 */
 	uint32_t without; /* VMIRQ_CAP_* */
+	/* Mailboxes and MSI-X devices: they must go first. */
+	_Atomic uint32_t devices;
 };
+
+static inline void vm_device_made(struct vmirq_vm *vm)
+{
+	atomic_fetch_add_explicit(&vm->devices, 1, memory_order_relaxed);
+}
+
+/* The VM may be gone from here on. */
+static inline void vm_device_gone(struct vmirq_vm *vm)
+{
+	/* Release: pairs with the acquire in vmirq_vm_destroy(). */
+	atomic_fetch_sub_explicit(&vm->devices, 1, memory_order_release);
+}
 
 #endif

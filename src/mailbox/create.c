@@ -142,19 +142,24 @@ int vmirq_mailbox_create(struct vmirq_vm *vm, const struct vmirq_mailbox_config 
 	error = map_page(mailbox);
 	if (!error)
 		error = add_to_pump(mailbox);
-	if (error)
+	if (error) {
 		free_mailbox(mailbox);
-	else
+	} else {
+		vm_device_made(vm);
 		*out = mailbox;
+	}
 	return error;
 }
 
 int vmirq_mailbox_destroy(struct vmirq_mailbox *mailbox)
 {
+	struct vmirq_vm *vm;
+
 	if (!mailbox)
 		return 0;
 	if (reader_inside())
 		return -EDEADLK;
+	vm = mailbox->vm;
 	vmirq_mailbox_unwatch(mailbox);
 	vmirq_mailbox_look(mailbox);
 	/* From now on neither the doorbell's callback sets the timer, nor the timer's the doorbell. */
@@ -165,6 +170,7 @@ int vmirq_mailbox_destroy(struct vmirq_mailbox *mailbox)
 	vmirq_pump_remove(mailbox->pump, mailbox->entry);
 	vmirq_mailbox_unbind_all(mailbox);
 	free_mailbox(mailbox);
+	vm_device_gone(vm);
 	return 0;
 }
 

@@ -94,10 +94,12 @@ int vmirq_msix_create(struct vmirq_vm *vm, const struct vmirq_msix_config *calle
 	atomic_store_explicit(&msix->allocated, config.flags & VMIRQ_MSIX_MSI ? 1 : config.vectors,
 			      memory_order_relaxed);
 	error = create_vectors(msix);
-	if (error)
+	if (error) {
 		free_msix(msix);
-	else
+	} else {
+		vm_device_made(vm);
 		*out = msix;
+	}
 	return error;
 }
 
@@ -112,11 +114,15 @@ static bool in_callback(const struct vmirq_msix *msix)
 
 int vmirq_msix_destroy(struct vmirq_msix *msix)
 {
+	struct vmirq_vm *vm;
+
 	if (!msix)
 		return 0;
 	if (reader_inside() || in_callback(msix))
 		return -EDEADLK;
+	vm = msix->vm;
 	free_msix(msix);
+	vm_device_gone(vm);
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <vmirq/version.h>
 
 #include "command.h"
+#include "streams.h"
 
 static const struct subcommand {
 	const char *name;
@@ -75,7 +76,7 @@ static enum exit_code help_on(char *name)
 	return subcommand ? subcommand->run(2, argv) : usage_error("unknown subcommand", name);
 }
 
-int main(int argc, char **argv)
+static enum exit_code perform(int argc, char **argv)
 {
 	const struct subcommand *subcommand;
 
@@ -91,7 +92,7 @@ int main(int argc, char **argv)
 			printf("vmirq %s\n", vmirq_version());
 		else
 			print_help();
-		return fflush(stdout) ? EXIT_FAILED : EXIT_OK;
+		return EXIT_OK;
 	}
 	/* Not for people: see mailbox_device.c. */
 	if (strcmp(argv[1], "mailbox-device") == 0 && argc == 2)
@@ -101,4 +102,13 @@ int main(int argc, char **argv)
 	subcommand = find(argv[1]);
 	return subcommand ? subcommand->run(argc - 1, argv + 1)
 			  : usage_error("unknown subcommand", argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+	enum exit_code ret;
+
+	streams_keep();
+	ret = perform(argc, argv);
+	return streams_end(argc > 1 && find(argv[1]) ? argv[1] : "", ret);
 }

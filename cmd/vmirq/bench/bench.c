@@ -12,6 +12,7 @@
 #include "bench_machine.h"
 #include "bench_pair.h"
 #include "command.h"
+#include "streams.h"
 
 #define QUICK_NS UINT64_C(900000000)
 #define FULL_NS	 UINT64_C(8000000000)
@@ -78,18 +79,15 @@ static enum exit_code report(struct bench *b, FILE *json)
 {
 	int ret = 0, plotted = 0;
 
-	if (json != stdout) {
+	if (json != stdout)
 		bench_print(b, stdout);
-		if (fflush(stdout) == EOF || ferror(stdout)) {
-			fprintf(stderr, "vmirq bench: standard output: %s\n", strerror(errno));
-			return EXIT_FAILED;
-		}
-	}
 	if (json) {
 		ret = bench_write_json(b, json);
 		if (json != stdout && fclose(json) == EOF && !ret)
 			ret = -errno;
-		if (ret)
+		if (ret && json == stdout)
+			streams_failed("bench", ret);
+		else if (ret)
 			fprintf(stderr, "vmirq bench: --json %s: %s\n", b->options->json,
 				strerror(-ret));
 	}
@@ -115,8 +113,10 @@ enum exit_code command_bench(int argc, char **argv)
 		return ret;
 	if (options.help) {
 		bench_help();
-		return fflush(stdout) == EOF ? EXIT_FAILED : EXIT_OK;
+		return EXIT_OK;
 	}
+	if (!streams_report("bench"))
+		return EXIT_FAILED;
 	/* A name that cannot be written is better known before the run than after it. */
 	if (options.json) {
 		json = strcmp(options.json, "-") == 0 ? stdout : fopen(options.json, "we");

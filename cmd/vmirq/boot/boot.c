@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "boot_options.h"
+#include "streams.h"
 
 #define MIB ((size_t)1 << 20)
 /* As much as the largest guest has memory. */
@@ -221,8 +222,10 @@ enum exit_code command_boot(int argc, char **argv)
 		return ret;
 	if (options.help) {
 		boot_help();
-		return fflush(stdout) ? EXIT_FAILED : EXIT_OK;
+		return EXIT_OK;
 	}
+	if (!streams_report("boot"))
+		return EXIT_FAILED;
 	ret = read_image(options.image[0], &file);
 	if (ret == EXIT_OK) {
 		cmdline = cmdline_for(&options, &file);

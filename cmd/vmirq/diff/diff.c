@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "diff_shrink.h"
+#include "streams.h"
 #include "watchdog.h"
 
 /* Of each area this many differences are shrunk and shown; after that many it is given up. */
@@ -113,7 +114,9 @@ static int write_json(const struct diff_run *run)
 
 	if (out && out != stdout && fclose(out) == EOF && !ret)
 		ret = -errno;
-	if (ret)
+	if (ret && out == stdout)
+		streams_failed("diff", ret);
+	else if (ret)
 		fprintf(stderr, "vmirq diff: --json %s: %s\n", run->options->json, strerror(-ret));
 	return ret;
 }
@@ -210,6 +213,8 @@ enum exit_code command_diff(int argc, char **argv)
 		diff_help();
 		return EXIT_OK;
 	}
+	if (!streams_report("diff"))
+		return EXIT_FAILED;
 	if (options.against == &areas_kvm) {
 		error = watchdog_open();
 		if (!error)

@@ -13,6 +13,7 @@
 #include <vmirq/vm.h>
 
 #include "run.h"
+#include "streams.h"
 #include "vmm.h"
 
 #define PROGRESS_NS UINT64_C(200000000)
@@ -234,24 +235,21 @@ static enum exit_code report(struct run *run, FILE *json)
 {
 	int ret;
 
-	if (json == stdout) {
+	if (json == stdout)
 		run_print_failures(run, stderr);
-	} else {
+	else
 		run_print_table(run, stdout);
-		if (fflush(stdout) == EOF || ferror(stdout)) {
-			fprintf(stderr, "vmirq run: standard output: %s\n", strerror(errno));
-			return EXIT_FAILED;
-		}
-	}
 	if (json) {
 		ret = run_write_json(run, json);
 		if (json != stdout && fclose(json) == EOF && !ret)
 			ret = -errno;
-		if (ret) {
+		if (ret && json == stdout)
+			streams_failed("run", ret);
+		else if (ret)
 			fprintf(stderr, "vmirq run: --json %s: %s\n", run->options->json,
 				strerror(-ret));
+		if (ret)
 			return EXIT_FAILED;
-		}
 	}
 	return run_is_good(run) ? EXIT_OK : EXIT_FAILED;
 }
@@ -297,8 +295,10 @@ enum exit_code command_run(int argc, char **argv)
 		return ret;
 	if (options.help) {
 		run_help();
-		return fflush(stdout) == EOF ? EXIT_FAILED : EXIT_OK;
+		return EXIT_OK;
 	}
+	if (!streams_report(argv[0]))
+		return EXIT_FAILED;
 	/* The latencies of all sources make it large. */
 	run = calloc(1, sizeof(*run));
 	if (!run) {

@@ -165,7 +165,7 @@ const char *child_last_words(struct child *child, char *buf, size_t size)
 	int n;
 
 	buf[0] = '\0';
-	if (!child_alive(child))
+	if (!child->pid || !child_alive(child))
 		return buf;
 	first_complaint(child, line, sizeof(line));
 	if (WIFSIGNALED(child->status))

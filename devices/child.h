@@ -17,6 +17,7 @@
 
 struct child {
 	const char *program;
+	/* 0: it was never started. */
 	pid_t pid;
 	/* Readable once it is dead (pidfd); -1 where the kernel has none (before Linux 5.3). */
 	int death_fd;
@@ -49,7 +50,8 @@ int child_alive(struct child *child);
 /* The same, but waits so long for it to die. */
 int child_wait(struct child *child, int timeout_ms);
 
-/* How it died and what it complained of, in one printable line ("" while it runs). Returns buf. */
+/* How it died and what it complained of, in one printable line ("" while it runs, and of one that was
+ * never started). Returns buf. */
 const char *child_last_words(struct child *child, char *buf, size_t size);
 
 /* SIGKILL and reap: when it returns, the child does nothing any more. */

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 /* Above every number the program is to find something at. */
-#define OUT_OF_THE_WAY 10
+#define OUT_OF_THE_WAY (CHILD_SPAWN_FD + 1)
 
 int child_spawn_find(const char *program, char *path, size_t size)
 {
@@ -56,12 +56,39 @@ static int place_descriptors(int output, int pass)
 	return 0;
 }
 
+/* Few are left, perhaps: one that is not in the way stays. */
+static int out_of_the_way(int fd)
+{
+	int ret = fd < OUT_OF_THE_WAY ? fcntl(fd, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY) : fd;
+
+	/* All numbers there may be are lower. */
+	if (ret < 0 && errno == EINVAL)
+		errno = EMFILE;
+	return ret;
+}
+
+/* 0 once all have been found room for. */
+static int take_away(struct child_spawn *how, int *report)
+{
+	int away = out_of_the_way(*report);
+
+	/* Or it stays where it is, to tell of that. */
+	if (away < 0)
+		return -1;
+	*report = away;
+	how->output = out_of_the_way(how->output);
+	if (how->output >= 0 && how->pass >= 0)
+		return how->pass = out_of_the_way(how->pass);
+	return how->output;
+}
+
 /* Between fork and exec, possibly of a process with threads: async-signal-safe calls only. */
 static void __attribute__((noreturn)) child(const struct child_spawn *how, int report, pid_t parent)
 {
 	struct sigaction standard = { .sa_handler = SIG_DFL };
-	int error, output, pass = -1;
+	struct child_spawn placed = *how;
 	sigset_t none;
+	int error;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	/* It may have died before the line above. */
@@ -75,11 +102,7 @@ static void __attribute__((noreturn)) child(const struct child_spawn *how, int r
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* A parent without standard descriptors may hold any of these at a number wanted below. */
-	report = fcntl(report, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
-	output = fcntl(how->output, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
-	if (how->pass >= 0)
-		pass = fcntl(how->pass, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
-	if (output >= 0 && (pass >= 0 || how->pass < 0) && !place_descriptors(output, pass))
+	if (take_away(&placed, &report) >= 0 && !place_descriptors(placed.output, placed.pass))
 		execve(how->argv[0], how->argv, how->environment);
 	error = errno;
 	if (write(report, &error, sizeof(error)) != sizeof(error))

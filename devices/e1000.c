@@ -109,30 +109,33 @@ static int set_up(struct e1000 *e1000)
 	return ret ? ret : enable(e1000);
 }
 
-static struct e1000 *create(void)
+static int create(struct e1000 **out)
 {
 	struct e1000 *e1000 = calloc(1, sizeof(*e1000));
+	int ret;
 
 	if (!e1000)
-		return NULL;
+		return -ENOMEM;
 	e1000->remote.fd = -1;
 	e1000->child = (struct child)CHILD_NONE;
 	e1000->intr = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	e1000->resample = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (e1000->intr >= 0 && e1000->resample >= 0)
-		return e1000;
-	e1000_stop(e1000);
-	return NULL;
+	ret = e1000->intr < 0 || e1000->resample < 0 ? -errno : 0;
+	if (ret)
+		e1000_stop(e1000);
+	else
+		*out = e1000;
+	return ret;
 }
 
 int e1000_attach(int socket, int timeout_ms, struct e1000 **out)
 {
-	struct e1000 *e1000 = create();
-	int ret;
+	struct e1000 *e1000;
+	int ret = create(&e1000);
 
-	if (!e1000) {
+	if (ret) {
 		close(socket);
-		return -ENOMEM;
+		return ret;
 	}
 	ret = x_remote_attach(&e1000->remote, socket, -1, timeout_ms);
 	if (!ret)
@@ -146,13 +149,13 @@ int e1000_attach(int socket, int timeout_ms, struct e1000 **out)
 
 int e1000_start(int start_ms, int timeout_ms, struct e1000 **out, char *why, size_t size)
 {
-	struct e1000 *e1000 = create();
-	int ret, socket;
+	struct e1000 *e1000;
+	int socket, ret = create(&e1000);
 
 	if (size)
 		why[0] = '\0';
-	if (!e1000)
-		return -ENOMEM;
+	if (ret)
+		return ret;
 	ret = x_remote_process_start(&e1000->child, DEVICE, &socket);
 	if (!ret) {
 		e1000->own_child = true;

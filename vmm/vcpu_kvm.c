@@ -38,6 +38,9 @@ static int open_kvm(const char **why)
 
 	if (fd >= 0)
 		return fd;
+	*why = "/dev/kvm cannot be opened";
+	if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
+		return -errno;
 	*why = errno == EACCES || errno == EPERM ? "no permission to use /dev/kvm"
 						 : "this machine has no /dev/kvm";
 	return -ENODEV;

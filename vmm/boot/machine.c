@@ -65,6 +65,9 @@ static int open_kvm(struct boot *boot, const char **why)
 {
 	boot->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (boot->kvm_fd < 0) {
+		*why = "/dev/kvm cannot be opened";
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
+			return -errno;
 		*why = errno == EACCES || errno == EPERM ? "no permission to use /dev/kvm"
 							 : "this machine has no /dev/kvm";
 		return -ENODEV;

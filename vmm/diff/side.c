@@ -42,8 +42,10 @@ static int open_vm(struct side *side)
 
 	side->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (side->kvm_fd < 0) {
-		fail(side, -errno, "/dev/kvm");
-		return -ENODEV;
+		int error = -errno;
+
+		fail(side, error, "/dev/kvm");
+		return error == -EMFILE || error == -ENFILE || error == -ENOMEM ? error : -ENODEV;
 	}
 	/* The watchdog's signal may come in the middle of it. */
 	do

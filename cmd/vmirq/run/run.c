@@ -66,6 +66,12 @@ static int kvm_opens(void)
 	return 0;
 }
 
+/* The machine has no such thing, and it is not just that this process may have no more of it. */
+static bool machine_lacks(int error)
+{
+	return error != -EMFILE && error != -ENFILE && error != -ENOMEM;
+}
+
 /* The CPU back end that was asked for, or with auto the best there is. */
 static enum exit_code choose_cpu(struct run *run)
 {
@@ -83,7 +89,7 @@ static enum exit_code choose_cpu(struct run *run)
 		if (wanted == RUN_CPU_KVM || run->options->irqchip != VMIRQ_IRQCHIP_SOFT) {
 			fprintf(stderr, "vmirq run: --cpu kvm, --irqchip %s: %s: %s\n",
 				run_irqchip_name(run->options->irqchip), why, strerror(-ret));
-			return EXIT_LACKING;
+			return machine_lacks(ret) ? EXIT_LACKING : EXIT_FAILED;
 		}
 		snprintf(run->cpu_note, sizeof(run->cpu_note), "%.120s: %.60s", why,
 			 strerror(-ret));

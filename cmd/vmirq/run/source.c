@@ -61,6 +61,16 @@ int source_fail(struct source *source, int error, const char *format, ...)
 	return error;
 }
 
+int source_fail_device(struct source *source, int error, const char *what, const char *words)
+{
+	bool gone = error == -ECONNRESET || error == -EPIPE || error == -ECHILD;
+
+	if (gone && words[0])
+		return source_fail(source, error, "%s: %s", what, words);
+	return source_fail(source, error, "%s: %s%s%s", what, strerror(-error),
+			   words[0] ? "; " : "", words);
+}
+
 uint64_t lane_msi_address(const struct lane *lane)
 {
 	/* Physical destination; the VMM gives vCPU n the APIC id n (SDM vol. 3A 11.11.1). */

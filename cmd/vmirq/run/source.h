@@ -237,6 +237,10 @@ const char *source_path(const struct source *source, char *buf, size_t size);
 int source_fail(struct source *source, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* The same for a device in a process: the error, then that process's last words ("" = none); they come alone where
+ * the error says no more than that it is gone. */
+int source_fail_device(struct source *source, int error, const char *what, const char *words);
+
 /* A GSI with an MSI route to the lane's vector, and an irqfd on it (eventfd may be -1, then it is
  * for vmirq_irqfd_signal()). */
 int lane_bind(struct source *source, struct lane *lane, int eventfd);

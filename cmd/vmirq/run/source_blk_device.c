@@ -24,7 +24,7 @@ enum exit_code blk_check_daemon(char *why, size_t size)
 	return EXIT_LACKING;
 }
 
-/* Why the device does not go on; prefers what the daemon said when it died. */
+/* Why the device does not go on. */
 int blk_fail(struct source *source, int error, const char *what)
 {
 	struct blk *blk = source->private;
@@ -34,9 +34,7 @@ int blk_fail(struct source *source, int error, const char *what)
 	for (int i = 0; i < 100 && error == -ECONNRESET && !storage_daemon_alive(blk->daemon); i++)
 		usleep(1000);
 	storage_daemon_last_words(blk->daemon, words, sizeof(words));
-	if (words[0])
-		return source_fail(source, error, "%s: %s", what, words);
-	return source_fail(source, error, "%s: %s", what, strerror(-error));
+	return source_fail_device(source, error, what, words);
 }
 
 static int start_device(struct source *source, const char *image, int (*kick)(void *opaque))

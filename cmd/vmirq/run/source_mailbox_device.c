@@ -21,17 +21,17 @@
 #define STOP_MS	 2000
 #define LOOK_NS	 10000000u
 
-/* Why it does not go on; prefers what it said when it died. */
+/* Why it does not go on. */
 static int fail(struct source *source, int error, const char *what)
 {
 	struct mailbox *m = source->private;
 	char words[300];
 
 	/* The socket closes a moment before the process can be waited for. */
-	if (error == -ECONNRESET)
+	if (error == -ECONNRESET || error == -EPIPE)
 		child_wait(&m->child, 100);
 	child_last_words(&m->child, words, sizeof(words));
-	return source_fail(source, error, "%s: %s", what, words[0] ? words : strerror(-error));
+	return source_fail_device(source, error, what, words);
 }
 
 /* Sealed: it cannot be cut off under us. Its descriptor is the caller's. */

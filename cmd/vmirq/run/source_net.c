@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "run.h"
@@ -20,6 +21,8 @@
 #define CONNECT_MS 20000
 #define MESSAGE_MS 20000
 #define FILL_NS	   UINT64_C(20000000000)
+/* It has the limit that we have, and with less than 21 does not answer, or not truly. */
+#define DESCRIPTORS 32
 
 struct net {
 	struct testpmd *testpmd;
@@ -33,11 +36,20 @@ struct net {
 static enum exit_code net_check(const struct run_options *options, const char *arg, char *why,
 				size_t size)
 {
+	struct rlimit limit = { .rlim_cur = 0 };
+
 	(void)options;
 	(void)arg;
-	if (!testpmd_available())
+	getrlimit(RLIMIT_NOFILE, &limit);
+	if (testpmd_available())
+		snprintf(why, size, "dpdk-testpmd is not installed (Debian: package dpdk-dev)");
+	else if (limit.rlim_cur < DESCRIPTORS)
+		snprintf(
+			why, size,
+			"dpdk-testpmd needs %d descriptors, and a process may have %llu (ulimit -n)",
+			DESCRIPTORS, (unsigned long long)limit.rlim_cur);
+	else
 		return EXIT_OK;
-	snprintf(why, size, "dpdk-testpmd is not installed (Debian: package dpdk-dev)");
 	return EXIT_LACKING;
 }
 
@@ -63,7 +75,7 @@ static bool is_testpmds(const void *packet, size_t size)
 	       big_endian_16(p + 16) == sizeof(p) - 14 && big_endian_16(p + 38) == sizeof(p) - 34;
 }
 
-/* Why the device does not go on; prefers what testpmd said when it died. */
+/* Why the device does not go on. */
 static int net_fail(struct source *source, int error, const char *what)
 {
 	struct net *net = source->private;
@@ -73,11 +85,10 @@ static int net_fail(struct source *source, int error, const char *what)
 	for (int i = 0; i < 100 && error == -ECONNRESET && !testpmd_alive(net->testpmd); i++)
 		usleep(1000);
 	testpmd_last_words(net->testpmd, words, sizeof(words));
-	if (!words[0])
-		snprintf(words, sizeof(words), "%s",
-			 error == -EBADMSG ? "a packet is not as testpmd makes them"
-					   : strerror(-error));
-	return source_fail(source, error, "%s: %s", what, words);
+	if (error == -EBADMSG && !words[0])
+		return source_fail(source, error, "%s: a packet is not as testpmd makes them",
+				   what);
+	return source_fail_device(source, error, what, words);
 }
 
 /* It stops by itself when all buffers are full; then each one given back is a signal. */

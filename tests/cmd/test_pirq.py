@@ -2,6 +2,7 @@
 """Host interrupts: bound to messages, to a level, and timers by the thousand."""
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -14,6 +15,8 @@ THREADS = ('--cpu', 'threads')
 TIMERS = ('--source', 'pirq-timer')
 MSIS = ('--source', 'pirq-msi', '--source', 'pirq-msi:call', '--source', 'pirq-msi:worker',
         '--source', 'pirq-msi:worker,call')
+OTHERS = tuple(part for kind in ('bypass', 'eventfd', 'mailbox', 'mailbox:eventfd', 'msix', 'ipi')
+               for part in ('--source', kind))
 
 
 def needs_kvm():
@@ -170,8 +173,8 @@ def an_end_in_the_midst_has_its_account():
         assert 0 < account['sources'][0]['raised'] < 1000000000, account
 
 
-def limited():
-    resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+def limited(n=80):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))
 
 
 def soft_limited():
@@ -182,7 +185,16 @@ def soft_limited():
 def descriptors_that_cannot_be_had():
     done = vmirq('run', *THREADS, *TIMERS, '--rate', '100', preexec_fn=limited)
     assert done.returncode == 77 and has_one_line(done.stderr), done
-    assert 'descriptors' in done.stderr and done.stdout == '', done
+    assert 'needs 98 descriptors' in done.stderr and 'may have 80' in done.stderr, done
+    assert done.stdout == '', done
+    # What it says that it needs is enough, also for others beside it.
+    for sources, vcpus in ((TIMERS, '2'), (TIMERS * 2 + MSIS[:2], '4'), (TIMERS + OTHERS, '4')):
+        args = ('run', *THREADS, *sources, '--vcpus', vcpus, '--rate', '5000', '--count', '100')
+        done = vmirq(*args, preexec_fn=limited)
+        assert done.returncode == 77, done
+        needed = int(re.search('needs ([0-9]+) ', done.stderr)[1])
+        done = vmirq(*args, preexec_fn=lambda n=needed: limited(n))
+        assert done.returncode == 0 and needed < 400, done
     done = vmirq('run', *THREADS, *TIMERS, '--rate', '5000', '--count', '3000', '--pirqs', '150',
                  preexec_fn=soft_limited)
     assert done.returncode == 0, done

@@ -38,7 +38,7 @@ static enum exit_code timer_check(const struct run_options *options, const char 
 		snprintf(why, size, "'%.100s': must be handover", arg);
 		return EXIT_USAGE;
 	}
-	if (options->rate && !timerfds_fit(how_many(options), why, size))
+	if (options->rate && !timerfds_fit(options, how_many(options), why, size))
 		return EXIT_LACKING;
 	return EXIT_OK;
 }

@@ -56,8 +56,8 @@ void timer_raise(struct timer *timer, uint64_t now);
 void timer_served(void *timer);
 
 /* source_pirq_timerfd.c */
-/* Room for so many descriptors? Else why not. */
-bool timerfds_fit(uint32_t n, char *why, size_t size);
+/* Room for so many of each such source, and for the rest of the run? Else why not. */
+bool timerfds_fit(const struct run_options *options, uint32_t n, char *why, size_t size);
 int timerfds_open(struct timers *all);
 /* Start them, one after the other; wait for some, for 10 ms at most, and raise those. */
 int timerfds_start(struct timers *all);

@@ -14,13 +14,24 @@
 
 #define WAIT_MS 10
 #define AT_ONCE 64
-/* What the rest of a run has open: vCPUs, pump, devices of other sources. */
-#define OTHERS 512
+/* What the rest of a run has open at most, beside one for each vCPU: the VM's, and a source's. */
+#define OF_VM	  16
+#define OF_SOURCE 16
 
-bool timerfds_fit(uint32_t n, char *why, size_t size)
+static rlim_t descriptors(const struct run_options *options, uint32_t n)
+{
+	uint32_t sources = options->sources ? options->sources : source_kind_count;
+	uint32_t timers = !options->sources;
+
+	for (uint32_t i = 0; i < options->sources; i++)
+		timers += options->source[i].kind == &source_pirq_timer;
+	return (rlim_t)timers * n + options->vcpus + OF_VM + (rlim_t)sources * OF_SOURCE;
+}
+
+bool timerfds_fit(const struct run_options *options, uint32_t n, char *why, size_t size)
 {
 	struct rlimit limit = { .rlim_cur = 0 };
-	rlim_t want = (rlim_t)n + OTHERS;
+	rlim_t want = descriptors(options, n);
 
 	getrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_cur >= want)
@@ -30,10 +41,11 @@ bool timerfds_fit(uint32_t n, char *why, size_t size)
 		if (!setrlimit(RLIMIT_NOFILE, &limit))
 			return true;
 	}
-	snprintf(why, size,
-		 "--rate takes a timerfd for each of %u pirqs, and this process may have %llu "
-		 "descriptors (ulimit -Hn)",
-		 n, (unsigned long long)limit.rlim_max);
+	snprintf(
+		why, size,
+		"--rate takes a timerfd for each of %u pirqs: this run needs %llu descriptors, and "
+		"may have %llu (ulimit -Hn)",
+		n, (unsigned long long)want, (unsigned long long)limit.rlim_max);
 	return false;
 }
 

@@ -66,7 +66,7 @@ def nobody_gets_ahead():
                     '--source', 'pirq-timer:handover', '--seconds', '2')
     raised = [s['own'] for s in account['sources'] if s['kind'] != 'ipi']
     assert min(raised) >= 100 and max(raised) - min(raised) <= 200, raised
-    handover = sources(account)['pirq-timer#2']
+    handover = sources(account)['pirq-timer:handover']
     assert handover['facts']['handovers'] > 0, handover
 
 

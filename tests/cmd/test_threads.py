@@ -2,10 +2,11 @@
 """Runs on plain threads, which every machine can do."""
 import json
 import os
+import shutil
 import sys
 import tempfile
 
-from harness import KINDS, check_account, main, run_json, sources, vmirq
+from harness import KINDS, Skip, check_account, main, run_json, sources, vmirq
 
 THREADS = ('--cpu', 'threads')
 OURS = ('--source', 'call', '--source', 'eventfd', '--source', 'msi')
@@ -70,6 +71,44 @@ def one_raise_is_enough_for_a_latency():
     assert account['sources'][0]['latency_ns']['samples'] == 1
 
 
+def named(*typed):
+    return run_json(*THREADS, *(part for name in typed for part in ('--source', name)), '--count', '100')
+
+
+def a_source_has_the_name_that_was_typed():
+    account = named('bypass', 'bypass:flip', 'mailbox:eventfd', 'mailbox', 'bypass:flip',
+                    'pirq-msi:worker,call', 'pirq-timer:handover')
+    assert [(s['name'], s['kind'], s['arg']) for s in account['sources']] == [
+        ('bypass', 'bypass', None), ('bypass:flip', 'bypass', 'flip'),
+        ('mailbox:eventfd', 'mailbox', 'eventfd'), ('mailbox', 'mailbox', None),
+        ('bypass:flip#2', 'bypass', 'flip'), ('pirq-msi:worker,call', 'pirq-msi', 'worker,call'),
+        ('pirq-timer:handover', 'pirq-timer', 'handover')], account
+
+
+def a_name_is_text_of_bounded_length():
+    if not shutil.which('qemu-storage-daemon'):
+        raise Skip('qemu-storage-daemon is not installed')
+    with tempfile.TemporaryDirectory() as directory:
+        # Two with the same end, one whose name is no UTF-8, one with a line's end in it.
+        paths = [os.path.join(directory, name, 'x' * 60) for name in ('a', 'b')]
+        paths += [os.path.join(directory, 'é').encode() + b'\xff', os.path.join(directory, 'a\nb')]
+        for path in paths:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, 'wb') as file:
+                file.write(b'x' * 65536)
+        account = named(*(b'vhost-user-blk:' + os.fsencode(path) for path in paths))
+        table = vmirq('run', *THREADS, '--count', '10', '--source', 'call', *(
+            part for path in paths for part in ('--source', b'vhost-user-blk:' + os.fsencode(path))))
+    names = [s['name'] for s in account['sources']]
+    assert names[1] == names[0] + '#2' and names[0].startswith('vhost-user-blk:...xxx'), names
+    assert all(name.isascii() and name.isprintable() and len(name) <= 40 for name in names), names
+    assert [s['arg'] for s in account['sources']][:2] == paths[:2], account
+    assert account['sources'][2]['arg'].endswith('/???') and '\n' in account['sources'][3]['arg'], names
+    rows = table.stdout.splitlines()[2:8]
+    assert [row.split()[0] for row in rows] == ['source', 'call'] + names, table.stdout
+    assert len({len(row) for row in rows}) == 1, table.stdout
+
+
 def sources_of_one_kind_have_accounts_of_their_own():
     account = run_json(*THREADS, *('--source', 'msi') * 3, *('--source', 'call') * 2,
                        '--count', '5000')
@@ -109,6 +148,7 @@ if __name__ == '__main__':
                   x2apic_and_busy_guests_take_them_too,
                   halted_vcpus_that_look_before_they_sleep,
                   one_raise_is_enough_for_a_latency,
+                  a_source_has_the_name_that_was_typed, a_name_is_text_of_bounded_length,
                   sources_of_one_kind_have_accounts_of_their_own,
                   as_many_sources_as_there_may_be, a_file_gets_the_json_and_stdout_the_table,
                   a_full_disk_is_told))

@@ -188,6 +188,12 @@ void run_rates_end(struct run *run, uint64_t now);
 /* In words, without an end of line. */
 void run_rates_print(const double a_second[RUN_UNITS], FILE *out);
 
+/* run_names.c */
+/* By its kind and argument, and those before it. */
+void run_name_source(const struct run *run, struct source *source);
+/* Of the longest one, in columns; a table's first is no narrower than it always was. */
+int run_name_width(const struct run *run);
+
 /* run_sources.c */
 enum exit_code run_choose_sources(struct run *run);
 /* Before the guest starts. */

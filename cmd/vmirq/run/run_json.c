@@ -3,6 +3,8 @@
  * The account of a run for programs. Fields are only ever added.
  */
 #include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
 #include <vmirq/version.h>
 
 #include "json.h"
@@ -16,6 +18,20 @@ static json_t *number(uint64_t n)
 static json_t *text_or_null(const char *text)
 {
 	return text[0] ? json_string(text) : json_null();
+}
+
+/* What was typed; where that is no text (a file's name may be any bytes), so much of it as is ASCII. */
+static json_t *argument(const char *arg)
+{
+	json_t *text = arg ? json_string(arg) : json_null();
+	char *copy = text ? NULL : strdup(arg);
+
+	for (char *at = copy; at && *at; at++)
+		*at = (char)(*at > 0 ? *at : '?');
+	if (copy)
+		text = json_string(copy);
+	free(copy);
+	return text;
 }
 
 /* All of them, so that a reader need not ask which are there. */
@@ -109,6 +125,7 @@ static json_t *source_object(const struct source *source)
 
 	json_object_set_new(object, "name", json_string(source->name));
 	json_object_set_new(object, "kind", json_string(source->kind->name));
+	json_object_set_new(object, "arg", argument(source->arg));
 	json_object_set_new(object, "path", json_string(source_path(source, path, sizeof(path))));
 	json_object_set_new(object, "count", seen(!source->run->options->seconds, source->count));
 	json_object_set_new(object, "raised", seen(!a->hides_raises, a->raised));

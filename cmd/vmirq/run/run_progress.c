@@ -62,7 +62,7 @@ void run_progress(const struct run *run, double seconds)
 			fprintf(stderr, " ...");
 			break;
 		}
-		fprintf(stderr, " %s %3" PRIu64 "%%%s", source->name, percent,
+		fprintf(stderr, " %.20s %3" PRIu64 "%%%s", source->name, percent,
 			phase == SOURCE_DONE ? "." : "");
 	}
 	fflush(stderr);

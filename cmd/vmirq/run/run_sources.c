@@ -9,18 +9,6 @@
 #include "run.h"
 #include "vmm.h"
 
-static void name_source(struct run *run, struct source *source)
-{
-	uint32_t same = 1;
-
-	for (const struct source *s = run->source; s < source; s++)
-		same += s->kind == source->kind;
-	if (same == 1)
-		snprintf(source->name, sizeof(source->name), "%s", source->kind->name);
-	else
-		snprintf(source->name, sizeof(source->name), "%s#%u", source->kind->name, same);
-}
-
 static uint32_t least(uint32_t a, uint32_t b)
 {
 	return a < b ? a : b;
@@ -48,7 +36,7 @@ static void add_source(struct run *run, const struct source_kind *kind, const ch
 	source->arg = arg;
 	source->count = options->count;
 	source->bursts = options->bursts && !kind->waits;
-	name_source(run, source);
+	run_name_source(run, source);
 	pthread_mutex_init(&source->churn_lock, NULL);
 	if (kind->count_max && source->count > kind->count_max && !options->seconds)
 		source->count = kind->count_max;
@@ -128,7 +116,7 @@ enum exit_code run_choose_sources(struct run *run)
 static int failed(struct run *run, struct source *source, int error)
 {
 	if (error) {
-		snprintf(run->error, sizeof(run->error), "%.40s: %.350s", source->name,
+		snprintf(run->error, sizeof(run->error), "%.47s: %.350s", source->name,
 			 source->error);
 		source->error[0] = '\0';
 	}

@@ -34,14 +34,14 @@ static void print_count(FILE *out, int width, bool seen, uint64_t n)
 		fprintf(out, " %*s", width, "-");
 }
 
-static void print_row(const struct source *source, FILE *out)
+static void print_row(const struct source *source, int width, FILE *out)
 {
 	const struct account *a = &source->account;
 	const struct latency *l = &source->latency;
 
 	char path[60];
 
-	fprintf(out, "%-16s %-32s", source->name, source_path(source, path, sizeof(path)));
+	fprintf(out, "%-*s %-32s", width, source->name, source_path(source, path, sizeof(path)));
 	print_count(out, 9, !a->hides_raises, a->raised);
 	print_count(out, 9, !a->hides_raises, a->delivered);
 	print_count(out, 9, !a->hides_raises, a->verdict[VMIRQ_COALESCED]);
@@ -216,6 +216,7 @@ void run_print_failures(const struct run *run, FILE *out)
 void run_print_table(const struct run *run, FILE *out)
 {
 	const struct run_options *options = run->options;
+	int width = run_name_width(run);
 
 	fprintf(out, "cpu %s%s%s%s, irqchip %s, %u vCPU%s%s%s%s%s, %.1f s\n\n", run->cpu,
 		run->cpu_note[0] ? " (" : "", run->cpu_note, run->cpu_note[0] ? ")" : "",
@@ -223,11 +224,11 @@ void run_print_table(const struct run *run, FILE *out)
 		options->x2apic ? ", x2APIC" : "", options->busy ? ", busy" : "",
 		options->paced ? ", paced" : (options->churn ? ", routes churned" : ""),
 		options->bursts ? ", in bursts" : "", run->seconds);
-	fprintf(out, "%-16s %-32s %9s %9s %9s %8s %4s %9s %4s %5s %7s %7s %7s\n", "source", "path",
-		"raised", "delivered", "coalesced", "other", "held", "handled", "lost", "extra",
-		"p50 us", "p99 us", "max us");
+	fprintf(out, "%-*s %-32s %9s %9s %9s %8s %4s %9s %4s %5s %7s %7s %7s\n", width, "source",
+		"path", "raised", "delivered", "coalesced", "other", "held", "handled", "lost",
+		"extra", "p50 us", "p99 us", "max us");
 	for (uint32_t i = 0; i < run->sources; i++)
-		print_row(&run->source[i], out);
+		print_row(&run->source[i], width, out);
 	for (uint32_t i = 0; i < run->sources; i++)
 		print_remarks(&run->source[i], out);
 	for (uint32_t i = 0; i < run->skipped; i++)

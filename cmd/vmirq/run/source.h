@@ -166,7 +166,8 @@ struct account {
 struct source {
 	struct run *run;
 	const struct source_kind *kind;
-	char name[32];
+	char name[48];
+	/* As typed, or NULL. */
 	const char *arg;
 	/* Raises to do. */
 	uint64_t count;

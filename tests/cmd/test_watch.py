@@ -7,7 +7,7 @@ import pathlib
 import sys
 import time
 
-from harness import Skip, check_account, ended, main, sources, start
+from harness import Skip, check_account, ended, main, sources, start, vmirq
 
 PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH = 0x4206, 0x4207, 17
 WALL = 0x40000000
@@ -65,5 +65,45 @@ def a_vcpu_that_stands_still():
     assert 'pending 1' in err and 'lost' not in err, err
 
 
+def a_timeout_shows_what_does_not_get_on():
+    """And that alone, with what the other vectors do in a line."""
+    process = start('run', '--cpu', 'threads', '--vcpus', '2', '--source', 'call', '--source', 'pirq-timer',
+                    '--count', '1000000000', '--timeout', '7', '--json', '-')
+    try:
+        wait_for(lambda: len(threads(process.pid)) >= 7, 10)
+        # Each has had its turn alone, of two seconds at most.
+        time.sleep(4.5)
+        # Main's, the pump's and then the vCPUs'.
+        vcpu = threads(process.pid)[3]
+        ptrace(PTRACE_SEIZE, vcpu)
+        ptrace(PTRACE_INTERRUPT, vcpu)
+        os.waitpid(vcpu, WALL)
+        err = ''
+        while not err.rstrip().endswith('pending 0') and 'vCPU 1: taken' not in err:
+            line = process.stderr.readline()
+            assert line, err
+            err += line
+        ptrace(PTRACE_DETACH, vcpu)
+        code, _, _ = ended(process, seconds=20)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    assert code == 1, (code, err)
+    stuck = [line for line in err.splitlines() if line.startswith('    ') and '(vCPU' in line]
+    assert len(stuck) == 9 and all('(vCPU 1, ' in line for line in stuck), err
+    assert 'and 24 more vectors that do not get on' in err, err
+    assert 'of 2 vectors 1 get on' in err, err
+
+
+def a_timeout_of_what_gets_on_is_short():
+    done = vmirq('run', '--cpu', 'threads', '--source', 'pirq-timer', '--count', '1000000000', '--timeout',
+                 '1')
+    assert done.returncode == 1, done
+    assert 'of 64 vectors 64 get on' in done.stderr and 'held' not in done.stderr, done.stderr
+    assert len(done.stderr.splitlines()) == 5, done.stderr
+
+
 if __name__ == '__main__':
-    sys.exit(main(a_vcpu_that_stands_still))
+    sys.exit(main(a_vcpu_that_stands_still, a_timeout_shows_what_does_not_get_on,
+                  a_timeout_of_what_gets_on_is_short))

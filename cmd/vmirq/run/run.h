@@ -217,7 +217,7 @@ const char *run_stop_name(enum run_stop stop);
 /* On a terminal: where the run is, in one line that is written over. */
 void run_progress(const struct run *run, double seconds);
 void run_progress_clear(void);
-/* Where everything is, a line each. */
+/* run_whereabouts.c: where everything is; looks for a second at most whether it gets on. */
 void run_print_whereabouts(const struct run *run, FILE *out);
 
 #endif

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * Where a run is, while it runs and when it does not end.
+ * Where a run is, while it runs.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
-#include <vmirq/observe.h>
-#include <vmirq/vm.h>
 
 #include "run.h"
-#include "vmm.h"
 
 static bool shown;
 
@@ -23,20 +20,6 @@ const char *run_stop_name(enum run_stop stop)
 	};
 
 	return names[stop];
-}
-
-static const char *phase_name(int phase)
-{
-	static const char *const names[] = {
-		[SOURCE_STARTING] = "starting",
-		[SOURCE_WAITING] = "waiting for the other sources",
-		[SOURCE_PACED] = "raising, paced",
-		[SOURCE_STORM] = "raising",
-		[SOURCE_SETTLING] = "waiting for the handlers of what was raised",
-		[SOURCE_DONE] = "done",
-	};
-
-	return names[phase];
 }
 
 void run_progress(const struct run *run, double seconds)
@@ -74,43 +57,4 @@ void run_progress_clear(void)
 	if (shown)
 		fputs("\r\033[K", stderr);
 	shown = false;
-}
-
-static void print_vcpu(const struct run *run, uint32_t cpu, FILE *out)
-{
-	struct vmirq_vector_counts counts = { .size = sizeof(counts) };
-	uint64_t taken = 0, handled = 0, pending = 0;
-
-	for (uint32_t v = RUN_FIRST_VECTOR; v < RUN_FIRST_VECTOR + run->next_vector; v++) {
-		vmirq_vector_counts(vmirq_vm_vcpu(run->vm, cpu), v, &counts);
-		taken += counts.taken;
-		pending += counts.pending;
-		handled += vmm_handled(run->vmm, cpu, v);
-	}
-	if (run_hides_vectors(run)) {
-		fprintf(out, "  vCPU %u: handled %" PRIu64 "\n", cpu, handled);
-		return;
-	}
-	fprintf(out, "  vCPU %u: taken %" PRIu64 ", handled %" PRIu64 ", pending %" PRIu64 "\n",
-		cpu, taken, handled, pending);
-}
-
-void run_print_whereabouts(const struct run *run, FILE *out)
-{
-	char where[300];
-
-	for (uint32_t i = 0; i < run->sources; i++) {
-		const struct source *source = &run->source[i];
-		uint64_t raised = atomic_load_explicit(&source->raised, memory_order_relaxed);
-		int phase = atomic_load_explicit(&source->phase, memory_order_relaxed);
-
-		fprintf(out, "  %s: %s, %" PRIu64 " of %" PRIu64 " raised\n", source->name,
-			phase_name(phase), raised, source->count);
-		for (uint32_t j = 0; j < source->lanes && phase != SOURCE_DONE; j++) {
-			lane_where(source, &source->lane[j], where, sizeof(where));
-			fprintf(out, "    %s\n", where);
-		}
-	}
-	for (uint32_t cpu = 0; cpu < run->options->vcpus; cpu++)
-		print_vcpu(run, cpu, out);
 }

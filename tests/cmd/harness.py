@@ -4,6 +4,7 @@ import ast
 import json
 import math
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -113,6 +114,7 @@ def check_source(source):
     assert source['delivered'] == (source['handled'] + source['pending'] + source['lost'] -
                                    source['extra']), name
     assert source['merged'] <= source['verdicts']['coalesced'], name
+    assert all(re.fullmatch('[a-z_]+', name) for name in source['facts']), source['facts']
     if source['own'] is not None:
         assert source['own'] == source['raised'], name
     latency = source['latency_ns']

@@ -145,6 +145,9 @@ def ctrl_c_gives_the_account_and_leaves_nobody():
     check_account(account)
     assert account['stopped'] == 'interrupted' and account['lost'] == account['extra'] == 0, account
     check_facts(account['sources'][0], 'mailbox')
+    # How many, once, and why no more: not that it ended after as many as it had raised.
+    source = account['sources'][0]
+    assert source['note'] == f"raised {source['raised']}: --count is 1000000000: interrupted", source
     assert gone(pid)
 
 

@@ -55,7 +55,7 @@ def all_kinds_at_once_lose_nothing():
     assert account['lost'] == account['extra'] == account['stray'] == 0, account
     check_load(account, 2)
     seen = sources(account)
-    assert seen['bypass']['facts']['switched to eventfd'] > 0, seen['bypass']
+    assert seen['bypass']['facts']['switched_to_eventfd'] > 0, seen['bypass']
     if 'vhost-user-blk' in seen:
         assert seen['vhost-user-blk']['requests'] > 0 and account['rates']['requests'] > 0, account
 

@@ -32,12 +32,12 @@ def a_bypass_skips_the_eventfd_and_comes_back_to_it():
     steady, flips = account['sources']
     assert steady['path'] == 'bypass -> post', steady
     assert 'bypass' in flips['path'] and 'eventfd' in flips['path'], flips
-    assert steady['facts'] == {'bypass': 64000, 'irqfd': 0, 'eventfd': 0, 'switched to bypass': 0,
-                              'switched to irqfd': 0, 'switched to eventfd': 0}, steady
+    assert steady['facts'] == {'bypass': 64000, 'irqfd': 0, 'eventfd': 0, 'switched_to_bypass': 0,
+                              'switched_to_irqfd': 0, 'switched_to_eventfd': 0}, steady
     ways = flips['facts']
-    assert ways['eventfd'] == ways['switched to eventfd'] == 1000, ways
+    assert ways['eventfd'] == ways['switched_to_eventfd'] == 1000, ways
     # A lane's last signal may be the eventfd's.
-    assert 996 <= ways['switched to bypass'] <= 1000, ways
+    assert 996 <= ways['switched_to_bypass'] <= 1000, ways
     assert sum(ways[path] for path in ('bypass', 'irqfd', 'eventfd')) == 64000, ways
 
 

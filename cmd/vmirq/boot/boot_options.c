@@ -23,15 +23,14 @@ static enum exit_code wrong(const char *option, const char *value, const char *w
 static enum exit_code parse_number(const char *option, const char *value, uint32_t min,
 				   uint32_t max, uint32_t *out)
 {
+	bool digits = *value && !value[strspn(value, "0123456789")];
 	unsigned long n;
 	char why[80];
 
-	if (!*value || value[strspn(value, "0123456789")])
-		return wrong(option, value, "not a whole number");
 	errno = 0;
 	n = strtoul(value, NULL, 10);
-	if (errno || n < min || n > max) {
-		snprintf(why, sizeof(why), "must be %u to %u", min, max);
+	if (!digits || errno || n < min || n > max) {
+		snprintf(why, sizeof(why), "must be a whole number from %u to %u", min, max);
 		return wrong(option, value, why);
 	}
 	*out = (uint32_t)n;

@@ -56,15 +56,15 @@ static enum exit_code wrong(const char *option, const char *value, const char *w
 static enum exit_code set_number(const char *option, const char *value, uint64_t min, uint64_t max,
 				 uint64_t *out)
 {
-	if (!*value || value[strspn(value, "0123456789")])
-		return wrong(option, value, "not a whole number");
+	bool digits = *value && !value[strspn(value, "0123456789")];
+
 	errno = 0;
 	*out = strtoull(value, NULL, 10);
-	if (errno || *out < min || *out > max) {
-		char why[64];
+	if (!digits || errno || *out < min || *out > max) {
+		char why[80];
 
-		snprintf(why, sizeof(why), "must be %llu to %llu", (unsigned long long)min,
-			 (unsigned long long)max);
+		snprintf(why, sizeof(why), "must be a whole number from %llu to %llu",
+			 (unsigned long long)min, (unsigned long long)max);
 		return wrong(option, value, why);
 	}
 	return EXIT_OK;

@@ -241,7 +241,10 @@ static void note_fewer(struct source *source)
 	const struct account *a = &source->account;
 	const struct source_kind *kind = source->kind;
 	uint64_t wanted = source->run->options->count;
-	uint64_t asked = atomic_load_explicit(&source->raised, memory_order_relaxed);
+	uint64_t seen = atomic_load_explicit(&source->raised, memory_order_relaxed);
+	/* One that counts itself may have raised more since it was last looked at. */
+	uint64_t asked = kind->counts_itself && a->own > seen ? a->own : seen;
+	enum run_stop stop = (enum run_stop)atomic_load(&source->run->stop);
 	char rest[sizeof(source->note)], *note = source->note;
 	size_t size = sizeof(source->note), n = 0;
 
@@ -255,9 +258,11 @@ static void note_fewer(struct source *source)
 	if (source->count < wanted)
 		n += (size_t)snprintf(note + n, size - n, ", capped at %llu for this kind",
 				      (unsigned long long)source->count);
-	if (asked < source->count)
+	if (asked < source->count && (a->hides_raises || asked != a->raised))
 		n += (size_t)snprintf(note + n, size - n, ", and it ended after %llu",
 				      (unsigned long long)asked);
+	if (asked < source->count && stop != RUN_GOES_ON)
+		n += (size_t)snprintf(note + n, size - n, ": %s", run_stop_name(stop));
 	if (kind->joins && !a->hides_raises && a->raised < asked)
 		n += (size_t)snprintf(note + n, size - n, "; %s", kind->joins);
 	if (rest[0])

@@ -31,16 +31,15 @@ static enum exit_code wrong(const char *option, const char *value, const char *w
 static enum exit_code parse_number(const char *option, const char *value, uint64_t min,
 				   uint64_t max, uint64_t *out)
 {
+	bool digits = *value && !value[strspn(value, "0123456789")];
 	unsigned long long n;
 	char why[80];
 
-	if (!*value || value[strspn(value, "0123456789")])
-		return wrong(option, value, "not a whole number");
 	errno = 0;
 	n = strtoull(value, NULL, 10);
-	if (errno || n < min || n > max) {
-		snprintf(why, sizeof(why), "must be %llu to %llu", (unsigned long long)min,
-			 (unsigned long long)max);
+	if (!digits || errno || n < min || n > max) {
+		snprintf(why, sizeof(why), "must be a whole number from %llu to %llu",
+			 (unsigned long long)min, (unsigned long long)max);
 		return wrong(option, value, why);
 	}
 	*out = n;

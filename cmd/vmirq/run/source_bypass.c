@@ -87,9 +87,9 @@ static int bypass_raise(struct source *source, struct lane *lane)
 static int bypass_finish(struct source *source)
 {
 	static const char *const switched[] = {
-		[VMIRQ_PATH_EVENTFD] = "switched to eventfd",
-		[VMIRQ_PATH_IRQFD] = "switched to irqfd",
-		[VMIRQ_PATH_BYPASS] = "switched to bypass",
+		[VMIRQ_PATH_EVENTFD] = "switched_to_eventfd",
+		[VMIRQ_PATH_IRQFD] = "switched_to_irqfd",
+		[VMIRQ_PATH_BYPASS] = "switched_to_bypass",
 	};
 	const struct bypass *bypass = source->private;
 	struct vmirq_trigger_counts sum = { .size = 0 };

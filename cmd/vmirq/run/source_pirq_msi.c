@@ -32,22 +32,21 @@ static bool is_word(const char *arg, size_t len, const char *word)
 	return len == strlen(word) && !memcmp(arg, word, len);
 }
 
-/* Words with commas between them. False: there is another one. */
+/* Words with commas between them. False: there is another one, or one twice. */
 static bool parse(const char *arg, struct how *how)
 {
 	*how = (struct how){ .worker = false };
 	while (arg) {
 		const char *comma = strchr(arg, ',');
 		size_t len = comma ? (size_t)(comma - arg) : strlen(arg);
+		bool *word = is_word(arg, len, "worker")   ? &how->worker
+			     : is_word(arg, len, "call")   ? &how->call
+			     : is_word(arg, len, "bypass") ? &how->bypass
+							   : NULL;
 
-		if (is_word(arg, len, "worker"))
-			how->worker = true;
-		else if (is_word(arg, len, "call"))
-			how->call = true;
-		else if (is_word(arg, len, "bypass"))
-			how->bypass = true;
-		else
+		if (!word || *word)
 			return false;
+		*word = true;
 		arg = comma ? comma + 1 : NULL;
 	}
 	return !how->call || !how->bypass;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Arguments that cannot work: exit 2, and one line on stderr that names the argument."""
+import re
 import sys
 
 from harness import has_one_line, main, temporary_file, vmirq
@@ -106,6 +107,16 @@ def help_teaches():
         assert word in shown, word
 
 
+def help_explains_the_words_of_the_table():
+    """What stands in a row's path; and nothing that is said of another line or nowhere."""
+    shown = vmirq('run', '--help').stdout
+    explained = shown[shown.index('The column `path`'):shown.index('In the table')]
+    for word in ('eventfd', 'mailbox', 'vhost-user', 'MSI-X', 'ICR', 'bypass', 'pump', 'poll', 'pirq',
+                 'worker', 'IOAPIC', 'post', 'kernel', "the kernel's irqfd"):
+        assert re.search(f'^  (.*, )?{word}(,.*)?   ', explained, re.M), word
+    assert 'lane' not in shown and 'same card' not in shown, shown
+
+
 def version_is_one_line():
     done = vmirq('--version')
     assert done.returncode == 0 and has_one_line(done.stdout), done
@@ -114,4 +125,4 @@ def version_is_one_line():
 
 if __name__ == '__main__':
     sys.exit(main(wrong_arguments_are_named, an_image_shorter_than_a_sector_is_no_disk,
-                  help_teaches, version_is_one_line))
+                  help_teaches, help_explains_the_words_of_the_table, version_is_one_line))

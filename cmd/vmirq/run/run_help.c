@@ -12,8 +12,8 @@ void run_help(void)
 	      "sources of several kinds at once, and accounts for every one: what the source raised,\n"
 	      "what the library made of it, and what the guest's own handlers counted.\n"
 	      "\n"
-	      "  --source KIND[:ARG]  a source; may be repeated (default: one of each kind that the\n"
-	      "                       machine has). Kinds:\n",
+	      "  --source KIND[:ARG]  a source, and the name of its row; may be repeated (default: one\n"
+	      "                       of each kind that the machine has). Kinds:\n",
 	      stdout);
 	for (uint32_t i = 0; i < source_kind_count; i++)
 		printf("                         %s%s%s%s\n                           %s\n",
@@ -26,9 +26,10 @@ void run_help(void)
 	      "  --seconds S          in place of --count: all sources at once, for S seconds, and how\n"
 	      "                       many signals, IPIs, disk requests and changes of routes a second\n"
 	      "                       (with it, --count is a bound)\n"
-	      "  --churn              change routes while interrupts go by them: a lane takes the others'\n"
-	      "                       of its source in turn; bypasses come and go; MSI-X vectors are\n"
-	      "                       masked, written anew and opened. Not with --paced\n"
+	      "  --churn              change routes while interrupts go by them: a source has a GSI and\n"
+	      "                       a vector for each vCPU, up to four, and each of its GSIs is routed\n"
+	      "                       to the others' vectors in turn; bypasses come and go; MSI-X\n"
+	      "                       vectors are masked, written anew and opened. Not with --paced\n"
 	      "  --bursts             what raises as fast as it can does so a hundred at a time, and then\n"
 	      "                       waits until the guest has handled those and the other sources'\n"
 	      "                       bursts: all get on, however slow the guest. Not with --paced\n"
@@ -64,6 +65,18 @@ void run_help(void)
 	      "raises paced (at most 10000, at most 2 s): that is where the latency comes from. It is\n"
 	      "the time from the raise until the source's thread sees that the guest's handler has\n"
 	      "counted; with vhost-user-blk it includes the daemon's reading of the disk.\n"
+	      "\n",
+	      stdout);
+	fputs("The column `path` names what an interrupt goes through, from its source on:\n"
+	      "  eventfd, mailbox, vhost-user, MSI-X, ICR, bypass   what the source raises it by\n"
+	      "  pump       a thread that reads eventfds, or answers the doorbell of a mailbox\n"
+	      "  poll       a thread that looks at the mailbox's page while interrupts come\n"
+	      "  pirq       a host interrupt that whoever raised it delivers, or gives to a worker\n"
+	      "  worker     a thread that delivers host interrupts, one after the other\n"
+	      "  IOAPIC     a level, by a pin\n"
+	      "  post       a bit set in the vCPU's descriptor, and the vCPU woken or kicked if need be\n"
+	      "  kernel     in place of post: the kernel is told by a system call, its local APIC has it\n"
+	      "  the kernel's irqfd   alone: the kernel itself reads the eventfd, nothing here sees it\n"
 	      "\n",
 	      stdout);
 	fputs("In the table; the JSON has the outcomes by their names in `verdicts`:\n"

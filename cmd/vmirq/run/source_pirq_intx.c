@@ -133,7 +133,7 @@ static void intx_close(struct source *source)
 const struct source_kind source_pirq_intx = {
 	.name = "pirq-intx",
 	.path = "pump -> worker -> IOAPIC -> post",
-	.what = "the same card's INTx as a host interrupt, which is unmasked at the guest's EOI",
+	.what = "such an e1000's INTx as a host interrupt, which is unmasked at the guest's EOI",
 	.count_max = CARD_COUNT_MAX,
 	.lanes_max = 1,
 	.requests = "causes, found and cleared by the handler",

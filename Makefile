@@ -9,7 +9,7 @@ all:
 
 run:
 	@scripts/setup build run
-	@scripts/build $(BUILD)
+	@scripts/build $(BUILD) what-runs
 	@$(BUILD)/vmirq run
 
 # All of it, or TEST in the normal build.
@@ -44,7 +44,7 @@ clean:
 
 help:
 	@echo "make          install what the build needs, build; the command is build/vmirq"
-	@echo "make run      build, then build/vmirq run"
+	@echo "make run      build the command and the guests, not the tests; then build/vmirq run"
 	@echo "make test     all tests, then those of threads and memory again under sanitizers"
 	@echo "              TEST=base/seqcount for one, TEST=base for a folder: in the normal build only;"
 	@echo "              scripts/test --help goes on from there"

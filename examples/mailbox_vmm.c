@@ -27,8 +27,7 @@
 #define DEVICES	   4u /* interrupts of the device: GSI and VECTOR upwards */
 #define INTERRUPTS 1000
 #define LOOKS	   20000
-#define WAITS	   100
-#define WAIT_NS	   100000000
+#define WAIT_NS	   10000000000
 
 static int must(const char *what, int result)
 {
@@ -61,42 +60,38 @@ static void write_lapic(struct vmirq_vcpu *vcpu, uint32_t reg, uint32_t value)
 	must("vmirq_vcpu_mmio", vmirq_vcpu_mmio(vcpu, LAPIC + reg, &value, sizeof(value), true));
 }
 
-/* It may have ended by itself, or not have been there. */
-static void must_live(pid_t device)
+/* It has ended by itself, or not been there. On the pump's thread, which must not wait. */
+static void device_died(void *vcpu)
 {
-	int status;
-
-	if (waitpid(device, &status, WNOHANG) == 0)
-		return;
-	fprintf(stderr, "the device has ended\n");
-	exit(1);
+	vmirq_vcpu_interrupt(vcpu);
 }
 
 /* The vCPU's thread looks whenever it does not sleep, and for a while before it does: the device need not ring
  * then. */
-static void look_and_park(struct vmirq_vcpu *vcpu, struct vmirq_mailbox *mailbox, pid_t device)
+static void look_and_park(struct vmirq_vcpu *vcpu, struct vmirq_mailbox *mailbox)
 {
-	int found = 0, waits = 0;
+	int found = 0, park;
 
 	for (int i = 0; i < LOOKS && !found; i++)
 		found = vmirq_mailbox_poll(mailbox);
 	vmirq_mailbox_stop_looking(mailbox);
 	/* Returns at once if there is something. */
-	while (vmirq_vcpu_park(vcpu, WAIT_NS) == VMIRQ_PARK_TIMEOUT) {
-		must_live(device);
-		must("the device's interrupt", ++waits < WAITS ? 0 : -ETIMEDOUT);
-	}
+	park = vmirq_vcpu_park(vcpu, WAIT_NS);
+	if (park != VMIRQ_PARK_RUNNABLE)
+		must("the device", park == VMIRQ_PARK_TIMEOUT ? -ETIMEDOUT : -ECONNRESET);
 	vmirq_mailbox_start_looking(mailbox);
 }
 
-static void take_interrupt(struct vmirq_vcpu *vcpu, struct vmirq_mailbox *mailbox, pid_t device,
-			   uint32_t wanted)
+static void take_interrupt(struct vmirq_vcpu *vcpu, struct vmirq_mailbox *mailbox, uint32_t wanted)
 {
+	const unsigned int flags = VMIRQ_CPU_INTERRUPTIBLE | VMIRQ_CPU_HALTED;
 	uint32_t vector = 0;
+	int step;
 
-	while (vmirq_vcpu_step(vcpu, VMIRQ_CPU_INTERRUPTIBLE | VMIRQ_CPU_HALTED, &vector) !=
-	       VMIRQ_STEP_INJECT)
-		look_and_park(vcpu, mailbox, device);
+	while ((step = vmirq_vcpu_step(vcpu, flags, &vector)) != VMIRQ_STEP_INJECT) {
+		must("the device", step == -EINTR ? -ECONNRESET : 0);
+		look_and_park(vcpu, mailbox);
+	}
 	must("vmirq_vcpu_ack", vmirq_vcpu_ack(vcpu, vector));
 	write_lapic(vcpu, EOI, 0);
 	if (vector != wanted)
@@ -133,16 +128,19 @@ int main(int argc, char **argv)
 	must("vmirq_pump_start", vmirq_pump_start(vmirq_vm_pump(vm)));
 	socket = start_device(argv[1], &device);
 	must("the device's socket", vmirq_mailbox_send(mailbox, socket));
+	must("vmirq_mailbox_watch", vmirq_mailbox_watch(mailbox, socket, device_died, vcpu));
 	vmirq_mailbox_start_looking(mailbox);
 
 	for (uint32_t n = 0; n < INTERRUPTS; n++) {
 		unsigned char request = (unsigned char)(n % DEVICES);
 
 		must("the device's socket", (int)send(socket, &request, 1, MSG_NOSIGNAL));
-		take_interrupt(vcpu, mailbox, device, VECTOR + request);
+		take_interrupt(vcpu, mailbox, VECTOR + request);
 	}
 
 	vmirq_mailbox_stop_looking(mailbox);
+	/* A socket that is watched is duplicated: both are to be closed before the device sees its end. */
+	must("vmirq_mailbox_watch", vmirq_mailbox_watch(mailbox, -1, NULL, NULL));
 	close(socket);
 	must("waitpid", waitpid(device, &status, 0));
 	must("vmirq_mailbox_counts", vmirq_mailbox_counts(mailbox, &counts));

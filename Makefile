@@ -46,7 +46,7 @@ help:
 	@echo "make          install what the build needs, build; the command is build/vmirq"
 	@echo "make run      build the command and the guests, not the tests; then build/vmirq run"
 	@echo "make test     all tests, then those of threads and memory again under sanitizers"
-	@echo "              TEST=base/seqcount for one, TEST=base for a folder: in the normal build only;"
+	@echo "              TEST=base/wait for one, TEST=base for a folder: in the normal build only;"
 	@echo "              scripts/test --help goes on from there"
 	@echo "make fuzz     fuzz each chip: SECONDS=$(SECONDS) each, TARGET=lapic for one"
 	@echo "make soak     signals against everything that may come between: SIGNALS=$(SIGNALS)"

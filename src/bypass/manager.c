@@ -2,12 +2,8 @@
 #include "bypass/manager.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "bypass/end.h"
 
@@ -51,19 +47,6 @@ int vmirq_bypass_destroy(struct vmirq_bypass *bypass)
 	return 0;
 }
 
-/* The lock is held, but not while it waits. A futex and not a condition variable, where a thread could be
- * cancelled. */
-static void wait_for_an_end(struct bypass_shard *shard)
-{
-	uint32_t ended = shard->ended;
-
-	shard->waiters++;
-	lock_give(&shard->lock);
-	syscall(SYS_futex, &shard->ended, FUTEX_WAIT_PRIVATE, ended, NULL, NULL, 0);
-	lock_take(&shard->lock);
-	shard->waiters--;
-}
-
 /* The calling thread becomes the owner of an end and its peer. The lock is held in these. */
 static void own(struct bypass_end *end)
 {
@@ -77,9 +60,7 @@ static void disown(struct bypass_shard *shard, struct bypass_end *end)
 {
 	end->busy = false;
 	end->peer->busy = false;
-	shard->ended++;
-	if (shard->waiters)
-		syscall(SYS_futex, &shard->ended, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	waiters_wake(&shard->ended);
 }
 
 static void part(struct bypass_end *end)
@@ -172,7 +153,7 @@ static int wait_for_owner(struct bypass_shard *shard, struct bypass_end *end)
 	if (pthread_equal(end->owner, pthread_self()))
 		return -EDEADLK;
 	end->leaving = true;
-	wait_for_an_end(shard);
+	vmirq_wait(&shard->ended, &shard->lock);
 	return -EAGAIN;
 }
 

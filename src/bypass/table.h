@@ -27,6 +27,7 @@
 
 #include "base/arch.h"
 #include "base/lock.h"
+#include "base/wait.h"
 
 #define BYPASS_SHARDS 64u
 #define FIRST_BUCKETS 2u
@@ -48,8 +49,7 @@ struct bypass_end {
 
 struct bypass_shard {
 	struct lock lock;
-	uint32_t ended;	  /* futex: how often an end has ceased to be busy */
-	uint32_t waiters; /* for that */
+	struct waiters ended; /* an end has ceased to be busy */
 	struct bypass_end **buckets;
 	struct bypass_end **old; /* NULL: all are moved */
 	size_t mask;		 /* of buckets; old has half as many */

@@ -226,7 +226,7 @@ static void out_by_token_while_it_fails_to_come_in(void **state)
 	while (!waiters) {
 		sched_yield();
 		lock_take(&shard->lock);
-		waiters = shard->waiters;
+		waiters = shard->ended.n;
 		lock_give(&shard->lock);
 	}
 	sem_post(&go);

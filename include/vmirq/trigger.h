@@ -69,7 +69,7 @@ VMIRQ_API int vmirq_trigger_destroy(struct vmirq_trigger *trigger);
  * VMIRQ_COALESCED where that is full, so that it is readable anyway.
  * Thread safety: any number of threads at once, beside everything but destroy. Lock-free, async-signal-safe. A
  * system call (write) on the way of the eventfd only, which blocks where somebody has filled it and cleared its
- * O_NONBLOCK; otherwise as vmirq_irqfd_signal().
+ * O_NONBLOCK, until somebody reads it: it is no cancellation point. Otherwise as vmirq_irqfd_signal().
  */
 VMIRQ_API enum vmirq_verdict vmirq_trigger_signal(struct vmirq_trigger *trigger);
 

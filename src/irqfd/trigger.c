@@ -156,7 +156,7 @@ static struct vmirq_irqfd *choose(struct vmirq_trigger *trigger)
 	return target;
 }
 
-/* Not in the section: it may block, and be cancelled there. */
+/* Not in the section: it may block. */
 static enum vmirq_verdict write_eventfd(const struct vmirq_trigger *trigger)
 {
 	const uint64_t one = 1;
@@ -164,7 +164,7 @@ static enum vmirq_verdict write_eventfd(const struct vmirq_trigger *trigger)
 	ssize_t n;
 
 	do
-		n = write(trigger->eventfd, &one, sizeof(one));
+		n = no_cancel_write(trigger->eventfd, &one, sizeof(one));
 	while (n < 0 && errno == EINTR);
 	/* In a signal handler it is somebody else's. */
 	errno = error;

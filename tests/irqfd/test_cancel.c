@@ -3,6 +3,7 @@
  * to stop it ends. */
 #include "../support.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -162,6 +163,12 @@ static int create_trigger(struct call *c)
 	return vmirq_trigger_create(&config, &c->trigger);
 }
 
+/* With no irqfd on it: it goes by the eventfd. */
+static int signal_trigger(struct call *c)
+{
+	return vmirq_trigger_signal(c->trigger) == VMIRQ_HELD ? 0 : -EIO;
+}
+
 static int destroy_trigger(struct call *c)
 {
 	return vmirq_trigger_destroy(c->trigger);
@@ -170,12 +177,20 @@ static int destroy_trigger(struct call *c)
 static void a_trigger_is_whole(void **state)
 {
 	struct call c = { .s = soft_new(1), .fd = eventfd(0, EFD_NONBLOCK) };
+	struct vmirq_trigger_counts counts = { .size = sizeof(counts) };
 	int next = next_descriptor();
+	eventfd_t written;
 
 	(void)state;
 	alarm(10);
 	run(&c, create_trigger);
 	assert_true(c.returned);
+	run(&c, signal_trigger);
+	assert_true(c.returned);
+	assert_int_equal(vmirq_trigger_counts(c.trigger, &counts), 0);
+	assert_int_equal(counts.path[VMIRQ_PATH_EVENTFD], 1);
+	assert_int_equal(eventfd_read(c.fd, &written), 0);
+	assert_int_equal(written, 1);
 	run(&c, destroy_trigger);
 	assert_true(c.returned);
 	assert_int_equal(next_descriptor(), next);

@@ -11,9 +11,11 @@
 #define BASE_NO_CANCEL_H
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 static inline int no_cancel_open(const char *path, int flags)
@@ -34,6 +36,14 @@ static inline ssize_t no_cancel_write(int fd, const void *from, size_t bytes)
 static inline void no_cancel_close(int fd)
 {
 	syscall(SYS_close, fd);
+}
+
+/* What holds now: as poll() without a time to wait. */
+static inline int no_cancel_look(struct pollfd *fd)
+{
+	struct timespec none = { 0 };
+
+	return (int)syscall(SYS_ppoll, fd, 1L, &none, NULL, 0L);
 }
 
 static inline void no_cancel_join(pthread_t thread)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "base/no_cancel.h"
 #include "base/options.h"
 #include "base/reader.h"
 #include "base/vm.h"
@@ -33,7 +34,7 @@ static int create_memfd(uint32_t bytes, int *out)
 	if (ftruncate(fd, bytes) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
 		error = -errno;
-		close(fd);
+		no_cancel_close(fd);
 		return error;
 	}
 	*out = fd;
@@ -82,11 +83,11 @@ static void free_mailbox(struct vmirq_mailbox *mailbox)
 {
 	vmirq_timer_destroy(&mailbox->timer); /* where create failed after it */
 	if (mailbox->doorbell >= 0)
-		close(mailbox->doorbell);
+		no_cancel_close(mailbox->doorbell);
 	if (mailbox->page)
 		munmap(mailbox->page, mailbox->bytes);
 	if (mailbox->memfd >= 0)
-		close(mailbox->memfd);
+		no_cancel_close(mailbox->memfd);
 	pthread_mutex_destroy(&mailbox->mutex);
 	pthread_mutex_destroy(&mailbox->config_mutex);
 	free(mailbox->kept);

@@ -3,9 +3,9 @@
 #include "mailbox/mailbox.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sys/epoll.h>
 
+#include "base/no_cancel.h"
 #include "base/reader.h"
 
 int vmirq_mailbox_send(const struct vmirq_mailbox *mailbox, int socket)
@@ -45,7 +45,7 @@ static bool peer_ready(void *opaque)
 	struct vmirq_mailbox *mailbox = opaque;
 	struct pollfd p = { .fd = mailbox->peer, .events = POLLRDHUP };
 
-	if (poll(&p, 1, 0) <= 0 || !(p.revents & (POLLRDHUP | POLLHUP | POLLERR)) ||
+	if (no_cancel_look(&p) <= 0 || !(p.revents & (POLLRDHUP | POLLHUP | POLLERR)) ||
 	    atomic_exchange_explicit(&mailbox->dead, true, memory_order_relaxed))
 		return false;
 	/* It may have died between a bit and the doorbell. */
@@ -60,7 +60,7 @@ void vmirq_mailbox_unwatch(struct vmirq_mailbox *mailbox)
 	if (mailbox->peer < 0)
 		return;
 	vmirq_pump_remove(mailbox->pump, mailbox->peer_entry);
-	close(mailbox->peer);
+	no_cancel_close(mailbox->peer);
 	mailbox->peer = -1;
 }
 
@@ -116,6 +116,6 @@ int vmirq_mailbox_watch(struct vmirq_mailbox *mailbox, int socket, void (*dead)(
 	error = watch(mailbox, fd, dead, opaque);
 	pthread_mutex_unlock(&mailbox->config_mutex);
 	if (error && fd >= 0)
-		close(fd);
+		no_cancel_close(fd);
 	return error;
 }

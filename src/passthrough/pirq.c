@@ -6,8 +6,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/no_cancel.h"
 #include "base/options.h"
 #include "irqfd/eventfd.h"
 #include "route/table.h"
@@ -46,7 +46,7 @@ static int check_config(const struct vmirq_pirq_config *config)
 static void free_pirq(struct vmirq_pirq *pirq)
 {
 	if (pirq->eventfd >= 0)
-		close(pirq->eventfd);
+		no_cancel_close(pirq->eventfd);
 	pthread_mutex_destroy(&pirq->mutex);
 	free(pirq);
 }

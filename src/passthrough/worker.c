@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/no_cancel.h"
 #include "base/options.h"
 #include "base/reader.h"
 #include "passthrough/pirq.h"
@@ -75,7 +76,7 @@ int vmirq_worker_create(const struct vmirq_worker_config *caller, struct vmirq_w
 	error = worker->fd < 0 ? -errno : vmirq_defer_worker_create(wake, worker, &worker->list);
 	if (error) {
 		if (worker->fd >= 0)
-			close(worker->fd);
+			no_cancel_close(worker->fd);
 		free(worker);
 		return error;
 	}
@@ -186,7 +187,7 @@ int vmirq_worker_destroy(struct vmirq_worker *worker, struct vmirq_worker *heir)
 	if (error)
 		return error;
 	pthread_mutex_destroy(&worker->mutex);
-	close(worker->fd);
+	no_cancel_close(worker->fd);
 	free(worker);
 	return 0;
 }

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <linux/futex.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -34,15 +33,14 @@ static void futex(struct fd_guard *guard, int what, uint32_t value, const struct
 	syscall(SYS_futex, &guard->state, what, value, timeout, NULL, 0);
 }
 
-/* By syscall(): poll() is a cancellation point. Where it fails (a seccomp filter) nothing is known, and what is
- * not known to be full is not taken from its reader. */
+/* Where it cannot be asked (a seccomp filter) nothing is known, and what is not known to be full is not taken from its
+ * reader. */
 static bool is_full(int fd)
 {
 	struct pollfd room = { .fd = fd, .events = POLLOUT };
-	struct timespec none = { 0 };
 
 	/* Or only POLLERR, which the kernel's signallers can make it say. */
-	return syscall(SYS_ppoll, &room, 1L, &none, NULL, 0L) >= 0 && !(room.revents & POLLOUT);
+	return no_cancel_look(&room) >= 0 && !(room.revents & POLLOUT);
 }
 
 static bool write_one(const struct guarded_fd *g)

@@ -308,6 +308,15 @@ int vmirq_vm_quiesce(struct vmirq_vm *vm)
 	return vm ? vmirq_reader_wait() : -EINVAL;
 }
 
+int vmirq_thread_prepare(void)
+{
+	struct reader *section = reader_enter();
+	bool has = section != NULL;
+
+	reader_exit(section);
+	return has ? 0 : -ENOMEM;
+}
+
 struct vmirq_pump *vmirq_vm_pump(struct vmirq_vm *vm)
 {
 	return vm->pump;

@@ -137,8 +137,8 @@ VMIRQ_API int vmirq_irqfd_assign_many(struct vmirq_vm *vm, const struct vmirq_ir
  * -EDEADLK, and nothing is done: from a kick or wake callback, or from a bypass producer's (bypass.h) whose
  * consumer this irqfd is. From another of those what vmirq_consumer_unregister() says of callbacks holds; and
  * where another thread is unbinding it already, which is waited for elsewhere, it is -EDEADLK. NULL is 0.
- * Thread safety: any thread, beside everything. May also block on a change of the same GSI. System calls: futex; with
- * an eventfd epoll_ctl or KVM_IRQFD, preadv2 and close.
+ * Thread safety: any thread, beside everything. May also block on a change of the same GSI. System calls: futex and
+ * those of malloc; with an eventfd epoll_ctl or KVM_IRQFD, preadv2 and close.
  */
 VMIRQ_API int vmirq_irqfd_deassign(struct vmirq_irqfd *irqfd);
 
@@ -154,12 +154,13 @@ VMIRQ_API int vmirq_irqfd(struct vmirq_vm *vm, const struct kvm_irqfd *args);
 /**
  * Raise, from this process, without the eventfd. Returns what became of it.
  * Any number of threads at once; lock-free; async-signal-safe. On an MSI route a system call only to wake
- * a parked vCPU or to kick one in the guest (KVM, SPLIT: KVM_SIGNAL_MSI; without that capability it takes a
+ * a parked vCPU (futex) or to kick one in the guest (KVM, SPLIT: KVM_SIGNAL_MSI; without that capability it takes a
  * lock and is not for signal handlers). A route to a chip's pin wants that chip's lock: the signal
  * is queued for the VM's pump, once however often it is repeated meanwhile, and the result is VMIRQ_HELD, or
  * `coalesced` where it was queued already; a system call only to wake the pump. Likewise where it is that of a
  * masked MSI-X vector (msix.h), with no system call. On KVM one with VMIRQ_IRQFD_RESAMPLE on a pin is written to
- * its eventfd (VMIRQ_HELD): write, and futex.
+ * its eventfd (VMIRQ_HELD): write, and futex. A thread's first makes gettid, and at times more: see
+ * vmirq_thread_prepare() (vm.h).
  */
 VMIRQ_API enum vmirq_verdict vmirq_irqfd_signal(struct vmirq_irqfd *irqfd);
 

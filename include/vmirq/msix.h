@@ -23,7 +23,7 @@
  * of one of the device's eventfds (-EDEADLK, and nothing is done, from destroy, from what changes that
  * vector's eventfd, and from all on the thread that changes an eventfd; on others it may wait for
  * ever). System calls: KVM_SET_GSI_ROUTING, KVM_IRQFD and KVM_SIGNAL_MSI (KVM, SPLIT), preadv2 and epoll_ctl where
- * a vector has an eventfd, futex, those of malloc.
+ * a vector has an eventfd, futex, those of malloc; see vm.h for a thread's first call, and for long waits.
  *
  * No access of a guest's costs more than one turn over the vectors, with one KVM_SET_GSI_ROUTING.
  */

@@ -48,7 +48,7 @@
  * calls belong to the vCPU's own thread (checked by vmirq_kvm_run() only; without bind_thread a kick finds no thread).
  * Every other call may be made by any thread, beside everything, but for the vCPU's destroy.
  *
- * What blocks: where a call says nothing of it, it neither blocks nor makes a system call.
+ * What blocks: where a call says nothing of it, it neither blocks nor makes a system call, once the thread is bound.
  */
 #ifndef VMIRQ_VCPU_H
 #define VMIRQ_VCPU_H
@@ -163,7 +163,7 @@ VMIRQ_API int vmirq_vcpu_create(struct vmirq_vm *vm, const struct vmirq_vcpu_con
 VMIRQ_API int vmirq_vcpu_destroy(struct vmirq_vcpu *vcpu);
 
 /** The calling thread runs this vCPU from now on. -EBUSY: another does. May block on a stop, reset or state call
- *  of this vCPU. System calls: gettid, getpid, futex. */
+ *  of this vCPU. System calls: gettid, getpid, futex, and those of vmirq_thread_prepare() (vm.h). */
 VMIRQ_API int vmirq_vcpu_bind_thread(struct vmirq_vcpu *vcpu);
 
 /** The calling thread stops running this vCPU; to be called before the thread ends. Waits until no

@@ -6,6 +6,11 @@
  * Every call returns 0 (or a non-negative count, where it says so) or -errno. None prints,
  * aborts, installs a signal handler or keeps state outside the VM, but for two process-wide
  * registries (see docs/design.md): threads that are inside a signal, and eventfds bound.
+ *
+ * System calls are named with each call, for a thread's seccomp filter. They are those of a thread that the library
+ * knows: by vmirq_thread_prepare(), vmirq_vcpu_bind_thread(), or from its first signal on. What waits for signals
+ * under way, or for another thread, does so by futex; after some 100 ms it asks by getpid and tgkill (signal 0), too,
+ * whether the thread that it waits for has ended, as those of the parent have in a child of fork().
  */
 #ifndef VMIRQ_VM_H
 #define VMIRQ_VM_H
@@ -139,9 +144,18 @@ VMIRQ_API int vmirq_vm_destroy(struct vmirq_vm *vm);
 /**
  * Return once no signal can still act on a route, target or vCPU replaced before the call.
  * Thread safety: any thread, but not from a callback (kick, wake) of the library: -EDEADLK.
- * Progress: may block for as long as signals already begun take (microseconds).
+ * Progress: may block for as long as signals already begun take (microseconds). System calls: futex.
  */
 VMIRQ_API int vmirq_vm_quiesce(struct vmirq_vm *vm);
+
+/**
+ * Have the library know the calling thread, as its first signal would do otherwise, or a guest's access that it
+ * brings: for who gets a seccomp filter before. vmirq_vcpu_bind_thread() does so, too. The thread's end takes it back.
+ * -ENOMEM; then each call tries again. Any thread, as often as you like; wait-free; async-signal-safe. System calls:
+ * the first time gettid; where 128 threads are known already getpid and tgkill (signal 0), to find one that has
+ * ended, and mmap where none has.
+ */
+VMIRQ_API int vmirq_thread_prepare(void);
 
 /**
  * A guest access at a physical address that belongs to the VM and not to one vCPU: the IOAPICs, and then

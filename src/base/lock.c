@@ -32,6 +32,14 @@ void vmirq_futex_wake_all(_Atomic uint32_t *word)
 	futex(word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL);
 }
 
+void vmirq_futex_nap(uint32_t ns)
+{
+	static _Atomic uint32_t nobody_changes;
+	const struct timespec nap = { .tv_nsec = ns };
+
+	futex(&nobody_changes, FUTEX_WAIT_PRIVATE, 0, &nap);
+}
+
 /* The holder is soon through, if it has a processor. */
 static bool spin(struct lock *lock)
 {

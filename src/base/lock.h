@@ -40,6 +40,8 @@ void vmirq_lock_wake(struct lock *lock);
 /* Sleep while *word is `seen`, or for a shorter time. Wake all who do. */
 void vmirq_futex_wait(_Atomic uint32_t *word, uint32_t seen);
 void vmirq_futex_wake_all(_Atomic uint32_t *word);
+/* Sleep for so long; nobody wakes. */
+void vmirq_futex_nap(uint32_t ns);
 
 /* ThreadSanitizer knows the order that locks are taken in, if it is told of them. */
 #ifdef __SANITIZE_THREAD__

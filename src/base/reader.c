@@ -3,18 +3,23 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/lock.h"
 
 #define FIRST_RECORDS 128
 #define MORE_RECORDS  63
 
-#define SPINS	      64
-#define YIELDS	      128
+/* Turns of a wait: some 10 us. */
+#define SPINS 256
+/* Then naps: the shortest, doubled so often. */
+#define NAP_NS	  20000u
+#define DOUBLINGS 5u
+/* Some 100 ms: it may have ended. */
+#define LONG_WAIT (SPINS + 160)
 
 /* Records are found by walking; they are never freed, only used again. */
 struct record_block {
@@ -41,6 +46,20 @@ static bool has_ended(pid_t thread)
 	return ended;
 }
 
+/* Its owner has ended, or it has none. */
+static bool take(struct reader *r, int32_t owner, int32_t heir)
+{
+	if (!atomic_compare_exchange_strong_explicit(&r->owner, &owner, heir, memory_order_acquire,
+						     memory_order_relaxed))
+		return false;
+	/* Its thread may have ended inside a section, by pthread_cancel(). */
+	if (atomic_load_explicit(&r->state, memory_order_relaxed) & 1)
+		atomic_fetch_add_explicit(&r->state, 1, memory_order_relaxed);
+	for (int use = 0; use < READER_USES; use++)
+		atomic_store_explicit(&r->uses[use], NULL, memory_order_relaxed);
+	return true;
+}
+
 /* A record that nobody has, or, with `ended_too`, whose thread is no more. */
 static struct reader *claim(struct reader *records, size_t n, pid_t thread, bool ended_too)
 {
@@ -48,17 +67,8 @@ static struct reader *claim(struct reader *records, size_t n, pid_t thread, bool
 		struct reader *r = &records[i];
 		int32_t owner = atomic_load_explicit(&r->owner, memory_order_relaxed);
 
-		if (owner && (!ended_too || !has_ended(owner)))
-			continue;
-		if (!atomic_compare_exchange_strong_explicit(
-			    &r->owner, &owner, thread, memory_order_acquire, memory_order_relaxed))
-			continue;
-		/* Its thread may have ended inside a section, by pthread_cancel(). */
-		if (atomic_load_explicit(&r->state, memory_order_relaxed) & 1)
-			atomic_fetch_add_explicit(&r->state, 1, memory_order_relaxed);
-		for (int use = 0; use < READER_USES; use++)
-			atomic_store_explicit(&r->uses[use], NULL, memory_order_relaxed);
-		return r;
+		if ((!owner || (ended_too && has_ended(owner))) && take(r, owner, thread))
+			return r;
 	}
 	return NULL;
 }
@@ -168,21 +178,32 @@ void vmirq_reader_exit_shared(void)
 	atomic_fetch_sub_explicit(&shared_inside, 1, memory_order_release);
 }
 
+/* Neither sched_yield() nor nanosleep(), which filters refuse that allow futex(). */
 void vmirq_back_off(unsigned int turn)
 {
-	static const struct timespec nap = { .tv_nsec = 50000 };
+	unsigned int doublings = turn - SPINS;
 
 	if (turn < SPINS)
 		cpu_relax();
-	else if (turn < YIELDS)
-		sched_yield();
 	else
-		/* nanosleep() is a cancellation point: what waits would be left half done. */
-		syscall(SYS_nanosleep, &nap, NULL);
+		vmirq_futex_nap(NAP_NS << (doublings < DOUBLINGS ? doublings : DOUBLINGS));
+}
+
+/* Was its thread waited for in vain? Then it is nobody's, so that the next need not wait as long. */
+static bool is_left(struct reader *r, unsigned int turn)
+{
+	int32_t owner = atomic_load_explicit(&r->owner, memory_order_relaxed);
+
+	if (turn < LONG_WAIT || !has_ended(owner))
+		return false;
+	/* Nobody has this id. Release: pairs with the acquire in take(). */
+	if (take(r, owner, -1))
+		atomic_store_explicit(&r->owner, 0, memory_order_release);
+	return true;
 }
 
 /* A section is short, but its thread may be off the processor in the middle of it, or gone. */
-static void wait_record(const struct reader *r)
+static void wait_record(struct reader *r)
 {
 	/* Acquire: what the section did is seen; pairs with the release in reader_exit(). */
 	uint64_t state = atomic_load_explicit(&r->state, memory_order_acquire);
@@ -190,14 +211,13 @@ static void wait_record(const struct reader *r)
 	for (unsigned int turn = 0;
 	     (state & 1) && atomic_load_explicit(&r->state, memory_order_acquire) == state;
 	     turn++) {
-		if (turn > YIELDS &&
-		    has_ended(atomic_load_explicit(&r->owner, memory_order_relaxed)))
+		if (is_left(r, turn))
 			return;
 		vmirq_back_off(turn);
 	}
 }
 
-static void wait_records(const struct reader *records, size_t n)
+static void wait_records(struct reader *records, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		/* Acquire: pairs with the release in reader_exit(). */
@@ -224,17 +244,16 @@ int vmirq_reader_wait(void)
 	return 0;
 }
 
-static void wait_use(const struct reader *records, size_t n, enum reader_use use, const void *what)
+static void wait_use(struct reader *records, size_t n, enum reader_use use, const void *what)
 {
 	for (size_t i = 0; i < n; i++) {
-		const struct reader *r = &records[i];
+		struct reader *r = &records[i];
 
 		/* Acquire: its user's loads are done; pairs with the releases in reader_let_go() and
 		 * reader_called(). */
 		for (unsigned int turn = 0;
 		     atomic_load_explicit(&r->uses[use], memory_order_acquire) == what; turn++) {
-			if (turn > YIELDS &&
-			    has_ended(atomic_load_explicit(&r->owner, memory_order_relaxed)))
+			if (is_left(r, turn))
 				break;
 			vmirq_back_off(turn);
 		}

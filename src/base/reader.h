@@ -23,8 +23,11 @@
  * sections that it found do.
  *
  * Process-wide because threads are. A record whose thread has ended is found out when another thread
- * wants one, or when a wait stands before it: no destructor is asked for, which could allocate, and a
+ * wants one, or when a wait has stood before it for long: no destructor is asked for, which could allocate, and a
  * child after fork does not wait for its parent's threads. The one that forked is its own.
+ *
+ * A thread's seccomp filter may be tight. Waits make futex() only, and tgkill() after 100 ms; what finding a record
+ * makes is in vm.h (vmirq_thread_prepare()).
  */
 #ifndef BASE_READER_H
 #define BASE_READER_H
@@ -69,7 +72,7 @@ static inline bool reader_inside(void)
 	       (atomic_load_explicit(&r->state, memory_order_relaxed) & 1);
 }
 
-/* For loops that wait for another thread: spin, then yield, then sleep. */
+/* For loops that wait for another thread: spin, then sleep, by futex() alone. */
 void vmirq_back_off(unsigned int turn);
 
 /* Wait until every section begun before the call has ended. -EDEADLK inside a section. */

@@ -12,6 +12,8 @@ int vmirq_vcpu_bind_thread(struct vmirq_vcpu *vcpu)
 {
 	int error = 0;
 
+	/* It has its record before it gets its filter. */
+	reader_exit(reader_enter());
 	pthread_mutex_lock(&vcpu->run_mutex);
 	if (vcpu->run_state != NO_THREAD) {
 		error = pthread_equal(vcpu->run_thread, pthread_self()) ? 0 : -EBUSY;

@@ -270,7 +270,7 @@ static int wait_in_a_child(void)
 
 	if (pthread_create(&thread, NULL, wait_grace, &g))
 		return 2;
-	/* It looks for ended threads after some 130 turns. */
+	/* It looks for ended threads after some 100 ms. */
 	for (int i = 0; i < 100 && !atomic_load(&g.over); i++)
 		nanosleep(&nap, NULL);
 	atomic_store(&w.left, true);

@@ -41,8 +41,13 @@ void streams_failed(const char *command, int error)
 enum exit_code streams_end(const char *command, enum exit_code ret)
 {
 	errno = 0;
-	if (fflush(stdout) != EOF && !ferror(stdout))
-		return ret;
+	if (fflush(stdout) != EOF) {
+		if (!ferror(stdout))
+			return ret;
+		/* It failed before, and nobody has kept why: what fails now tells. */
+		fputc('\n', stdout);
+		fflush(stdout);
+	}
 	streams_failed(command, -errno);
 	return ret == EXIT_OK ? EXIT_FAILED : ret;
 }

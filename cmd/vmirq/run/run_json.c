@@ -24,12 +24,14 @@ static json_t *text_or_null(const char *text)
 static json_t *argument(const char *arg)
 {
 	json_t *text = arg ? json_string(arg) : json_null();
-	char *copy = text ? NULL : strdup(arg);
+	char *copy;
 
+	if (text || !arg)
+		return text;
+	copy = strdup(arg);
 	for (char *at = copy; at && *at; at++)
 		*at = (char)(*at > 0 ? *at : '?');
-	if (copy)
-		text = json_string(copy);
+	text = copy ? json_string(copy) : NULL;
 	free(copy);
 	return text;
 }

@@ -79,7 +79,7 @@ static void without_descriptors_the_error_says_so(void **state)
 {
 	(void)state;
 	for (rlim_t most = 12; most <= 24; most++) {
-		int fds[24], n = 0, failures = 0;
+		int fds[24] = { 0 }, n = 0, failures = 0;
 
 		limit(most);
 		while ((fds[n] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)

@@ -19,14 +19,14 @@
 #define SENDERS 2
 #define CHANGER SENDERS
 #define PROCS	3
-#define WORDS	4
+#define WORDS	5
 #define CLOSED	2
 #define TABLE	3 /* what it says */
+#define MUTEX	4
 #include "tso.pml"
 
 #define HELD(p) (p) /* is its record naming the table? */
 
-bool mutex;
 bool changing;
 
 inline hold(me)
@@ -65,12 +65,11 @@ proctype sender(byte me; bool makes)
 #ifndef LOCK_FIRST
 		let_go(me);
 #endif
-		atomic { !mutex && FENCE(me) -> mutex = true };
+		atomic { LOCKED(me) && mem[MUTEX] == 0 -> mem[MUTEX] = 1 };
 		/* Nobody closes it now. */
 		found = LOAD(me, TABLE);
 		STORE(me, HELD(me), 1);
-		/* The unlocking is a locked operation. */
-		atomic { LOCKED(me); mutex = false }
+		STORE(me, MUTEX, 0) /* lock_give(): a plain store */
 	:: else ->
 		found = LOAD(me, TABLE)
 	fi;
@@ -83,7 +82,7 @@ proctype sender(byte me; bool makes)
 
 inline change(to)
 {
-	atomic { !mutex && FENCE(CHANGER) -> mutex = true };
+	atomic { LOCKED(CHANGER) && mem[MUTEX] == 0 -> mem[MUTEX] = 1 };
 	STORE(CHANGER, CLOSED, 1);
 #ifndef NO_WAITER_FENCE
 	FENCE(CHANGER);
@@ -100,7 +99,7 @@ inline change(to)
 #ifndef OPEN_FIRST
 	STORE(CHANGER, CLOSED, 0);
 #endif
-	atomic { LOCKED(CHANGER); mutex = false }
+	STORE(CHANGER, MUTEX, 0)
 }
 
 proctype changer()

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The mailbox between a device process and the VMM, by the design's "Mailbox". The device sets a bit and
- * loads LOOKING; where nobody looks it writes to the doorbell. Two of the VMM's threads look. How many do
- * is the VMM's own truth, which is not in the page; the first stores that it looks, the last that it does
- * not, fences, and scans again before it waits for the doorbell. Count and word change together under a
- * lock: NO_LOCK shows why. That the first fences before it looks is not needed: the last finds what it
- * missed.
- * ONCE: the word is a turn number, odd while somebody looks; the device rings once for each even value.
+ * The mailbox between a device process and the VMM: src/mailbox/mailbox.h, look.c and vmirq/mailbox_client.h. The
+ * device sets a bit and loads LOOKING; where nobody looks it writes to the doorbell. Two of the VMM's threads look.
+ * How many do is the VMM's own truth, which is not in the page; the first stores that it looks, the last that it does
+ * not, fences, and takes once more what is there, no looker any longer, before it waits for the doorbell. Count and
+ * word change together under a lock: NO_LOCK shows why. That the first fences before it looks is not needed: the last
+ * finds what it missed.
+ * ONCE: as the code, the word is a turn number, odd while somebody looks; the device rings once for each even value.
+ * TWO: two threads of the device share what was rung for, which is stored after the ring. One of them may end
+ * anywhere, and take its own signal with it, but no other. One of the VMM's threads looks; BOTH: two.
  * HOSTILE: a second device process, with a page and a doorbell of its own, writes anything into them.
  * STAYS: one of the two looks for ever once it has begun, and only then does the device signal.
  *
@@ -17,26 +19,34 @@
  * right: HOSTILE
  * right: STAYS
  * right: ONCE
+ * right: ONCE TWO
+ * large: ONCE TWO BOTH
  * large: ONCE HOSTILE
  * wrong: NO_FENCE         the last looker does not fence
  * wrong: NO_DEVICE_FENCE  the device's set is no fence
  * wrong: NO_SCAN          the last looker does not scan again
  * wrong: SCAN_FIRST       it scans, then says that nobody looks
  * wrong: ONCE ONE_BIT    and the word only says whether somebody looks
+ * wrong: ONCE TWO RUNG_FIRST it is stored before the ring
+ * wrong: ONCE TWO NO_DEVICE_FENCE
+ * wrong: ONCE TWO NO_SCAN
  * wrong: STAYS EACH_PARKS one that is not the last says that nobody looks
  * wrong: STAYS NO_LOCK    the count changes first, the word some time after
  * wrong: HOSTILE TRUST    the VMM takes from a page whether somebody looks
  */
 #define DEVICE     0
-#define PROCS      3 /* and two lookers, 1 and 2 */
-#define WORDS      6
+#define SECOND     3 /* the device's other thread */
+#define PROCS      4 /* and two lookers, 1 and 2 */
+#define WORDS      8
 #define BITS(d)    (d) /* device d's page; the hostile one's is 1 */
 #define LOOKING(d) (2 + (d))
 #define DATA       4
 #define LOCK       5
+#define RUNG       6
+#define DATA2      7
 #include "tso.pml"
 
-#ifdef HOSTILE
+#if defined(HOSTILE) || defined(TWO)
 #define TIMES 1
 #else
 #define TIMES 2
@@ -45,11 +55,39 @@
 bool bell[2];
 byte lookers, turn; /* under LOCK */
 byte seen;    /* of DATA */
+byte seen2;   /* of DATA2 */
+bool ended;   /* the second has, before it was through */
 bool stays;   /* somebody looks, and will */
 
-proctype device()
+#ifdef TWO
+inline may_end()
 {
-	byte sent, value, rung = 255;
+	if
+	:: me == SECOND -> ended = true; goto out
+	:: true
+	fi
+}
+
+inline look_at_page()
+{
+	value = LOAD(me, LOOKING(0));
+	rung = LOAD(me, RUNG)
+}
+
+inline set_rung()
+{
+	STORE(me, RUNG, value)
+}
+#else
+#define may_end()      skip
+/* Nobody else looks at what was rung for. */
+#define look_at_page() d_step { value = LOAD(me, LOOKING(0)); rung = mem[RUNG] }
+#define set_rung()     mem[RUNG] = value
+#endif
+
+proctype device(byte me; byte data)
+{
+	byte sent, value, rung;
 
 #ifdef STAYS
 	stays;
@@ -57,25 +95,33 @@ proctype device()
 	do
 	:: sent < TIMES ->
 		sent++;
-		STORE(DEVICE, DATA, sent);
+		STORE(me, data, sent);
 #ifdef NO_DEVICE_FENCE
-		STORE(DEVICE, BITS(0), 1);
+		STORE(me, BITS(0), 1);
 #else
-		atomic { LOCKED(DEVICE); mem[BITS(0)] = 1 }
+		atomic { LOCKED(me); mem[BITS(0)] = 1 }
 #endif
-		value = LOAD(DEVICE, LOOKING(0));
+		look_at_page();
 		if
 		:: (value & 1) == 0 && value != rung ->
-#ifdef ONCE
-			rung = value;
-#endif
 			assert(!stays);
+			may_end();
+#if defined(ONCE) && defined(RUNG_FIRST)
+			set_rung();
+			may_end();
+#endif
 			/* A system call. */
-			atomic { FENCE(DEVICE); bell[0] = true }
+			atomic { FENCE(me); bell[0] = true };
+#if defined(ONCE) && !defined(RUNG_FIRST)
+			may_end();
+			set_rung()
+#endif
 		:: else
 		fi
 	:: else -> break
-	od
+	od;
+out:
+	skip
 }
 
 #ifdef HOSTILE
@@ -177,11 +223,19 @@ inline scan()
 #endif
 }
 
+inline see()
+{
+	seen = LOAD(me, DATA);
+#ifdef TWO
+	seen2 = LOAD(me, DATA2)
+#endif
+}
+
 /* An exchange where something is seen. */
 inline sweep()
 {
 	if
-	:: LOAD(me, BITS(0)) -> atomic { LOCKED(me); mem[BITS(0)] = 0; seen = LOAD(me, DATA) }
+	:: LOAD(me, BITS(0)) -> atomic { LOCKED(me); mem[BITS(0)] = 0; see() }
 	:: else
 	fi;
 #ifdef HOSTILE
@@ -231,7 +285,8 @@ end_stays:	do
 		some = false;
 #endif
 		if
-		:: some -> some = false; goto look
+		/* look_again(): and no scan after it. */
+		:: some -> some = false; sweep()
 		:: else
 		fi
 	:: else -> some = false
@@ -246,7 +301,12 @@ end_wait:
 proctype judge()
 {
 	timeout;
-	assert(mem[BITS(0)] == 0 && seen == TIMES);
+	assert(seen == TIMES);
+	/* A bit of one that has ended may stay: nobody has rung for it. */
+	assert(ended || mem[BITS(0)] == 0);
+#ifdef TWO
+	assert(ended || seen2 == TIMES);
+#endif
 #ifndef STAYS
 	assert((mem[LOOKING(0)] & 1) == 0)
 #endif
@@ -254,9 +314,16 @@ proctype judge()
 
 init {
 	atomic {
-		run device();
+		mem[RUNG] = 255;
+		run device(DEVICE, DATA);
+#ifdef TWO
+		run device(SECOND, DATA2);
+		run drain(SECOND);
+#endif
 		run looker(1);
+#if !defined(TWO) || defined(BOTH)
 		run looker(2);
+#endif
 #ifdef HOSTILE
 		run hostile();
 #endif

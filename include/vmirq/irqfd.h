@@ -133,9 +133,11 @@ VMIRQ_API int vmirq_irqfd_assign_many(struct vmirq_vm *vm, const struct vmirq_ir
  * Unbind. What was written to the eventfd before the call is delivered; once it has returned nothing
  * more is posted by this irqfd, and the handle is no more. A signal by another thread *during* the
  * call is safe and is delivered or counted as `deassigned`; one that begins after it has returned is
- * a misuse. Legal inside vmirq_pump_dispatch(). Waits for signals under way only, never for a loop.
- * -EDEADLK, and nothing is done: from a kick or wake callback, or from a bypass producer's (bypass.h) whose
- * consumer this irqfd is. From another of those what vmirq_consumer_unregister() says of callbacks holds; and
+ * a misuse. Waits for signals and the pump's callbacks under way only, never for a loop: legal while others dispatch
+ * the pump, and on the thread that does so between its calls.
+ * -EDEADLK, and nothing is done: from a kick, wake or pump callback (a mailbox's `dead`, a pirq's unmask by the
+ * watchdog), which is what vmirq_pump_dispatch() calls, or from a bypass producer's (bypass.h) whose consumer this
+ * irqfd is. From another of those what vmirq_consumer_unregister() says of callbacks holds; and
  * where another thread is unbinding it already, which is waited for elsewhere, it is -EDEADLK. NULL is 0.
  * Thread safety: any thread, beside everything. May also block on a change of the same GSI. System calls: futex and
  * those of malloc; with an eventfd epoll_ctl or KVM_IRQFD, preadv2 and close.

@@ -95,7 +95,7 @@ VMIRQ_API int vmirq_mailbox_create(struct vmirq_vm *vm, const struct vmirq_mailb
 				   struct vmirq_mailbox **out);
 
 /**
- * Pass on what was raised before the call and is bound, unbind everything, and free. The device's page stays
+ * Pass on what was raised before the call and is bound, so far as the rate allows, unbind everything, and free. The device's page stays
  * as long as the device has it; nobody looks at it. No other call may run on this mailbox.
  * -EDEADLK: from a callback of the library. NULL is 0. Any thread; blocks until signals and the pump's callbacks under
  * way have ended.

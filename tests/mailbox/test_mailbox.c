@@ -279,6 +279,43 @@ static void wrong_arguments_are_refused(void **state)
 	end();
 }
 
+/* Signals wait for the pump's callbacks, so these wait for none. */
+static struct vmirq_irqfd *irqfd;
+static int said[4];
+
+static void try_to_wait(void *opaque)
+{
+	(void)opaque;
+	said[0] = vmirq_irqfd_deassign(irqfd);
+	said[1] = vmirq_vm_quiesce(s->vm);
+	said[2] = vmirq_mailbox_unbind(mailbox, 0);
+	said[3] = vmirq_mailbox_destroy(mailbox);
+}
+
+static void what_waits_is_refused_in_a_callback(void **state)
+{
+	int pair[2];
+
+	(void)state;
+	start(4);
+	bind_to_vector(0);
+	route_to(s, 3, 0, 0x41);
+	irqfd = irqfd_call(s, 3);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(vmirq_mailbox_watch(mailbox, pair[0], try_to_wait, NULL), 0);
+	close(pair[1]);
+	assert_int_equal(dispatch(s), 1);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(said[i], -EDEADLK);
+	/* And has changed nothing. */
+	assert_verdict(vmirq_irqfd_signal(irqfd), VMIRQ_DELIVERED);
+	take_only(s->vcpu[0], 0x41);
+	assert_int_equal(vmirq_irqfd_deassign(irqfd), 0);
+	assert_int_equal(vmirq_mailbox_unbind(mailbox, 0), 0);
+	close(pair[0]);
+	end();
+}
+
 /* A load past the end of a truncated file would kill the VMM. */
 static void the_device_cannot_change_the_memfds_size(void **state)
 {
@@ -403,6 +440,7 @@ int main(void)
 		cmocka_unit_test(unbind_passes_on_what_was_raised_and_nothing_after),
 		cmocka_unit_test(a_bit_may_be_bound_to_an_irqfd_of_the_callers),
 		cmocka_unit_test(wrong_arguments_are_refused),
+		cmocka_unit_test(what_waits_is_refused_in_a_callback),
 		cmocka_unit_test(the_device_cannot_change_the_memfds_size),
 		cmocka_unit_test(only_the_bits_of_the_page_mean_anything),
 		cmocka_unit_test(a_hole_in_the_page_does_no_harm),

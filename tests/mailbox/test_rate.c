@@ -185,6 +185,22 @@ static void the_bucket_neither_overflows_nor_rounds(void **state)
 	assert_int_equal(rate_resume(&r, RATE_ONE), RATE_ONE + RATE_ONE / 3 + 1);
 }
 
+/* What is over goes with it, as with an unbind. */
+static void an_end_keeps_to_the_rate(void **state)
+{
+	uint64_t raised = 0;
+
+	(void)state;
+	start(8, 1000, 3);
+	raise_all(8);
+	vmirq_mailbox_client_detach(&client);
+	mailbox_end(mailbox);
+	for (uint32_t i = 0; i < 8; i++)
+		raised += counts_of_gsi(s, i).raised;
+	assert_int_equal(raised, 3);
+	soft_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -193,6 +209,7 @@ int main(void)
 		cmocka_unit_test(rings_in_vain_are_limited),
 		cmocka_unit_test(nobody_is_left_out),
 		cmocka_unit_test(the_pump_goes_on_by_itself),
+		cmocka_unit_test(an_end_keeps_to_the_rate),
 		cmocka_unit_test(the_bucket_neither_overflows_nor_rounds),
 	};
 

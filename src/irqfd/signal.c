@@ -88,6 +88,18 @@ static void put_target(struct vmirq_irqfd *irqfd, uint64_t head, const struct ta
 	unlock_copy(irqfd, head, HEAD_TARGET(t->kind, t->verdict, t->vector, t->level));
 }
 
+/* Is it what the copy holds already, whose head this is? */
+static bool is_in_copy(const struct vmirq_irqfd *irqfd, uint64_t head, const struct target *t)
+{
+	if ((uint32_t)head != HEAD_TARGET(t->kind, t->verdict, t->vector, t->level))
+		return false;
+	/* Of another kind a signal looks at nothing else. */
+	return t->kind != TARGET_POST ||
+	       (atomic_load_explicit(&irqfd->generation, memory_order_relaxed) == t->generation &&
+		atomic_load_explicit(&irqfd->word, memory_order_relaxed) ==
+			vecset_word(&t->posted->vectors, t->vector));
+}
+
 /* To be put into its copy, with whatever its signals will want. */
 static inline struct target prepare_target(struct vmirq_irqfd *irqfd)
 {
@@ -185,8 +197,10 @@ static bool try_route(struct vmirq_irqfd *irqfd, bool may_lock, enum vmirq_verdi
 		return true;
 	}
 	t = resolve_route(irqfd, &irq);
-	/* The route was read after the head: where that is still so, no newer one was stored. */
-	if (!(head & HEAD_WRITTEN) && try_lock_copy(irqfd, head))
+	/* The route was read after the head: where that is still so, no newer one was stored. What stands there is
+	 * not written again: a change of the route would have to wait for this thread, or, where this is a signal
+	 * handler's that comes again and again, would never come to its turn. */
+	if (!(head & HEAD_WRITTEN) && !is_in_copy(irqfd, head, &t) && try_lock_copy(irqfd, head))
 		put_target(irqfd, head, &t);
 	switch ((unsigned int)t.kind) {
 	case TARGET_MASKED:

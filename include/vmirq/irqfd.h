@@ -108,8 +108,9 @@ VMIRQ_API int vmirq_eventfd_token(int fd, uint64_t *token);
  * -EINVAL: size, unknown flag, GSI past the VM's limit, not an eventfd, RESAMPLE where the VM has no chips with
  * pins, TAKE without an eventfd; -EBADF: not a descriptor;
  * -EBUSY: this eventfd is bound already, in any VM of this process; -ENOSYS: there is no /proc to tell
- * an eventfd by, and no token; -EAGAIN: RESAMPLE, and no thread to be had; -EDEADLK: RESAMPLE, from a callback
- * of the library that signals wait for (kick, wake, a pump's; a pirq's unmask by the watchdog); -E2BIG; -EMFILE; -ENOMEM.
+ * an eventfd by, and no token; -EAGAIN: RESAMPLE, and no thread to be had; -EDEADLK, and nothing is done: from
+ * a kick, wake or pump callback (a mailbox's `dead`, a pirq's unmask by the watchdog), with RESAMPLE, or in a VM on
+ * KVM or SPLIT; -E2BIG; -EMFILE; -ENOMEM.
  * Thread safety: any thread, beside everything. May block on a change of the same GSI. System calls with an
  * eventfd: fcntl, but not with VMIRQ_IRQFD_TAKE; openat, read and close for /proc; epoll_ctl or ioctl.
  */

@@ -149,7 +149,8 @@ VMIRQ_API int vmirq_mailbox_stop_looking(struct vmirq_mailbox *mailbox);
 /**
  * Watch the device's connected Unix socket (stream or seqpacket; duplicated; -1 = none any more) by the pump.
  * When the device has closed it, or has died, what it raised is passed on, and `dead` (may be NULL) is called
- * once, on a thread that dispatches the pump; it must not wait, bind, unbind, watch or destroy.
+ * once, on a thread that dispatches the pump; it must not wait, bind, unbind, watch or destroy, nor
+ * on KVM and SPLIT assign an irqfd or change a route (-EDEADLK, all of them).
  * A device that has passed its socket on to other processes lives as long as they.
  * Watching another takes the place of the last, and clears `dead` in the counts: a new device on the same page.
  * A device that must not see, nor disturb, the next one's page is followed by a new mailbox.

@@ -16,6 +16,10 @@
  * VMM's own and allocated ones may be mixed if the VMM uses its own first, or keeps to those below 24; one above
  * that it has never used may become a vector's at any moment.
  *
+ * On KVM and SPLIT what changes a route at once, and a commit, is -EDEADLK, and changes nothing, from a kick, wake or
+ * pump callback (a mailbox's `dead`, a pirq's unmask by the watchdog): whoever has the kernel's table may be waiting
+ * for that callback to end.
+ *
  * Thread safety: every call from any thread, beside every other and beside signals. Progress: may
  * block on another change of a GSI nearby (KVM and SPLIT: of any GSI); no system call but for memory the
  * first time, and the kernel's.

@@ -147,7 +147,7 @@ enum vmirq_park {
  * are `apic_disabled` until the guest (or vmirq_vcpu_mmio() at 0xfee000f0) sets SVR bit 8.
  * With KVM and SPLIT the APIC id is the KVM vCPU's, which apic_id repeats, and kvm_run must be given.
  * -EINVAL: size, slot or flag out of range, apic_id 0xffffffff; -E2BIG: unknown non-zero field; -EEXIST: slot
- * or APIC id in use; -ENOMEM. KVM, SPLIT: also KVM_SET_MP_STATE's error.
+ * or APIC id in use; -ENOMEM; -EDEADLK: from a kick, wake or pump callback. KVM, SPLIT: also KVM_SET_MP_STATE's error.
  * Thread safety: any thread; beside signals and guests that run. May block on another create or destroy in this VM.
  * System calls: those of malloc; with kvm_run KVM_GET_TSC_KHZ, on KVM and SPLIT KVM_SET_MP_STATE.
  */

@@ -164,6 +164,8 @@ int vmirq_irqfd_assign(struct vmirq_vm *vm, const struct vmirq_irqfd_config *cal
 
 	if (!vm || !caller || !out)
 		return -EINVAL;
+	if (unlikely(route_must_not_change(vm)))
+		return -EDEADLK;
 	error = irqfd_read_config(vm, caller, &copy, &config, &slot);
 	return error ? error : assign_to(vm, slot, config, false, out);
 }

@@ -85,6 +85,8 @@ int vmirq_msix_create(struct vmirq_vm *vm, const struct vmirq_msix_config *calle
 		return error;
 	if (!config_valid(&config))
 		return -EINVAL;
+	if (reader_inside())
+		return -EDEADLK;
 	msix = calloc(1, sizeof(*msix) + config.vectors * sizeof(msix->vector[0]));
 	if (!msix)
 		return -ENOMEM;

@@ -155,6 +155,8 @@ int vmirq_route_make_changes(struct vmirq_vm *vm, const struct route_change *cha
 		put_route(vm->routes, changes, false);
 		return 0;
 	}
+	if (route_must_not_change(vm))
+		return -EDEADLK;
 	pthread_mutex_lock(&vm->routes->whole_mutex);
 	error = vmirq_route_make_changes_locked(vm, changes, n);
 	pthread_mutex_unlock(&vm->routes->whole_mutex);

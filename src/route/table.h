@@ -18,6 +18,8 @@
 
 #include "base/chunk.h"
 #include "base/lock.h"
+#include "base/reader.h"
+#include "base/vm.h"
 #include "base/wait.h"
 #include "chip/deliver.h"
 #include "chip/irqchip.h"
@@ -212,6 +214,12 @@ struct route_change {
 
 /* commit.c: make these changes, of slots that are all different: all or, on error, none. */
 int vmirq_route_make_changes(struct vmirq_vm *vm, const struct route_change *changes, size_t n);
+/* In a read section with a kernel's irqchip: who has the whole_mutex may be waiting for it to end. */
+static inline bool route_must_not_change(const struct vmirq_vm *vm)
+{
+	return vm->irqchip && reader_inside();
+}
+
 /* The whole_mutex is held. */
 int vmirq_route_make_changes_locked(struct vmirq_vm *vm, const struct route_change *changes,
 				    size_t n);

@@ -133,6 +133,8 @@ int vmirq_route_set_all(struct vmirq_vm *vm, const struct kvm_irq_routing_entry 
 		return -EINVAL;
 	if (vmirq_route_in_transaction(vm->routes))
 		return -EBUSY;
+	if (route_must_not_change(vm))
+		return -EDEADLK;
 	/* Also while it is prepared, or two at once would leave both tables' routes. */
 	pthread_mutex_lock(&vm->routes->whole_mutex);
 	error = vmirq_route_prepare_all(vm, entries, n, &table);

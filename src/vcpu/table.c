@@ -123,6 +123,9 @@ int vmirq_vcpu_create(struct vmirq_vm *vm, const struct vmirq_vcpu_config *calle
 	    (config.flags & ~(VMIRQ_VCPU_WAIT_FOR_SIPI | VMIRQ_VCPU_X2APIC)) || config.unused ||
 	    (vm->irqchip && !config.kvm_run))
 		return -EINVAL;
+	/* Who destroys one has the mutex, and waits for sections. */
+	if (reader_inside())
+		return -EDEADLK;
 	pthread_mutex_lock(&table->mutex);
 	vcpu = object(vm, config.index);
 	if (!vcpu)

@@ -7,9 +7,14 @@
  *	signaller				who deassigns
  *	A: enter a section; the count's fence	C: target = NULL
  *	B: load target;				   full fence
- *	   look at the irqfd: which way is it	D: wait for sections
- *	   to the irqfd, in the section;	   drain the eventfd, and the irqfd goes,
- *	   or leave, and write			   and its VM with it
+ *	   look at the irqfd: which way is it,	D: wait for sections
+ *	   and does the kernel read it?		   drain the eventfd, and the irqfd goes,
+ *	   to the irqfd, in the section;	   and its VM with it
+ *	   or leave, and write
+ *
+ * Who reads a bound irqfd's eventfd changes at any moment, and the look at it is ordered by nothing: so any answer
+ * is tried. (The reader here is one, whoever it is; that none of what is written is lost or read twice when it goes
+ * from one to the other is said in src/irqfd/mask.h and place.c.)
  *
  * Checked: no signal is given to an irqfd that has gone, or is not there yet, nor is its memory looked at;
  * in the end each signal was raised once, by whichever way, but for what is unread in the eventfd.
@@ -58,6 +63,7 @@ proctype signaller(byte me; byte times)
 		assert(!target || bound[target]);
 #endif
 		if
+		:: target -> assert(bound[target]); target = 0	/* the kernel reads it */
 		:: target -> atomic { assert(bound[target]); sent++; raised++ }
 		:: else
 		fi;

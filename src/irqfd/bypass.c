@@ -3,8 +3,8 @@
  * Each irqfd with an eventfd is a consumer of its VM's bypass manager, by the eventfd's token. To a
  * producer it gives itself, never a raw target: whether a signal then posts or goes the irqfd's longer
  * way is decided by its copy of the route at each signal, so a route that stops being postable needs no
- * word to the producer, and one that becomes so again neither. Where the kernel reads the eventfd it has
- * a way of its own: the pair is connected and the producer keeps to the eventfd.
+ * word to the producer, and one that becomes so again neither. Where the kernel reads the eventfd the producer
+ * keeps to that: the kernel's way is shorter. Who reads it the producer sees in the irqfd, at each signal, too.
  */
 #include "irqfd/bypass.h"
 
@@ -20,7 +20,7 @@ static int add_producer(void *opaque, struct vmirq_producer *producer)
 {
 	struct vmirq_irqfd *irqfd = opaque;
 
-	if (!irqfd->table->vm->irqchip && !vmirq_producer_set_target(producer, irqfd))
+	if (!vmirq_producer_set_target(producer, irqfd))
 		irqfd->source->joined = true;
 	return 0;
 }

@@ -6,7 +6,8 @@
  *	  enter a read section (a plain store)	  target = NULL (del_producer)
  *	  count, as the last one went		  vmirq_reader_wait() (vmirq_irqfd_leave_bypass())
  *	  (locked: fences the section)		  the irqfd may go, and its VM
- *	  load target; another way: mend the count
+ *	  load target; who reads its eventfd?
+ *	  another way: mend the count
  *	  signal it; or leave, and write
  *	  leave the section
  *
@@ -124,7 +125,14 @@ static enum vmirq_path path_to(const struct vmirq_irqfd *irqfd)
 {
 	if (!irqfd)
 		return VMIRQ_PATH_EVENTFD;
-	return HEAD_KIND(irqfd_head(irqfd)) == TARGET_POST ? VMIRQ_PATH_BYPASS : VMIRQ_PATH_IRQFD;
+	/* Never where the irqchip is the kernel's. */
+	if (HEAD_KIND(irqfd_head(irqfd)) == TARGET_POST)
+		return VMIRQ_PATH_BYPASS;
+	/* It may move at any moment, and wherever it is both ways are right: what is written is read by whom it is
+	 * then, or taken when that changes. */
+	return atomic_load_explicit(&irqfd->place, memory_order_relaxed) == IRQFD_IN_KERNEL
+		       ? VMIRQ_PATH_EVENTFD
+		       : VMIRQ_PATH_IRQFD;
 }
 
 /* It was counted as `counted`. */
@@ -153,7 +161,7 @@ static struct vmirq_irqfd *choose(struct vmirq_trigger *trigger)
 	path = path_to(target);
 	if (unlikely(last != (uint32_t)path))
 		recount(trigger, last, path);
-	return target;
+	return path == VMIRQ_PATH_EVENTFD ? NULL : target;
 }
 
 /* Not in the section: it may block. */

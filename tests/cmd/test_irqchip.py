@@ -53,6 +53,14 @@ def without_irqfd(irqchip):
     assert eventfd['unobserved'] == VECTORS and eventfd['raised'] == 1000, eventfd
 
 
+def a_trigger_that_posts_nothing(irqchip):
+    """What the kernel does not read goes by a call, and no path is said to be a bypass."""
+    for without, path, way in ((), "the kernel's irqfd", 'eventfd'), (('irqfd',), 'kernel', 'irqfd'):
+        args = [arg for name in without for arg in ('--without', name)]
+        seen = sources(run(irqchip, '--source', 'bypass', '--count', '500', *args))['bypass']
+        assert seen['path'] == path and seen['facts'][way] == 500, seen
+
+
 def without_signal_msi(irqchip):
     account = run(irqchip, *OURS, '--count', '500', '--without', 'signal-msi')
     assert [s['own'] for s in account['sources']] == [500] * 3, account
@@ -64,7 +72,8 @@ def x2apic_and_more_vcpus(irqchip):
 
 def every_case(irqchip):
     needs_kvm()
-    for case in (storm, paced, all_kinds, without_irqfd, without_signal_msi, x2apic_and_more_vcpus):
+    for case in (storm, paced, all_kinds, without_irqfd, a_trigger_that_posts_nothing,
+                 without_signal_msi, x2apic_and_more_vcpus):
         print(irqchip, case.__name__)
         case(irqchip)
 

@@ -103,6 +103,9 @@ static int bypass_finish(struct source *source)
 			sum.switched_to[p] += c.switched_to[p];
 		}
 	}
+	/* Nothing is posted from here where the irqchip is the kernel's. */
+	if (!sum.path[VMIRQ_PATH_BYPASS])
+		source->path = source_call.path;
 	for (int p = VMIRQ_PATHS - 1; p >= 0; p--)
 		source_add_fact(source, vmirq_path_name((enum vmirq_path)p), sum.path[p]);
 	for (int p = VMIRQ_PATHS - 1; p >= 0; p--)

@@ -140,6 +140,7 @@ VMIRQ_API int vmirq_irqfd_assign_many(struct vmirq_vm *vm, const struct vmirq_ir
  * watchdog), which is what vmirq_pump_dispatch() calls, or from a bypass producer's (bypass.h) whose consumer this
  * irqfd is. From another of those what vmirq_consumer_unregister() says of callbacks holds; and
  * where another thread is unbinding it already, which is waited for elsewhere, it is -EDEADLK. NULL is 0.
+ * -EBUSY, and nothing is done: it is an MSI-X vector's (vmirq_msix_irqfd()), which goes with its device.
  * Thread safety: any thread, beside everything. May also block on a change of the same GSI. System calls: futex and
  * those of malloc; with an eventfd epoll_ctl or KVM_IRQFD, preadv2 and close.
  */

@@ -144,8 +144,8 @@ VMIRQ_API uint32_t vmirq_msix_allocated(struct vmirq_msix *msix);
  */
 VMIRQ_API enum vmirq_verdict vmirq_msix_trigger(struct vmirq_msix *msix, uint32_t vector);
 
-/** What vmirq_msix_trigger() signals, for whoever wants an irqfd: the device's, until it is destroyed. Not
- *  to be deassigned. Its GSI is UINT32_MAX while it has none. NULL: no such vector. */
+/** What vmirq_msix_trigger() signals, for whoever wants an irqfd: the device's, until it is destroyed. To
+ *  deassign it is -EBUSY. Its GSI is UINT32_MAX while it has none. NULL: no such vector. */
 VMIRQ_API struct vmirq_irqfd *vmirq_msix_irqfd(struct vmirq_msix *msix, uint32_t vector);
 
 /**

@@ -179,10 +179,18 @@ static void unbind(struct vmirq_irqfd *irqfd, struct irqfd_unbind *u, bool gives
 
 int vmirq_irqfd_deassign(struct vmirq_irqfd *irqfd)
 {
-	struct irqfd_unbind u;
-
 	if (!irqfd)
 		return 0;
+	/* Relaxed: of one that its caller has been given it does not change. */
+	if (atomic_load_explicit(&irqfd->owned, memory_order_relaxed))
+		return -EBUSY;
+	return vmirq_irqfd_deassign_own(irqfd);
+}
+
+int vmirq_irqfd_deassign_own(struct vmirq_irqfd *irqfd)
+{
+	struct irqfd_unbind u;
+
 	if (reader_inside() || vmirq_irqfd_in_callback(irqfd))
 		return -EDEADLK;
 	if (!claim(irqfd, &u))

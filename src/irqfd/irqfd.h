@@ -209,6 +209,8 @@ void vmirq_irqfd_release_places(struct irqfd_table *table);
 void vmirq_irqfds_leave_kernel(void *opaque, struct route_slot *slot, const struct route *next);
 void vmirq_irqfds_follow(void *opaque, struct route_slot *slot);
 
+/* deassign.c: as vmirq_irqfd_deassign(), by an owner, if it has one. */
+int vmirq_irqfd_deassign_own(struct vmirq_irqfd *irqfd);
 /* deassign.c: of one whose caller has not been given it: a descriptor of his is his again. */
 void vmirq_irqfd_unassign(struct vmirq_irqfd *irqfd);
 /* deassign.c: in KVM_IRQFD's terms. */

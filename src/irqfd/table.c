@@ -62,7 +62,7 @@ void vmirq_irqfd_for_each(const struct irqfd_table *table,
 static void deassign(struct vmirq_irqfd *irqfd, void *opaque)
 {
 	(void)opaque;
-	vmirq_irqfd_deassign(irqfd);
+	vmirq_irqfd_deassign_own(irqfd);
 }
 
 void vmirq_irqfd_table_destroy(struct irqfd_table *table)

@@ -44,7 +44,7 @@ static void init_mutex(pthread_mutex_t *mutex)
 static void free_msix(struct vmirq_msix *msix)
 {
 	for (uint32_t v = 0; v < msix->n; v++)
-		vmirq_irqfd_deassign(msix->vector[v].irqfd);
+		vmirq_irqfd_deassign_own(msix->vector[v].irqfd);
 	vmirq_msix_free_gsis(msix);
 	pthread_mutex_destroy(&msix->mutex);
 	free(msix->changes);

@@ -154,6 +154,8 @@ VMIRQ_API struct vmirq_irqfd *vmirq_msix_irqfd(struct vmirq_msix *msix, uint32_t
  * masked the pump reads it, otherwise the kernel where it can. Of an EFD_SEMAPHORE what is left of a write
  * may be one interrupt more when the vector is masked and unmasked, as when the kernel's irqfd is assigned. So may,
  * once in some 100,000 times, a write that falls just into the unmask: KVM_IRQFD itself injects it twice then.
+ * The eventfd that the vector has already, by whatever descriptor, is 0 and nothing is done; but with another token
+ * (or with none in place of one) it is bound anew, under that.
  * -EINVAL: no such vector, not an eventfd. -EBADF, -EBUSY, -ENOSYS, -EMFILE, -ENOMEM as
  * vmirq_irqfd_assign(). -EDEADLK: see above. An error but for -ENOMEM leaves the old one.
  */

@@ -73,6 +73,23 @@ static int exchange_source(struct vmirq_irqfd *irqfd, struct irqfd_source *new)
 	return error;
 }
 
+/* Is it this one, by this token, that it has already? */
+static bool has_eventfd(const struct irqfd_source *source, int fd, uint64_t token)
+{
+	uint64_t own, other;
+	int error;
+
+	/* A caller's token is there from the binding's beginning, and stays. */
+	if (!source || (token ? !source->binding.callers_token || source->binding.token != token
+			      : source->binding.callers_token))
+		return false;
+	error = vmirq_eventfd_token(fd, &other);
+	if (!error)
+		error = vmirq_eventfd_token(source->fd, &own);
+	/* Without /proc there is the token only. */
+	return error ? token && error == -ENOSYS : own == other;
+}
+
 int vmirq_irqfd_set_eventfd(struct vmirq_irqfd *irqfd, struct vmirq_pump *pump, int fd,
 			    uint64_t token, bool bypass)
 {
@@ -81,6 +98,8 @@ int vmirq_irqfd_set_eventfd(struct vmirq_irqfd *irqfd, struct vmirq_pump *pump, 
 
 	if (vmirq_irqfd_in_callback(irqfd))
 		return -EDEADLK;
+	if (fd >= 0 && has_eventfd(irqfd->source, fd, token))
+		return 0;
 	if (fd >= 0) {
 		new = vmirq_irqfd_take_source(irqfd->table);
 		if (!new)

@@ -3,6 +3,12 @@
 #include "../irqchip/world.h"
 #include "device.h"
 
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <vmirq/bypass.h>
+#include <vmirq/trigger.h>
+
 #define VECTOR 0x42
 
 static struct vmirq_msix *open_device(struct world *w)
@@ -37,10 +43,80 @@ static void an_irqfd(struct world *w)
 	device_free(msix);
 }
 
+static void written(struct world *w, int fd)
+{
+	world_write(fd, 1);
+	world_take(w, 1, VECTOR);
+	world_take_nothing(w);
+}
+
+/* By any descriptor, with and without a token, open and masked. */
+static void an_eventfd(struct world *w)
+{
+	struct vmirq_msix *msix = open_device(w);
+	int fd = eventfd(0, EFD_NONBLOCK), twin = dup(fd);
+
+	for (uint64_t token = 0; token < 2; token++) {
+		assert_int_equal(vmirq_msix_set_eventfd(msix, 0, fd, token), 0);
+		assert_int_equal(vmirq_msix_set_eventfd(msix, 0, fd, token), 0);
+		assert_int_equal(vmirq_msix_set_eventfd(msix, 0, twin, token), 0);
+		assert_int_equal(vmirq_msix_set_eventfd(msix, 1, fd, token), -EBUSY);
+		written(w, fd);
+		table_mask(msix, 0, true);
+		world_write(twin, 1);
+		assert_int_equal(vmirq_msix_set_eventfd(msix, 0, fd, token), 0);
+		world_take_nothing(w);
+		table_mask(msix, 0, false);
+		world_take(w, 1, VECTOR);
+		written(w, twin);
+	}
+	/* Another under the token of this one is not it. */
+	close(twin);
+	twin = eventfd(0, EFD_NONBLOCK);
+	assert_int_equal(vmirq_msix_set_eventfd(msix, 0, twin, 1), -EBUSY);
+	written(w, fd);
+	assert_int_equal(vmirq_msix_set_eventfd(msix, 0, -1, 0), 0);
+	assert_int_equal(vmirq_msix_set_eventfd(msix, 0, -1, 0), 0);
+	device_free(msix);
+	close(twin);
+	close(fd);
+}
+
+/* A trigger is a pair with the vector by its token: as that changes. */
+static void an_eventfd_under_another_token(struct world *w)
+{
+	struct vmirq_msix *msix = open_device(w);
+	int fd = eventfd(0, EFD_NONBLOCK);
+	struct vmirq_trigger_config config = {
+		.size = sizeof(config), .bypass = vmirq_vm_bypass(w->vm), .eventfd = fd, .token = 7
+	};
+	struct vmirq_trigger_counts c = { .size = sizeof(c) };
+	struct vmirq_trigger *trigger;
+
+	assert_int_equal(vmirq_trigger_create(&config, &trigger), 0);
+	table_mask(msix, 0, true);
+	for (uint64_t token = 6; token < 9; token++) {
+		assert_int_equal(vmirq_msix_set_eventfd(msix, 0, fd, token), 0);
+		vmirq_trigger_signal(trigger);
+		assert_int_equal(vmirq_msix_pending(msix, 0), 1);
+	}
+	assert_int_equal(vmirq_trigger_counts(trigger, &c), 0);
+	assert_int_equal(c.path[VMIRQ_PATH_EVENTFD], 2);
+	assert_int_equal(c.path[VMIRQ_PATH_IRQFD], 1);
+	table_mask(msix, 0, false);
+	world_take(w, 1, VECTOR);
+	world_take_nothing(w);
+	assert_int_equal(vmirq_trigger_destroy(trigger), 0);
+	device_free(msix);
+	close(fd);
+}
+
 int main(void)
 {
 	static const struct world_case cases[] = {
 		{ "an irqfd", an_irqfd },
+		{ "an eventfd", an_eventfd },
+		{ "an eventfd under another token", an_eventfd_under_another_token },
 	};
 
 	return world_run_cases(cases, sizeof(cases) / sizeof(cases[0]));

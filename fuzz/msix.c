@@ -213,8 +213,7 @@ static void save_load(struct world *w)
 	struct vmirq_msix_state before = { .size = sizeof(before) }, after = before;
 
 	check(!vmirq_msix_save(w->msix, &before));
-	for (uint32_t v = 0; v < w->n; v++)
-		w->raised[v] += !!(before.entry[v].flags & VMIRQ_MSIX_ENTRY_PENDING);
+	/* What is pending is so already. */
 	result(w, vmirq_msix_load(w->msix, &before));
 	check(!vmirq_msix_save(w->msix, &after));
 	if (!w->failed)
@@ -223,10 +222,11 @@ static void save_load(struct world *w)
 
 static void load(struct world *w)
 {
-	struct vmirq_msix_state s = { .size = sizeof(s) };
+	struct vmirq_msix_state s = { .size = sizeof(s) }, before;
 	int error;
 
 	check(!vmirq_msix_save(w->msix, &s));
+	before = s;
 	take_patches(w->stream, &s, VMIRQ_MSIX_STATE_SIZE(w->n));
 	/* That much there is. */
 	if (s.size > sizeof(s))
@@ -235,7 +235,8 @@ static void load(struct world *w)
 	if (error == -EINVAL)
 		return;
 	for (uint32_t v = 0; v < w->n; v++)
-		w->raised[v] += !!(s.entry[v].flags & VMIRQ_MSIX_ENTRY_PENDING);
+		w->raised[v] +=
+			!!(s.entry[v].flags & ~before.entry[v].flags & VMIRQ_MSIX_ENTRY_PENDING);
 	result(w, error);
 }
 

@@ -210,6 +210,8 @@ VMIRQ_API int vmirq_msix_save(struct vmirq_msix *msix, struct vmirq_msix_state *
 /**
  * Load into a device of the same kind and number of vectors: what is pending is delivered if its
  * vector is unmasked. Vectors that were pending before still are: see vmirq_msix_reset().
+ * In the counters a vector that is pending in the state and was not so here is one more raised, `held` until it is
+ * delivered; it is in those of the device that it was saved from, too. One that was pending here counts nothing.
  * -EINVAL, and nothing has changed: a size too small, another number of vectors, a register's reserved
  * bit, an unknown flag. Other errors as vmirq_msix_table_access(): it is loaded.
  */

@@ -206,9 +206,8 @@ void vmirq_irqfd_drain(struct vmirq_irqfd *irqfd)
 
 void vmirq_irqfd_set_pending(struct vmirq_irqfd *irqfd)
 {
-	enum vmirq_verdict verdict;
-
-	vmirq_irqfd_hold(irqfd, &verdict);
+	/* Release: pairs with the acquire in open_gate(). */
+	atomic_fetch_or_explicit(&irqfd->gate, GATE_PENDING, memory_order_release);
 }
 
 void vmirq_irqfd_clear_pending(struct vmirq_irqfd *irqfd)

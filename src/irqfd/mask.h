@@ -69,7 +69,7 @@ int vmirq_irqfd_unmask(struct vmirq_irqfd *irqfd);
 
 /* Take what stands in its eventfd, as a signal. */
 void vmirq_irqfd_drain(struct vmirq_irqfd *irqfd);
-/* Of a masked one: pending, as a signal does it; or no more, the signal being `deassigned`. */
+/* Of a masked one: pending, one more raised if it was not so already; or no more, the signal being `deassigned`. */
 void vmirq_irqfd_set_pending(struct vmirq_irqfd *irqfd);
 void vmirq_irqfd_clear_pending(struct vmirq_irqfd *irqfd);
 

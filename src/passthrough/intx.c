@@ -17,7 +17,9 @@ static enum vmirq_verdict pulse_line(const struct pirq_gsi *g)
 {
 	enum vmirq_verdict verdict = set_line(g, true);
 
-	set_line(g, false);
+	/* For others it stays up, also while a message has its route. */
+	if (!g->asserted)
+		set_line(g, false);
 	return verdict;
 }
 
@@ -97,8 +99,8 @@ enum vmirq_verdict vmirq_pirq_pulse(struct vmirq_pirq *pirq)
 	enum vmirq_verdict verdict = VMIRQ_COALESCED;
 
 	pthread_mutex_lock(&g->mutex);
-	/* Where another pirq holds it up there is no edge. */
-	if (!g->asserted)
+	/* Where another pirq holds it up there is no edge, but a message. */
+	if (!g->asserted || goes_to_message(g))
 		verdict = pulse_line(g);
 	pthread_mutex_unlock(&g->mutex);
 	return verdict;

@@ -81,6 +81,48 @@ static void rerouted_to_a_message_while_pending(void **state)
 	}
 }
 
+/* A message for one of them, also for one that waits for no EOI, leaves the line to the other. */
+static void another_raised_while_rerouted_to_a_message(void **state)
+{
+	static const enum vmirq_pirq_type types[] = { VMIRQ_PIRQ_INTX, VMIRQ_PIRQ_IDENTITY };
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		struct bench b = bench_new(RTE_LEVEL | RTE_MASKED);
+		struct host pending, h;
+
+		bound(&b, &pending, NULL, VMIRQ_PIRQ_INTX);
+		host_open(&h, NULL);
+		assert_int_equal(
+			bind_gsi(&h, b.s->vm, b.worker, types[i], GSI, i ? VMIRQ_PIRQ_NO_EOI : 0),
+			0);
+		delivered(&b, &pending);
+		route_to(b.s, GSI, 0, VECTOR + 1);
+		for (uint64_t n = 1; n <= 2; n++) {
+			delivered(&b, &h);
+			take_only(b.s->vcpu[0], VECTOR + 1);
+			assert_int_equal(h.unmasked, n);
+			assert_int_equal(host_counts(&pending).pending, 1);
+			assert_int_equal(vmirq_line_level(b.s->vm, GSI), 1);
+		}
+		assert_int_equal(host_verdict(&h, VMIRQ_DELIVERED), 2);
+		route_pin(b.s, GSI, KVM_IRQCHIP_IOAPIC, GSI);
+		rte_put(b.s, GSI, RTE_TO(0) | RTE_LEVEL | VECTOR);
+		serve(&b);
+		assert_int_equal(pending.unmasked, 1);
+		assert_int_equal(vmirq_line_level(b.s->vm, GSI), 0);
+		for (uint64_t n = 3; n <= 4; n++) {
+			delivered(&b, &h);
+			serve(&b);
+			assert_int_equal(h.unmasked, n);
+		}
+		host_close(&pending);
+		host_close(&h);
+		b.s->posted_beyond = 2; /* the messages, of a GSI that has a pin by now */
+		bench_free(&b);
+	}
+}
+
 /* The line is up for another device of the VMM's, and the guest may have asked ours already. */
 static void raised_under_a_line_of_the_vmms(void **state)
 {
@@ -353,6 +395,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rerouted_to_a_message_while_pending),
+		cmocka_unit_test(another_raised_while_rerouted_to_a_message),
 		cmocka_unit_test(raised_under_a_line_of_the_vmms),
 		cmocka_unit_test(beside_a_level_irqfd),
 		cmocka_unit_test(ended_by_the_vmm_and_asserted_again),

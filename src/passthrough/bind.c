@@ -232,24 +232,52 @@ static int bind_locked(struct vmirq_pirq *pirq, const struct vmirq_pirq_binding 
 	return error;
 }
 
-/* As the new route: `flush` has delivered by the old. */
+/* What was raised goes by the old message, and is unmasked: without the mutex, for unmask may wait for others who
+ * want that. False: it has been unbound since, and perhaps bound to something else. */
+static bool flush(struct vmirq_pirq *pirq)
+{
+	uint64_t unbinds = pirq->unbinds;
+
+	if (pirq->fast)
+		return true;
+	/* Unbind, and so the next bind, wait for it. */
+	atomic_fetch_add_explicit(&pirq->calls, 1, memory_order_relaxed);
+	pthread_mutex_unlock(&pirq->mutex);
+	vmirq_defer_flush(&pirq->work);
+	/* Release: pairs with the acquire in wait_for_calls(). */
+	atomic_fetch_sub_explicit(&pirq->calls, 1, memory_order_release);
+	pthread_mutex_lock(&pirq->mutex);
+	return pirq->unbinds == unbinds;
+}
+
 static int retarget_locked(struct vmirq_pirq *pirq, uint64_t address, uint32_t data)
 {
-	if (!pirq->vm)
-		return -ENOENT;
-	if (pirq->type != VMIRQ_PIRQ_MSI)
-		return -EBUSY;
-	if (!is_message(pirq->vm, address, data))
-		return -EINVAL;
-	if (!pirq->fast)
-		vmirq_defer_flush(&pirq->work);
+	do {
+		if (!pirq->vm)
+			return -ENOENT;
+		if (pirq->type != VMIRQ_PIRQ_MSI)
+			return -EBUSY;
+		if (!is_message(pirq->vm, address, data))
+			return -EINVAL;
+	} while (!flush(pirq));
 	return change_message(pirq->vm, pirq->msi_slot, ROUTE_MSI, address, data);
 }
 
 static bool is_retarget(const struct vmirq_pirq *pirq, const struct vmirq_pirq_binding *b)
 {
-	return pirq->type == VMIRQ_PIRQ_MSI && b->type == VMIRQ_PIRQ_MSI && pirq->vm == b->vm &&
+	return pirq->vm == b->vm && pirq->type == VMIRQ_PIRQ_MSI && b->type == VMIRQ_PIRQ_MSI &&
 	       pirq->flags == b->flags;
+}
+
+static int rebind_locked(struct vmirq_pirq *pirq, const struct vmirq_pirq_binding *b)
+{
+	do {
+		if (!pirq->vm)
+			return bind_locked(pirq, b);
+		if (!is_retarget(pirq, b))
+			return -EBUSY;
+	} while (!flush(pirq));
+	return change_message(pirq->vm, pirq->msi_slot, ROUTE_MSI, b->address, b->data);
 }
 
 int vmirq_pirq_bind(struct vmirq_pirq *pirq, const struct vmirq_pirq_binding *caller)
@@ -267,12 +295,7 @@ int vmirq_pirq_bind(struct vmirq_pirq *pirq, const struct vmirq_pirq_binding *ca
 	if (error)
 		return error;
 	pthread_mutex_lock(&pirq->mutex);
-	if (!pirq->vm)
-		error = bind_locked(pirq, &binding);
-	else if (is_retarget(pirq, &binding))
-		error = retarget_locked(pirq, binding.address, binding.data);
-	else
-		error = -EBUSY;
+	error = rebind_locked(pirq, &binding);
 	pthread_mutex_unlock(&pirq->mutex);
 	return error;
 }
@@ -333,6 +356,7 @@ void vmirq_pirq_unbind_locked(struct vmirq_pirq *pirq)
 	if (pirq->irqfd)
 		end_message(pirq);
 	release_eventfd(pirq);
+	pirq->unbinds++;
 	pirq->vm = NULL;
 	/* The VM may be gone from here on. Release: pairs with the acquire in domain.c. */
 	atomic_fetch_sub_explicit(&domain->bound, 1, memory_order_release);

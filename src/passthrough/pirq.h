@@ -101,7 +101,8 @@ struct vmirq_pirq {
 	struct vmirq_vm *vm;   /* NULL: not bound */
 	struct vmirq_worker *worker;
 	uint32_t type, flags;
-	bool fast, has_work;
+	bool fast;
+	uint64_t unbinds;		      /* how many there were */
 	bool waits;			      /* for EOIs */
 	bool remasks;			      /* the source is masked from a raise to its unmask */
 	struct route_slot *msi_slot;	      /* the irqfd's */

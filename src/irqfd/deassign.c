@@ -177,13 +177,19 @@ static void unbind(struct vmirq_irqfd *irqfd, struct irqfd_unbind *u, bool gives
 	end_unbind(table, u);
 }
 
+static bool must_not_wait_for(const struct vmirq_irqfd *irqfd)
+{
+	return reader_inside() || vmirq_irqfd_in_callback(irqfd);
+}
+
 int vmirq_irqfd_deassign(struct vmirq_irqfd *irqfd)
 {
 	if (!irqfd)
 		return 0;
-	/* Relaxed: of one that its caller has been given it does not change. */
+	/* Relaxed: of one that its caller has been given it does not change. In its producer's callback it may be one
+	 * that is still being bound. */
 	if (atomic_load_explicit(&irqfd->owned, memory_order_relaxed))
-		return -EBUSY;
+		return must_not_wait_for(irqfd) ? -EDEADLK : -EBUSY;
 	return vmirq_irqfd_deassign_own(irqfd);
 }
 
@@ -191,7 +197,7 @@ int vmirq_irqfd_deassign_own(struct vmirq_irqfd *irqfd)
 {
 	struct irqfd_unbind u;
 
-	if (reader_inside() || vmirq_irqfd_in_callback(irqfd))
+	if (must_not_wait_for(irqfd))
 		return -EDEADLK;
 	if (!claim(irqfd, &u))
 		return wait_for_unbinds(irqfd->table, irqfd, NULL);

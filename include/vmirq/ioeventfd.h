@@ -27,6 +27,9 @@
 
 #ifdef __cplusplus
 extern "C" {
+/* A call may have its struct's name, as stat() has. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 #endif
 
 struct vmirq_vm;
@@ -97,6 +100,7 @@ VMIRQ_API int vmirq_ioeventfd_config(struct vmirq_vm *vm,
 				     const struct vmirq_ioeventfd_config *config);
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 #endif

@@ -20,6 +20,9 @@
 
 #ifdef __cplusplus
 extern "C" {
+/* A call may have its struct's name, as stat() has. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 #endif
 
 struct vmirq_vm;
@@ -207,6 +210,7 @@ VMIRQ_API int vmirq_pump_start(struct vmirq_pump *pump);
 VMIRQ_API int vmirq_pump_stop(struct vmirq_pump *pump);
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 #endif

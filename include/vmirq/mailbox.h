@@ -34,6 +34,9 @@
 
 #ifdef __cplusplus
 extern "C" {
+/* A call may have its struct's name, as stat() has. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 #endif
 
 struct vmirq_vm;
@@ -172,6 +175,7 @@ VMIRQ_API int vmirq_mailbox_counts(const struct vmirq_mailbox *mailbox,
 				   struct vmirq_mailbox_counts *out);
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 #endif

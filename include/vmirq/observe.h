@@ -25,6 +25,9 @@
 
 #ifdef __cplusplus
 extern "C" {
+/* A call may have its struct's name, as stat() has. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 #endif
 
 struct vmirq_vm;
@@ -119,6 +122,7 @@ VMIRQ_API int vmirq_vector_counts(struct vmirq_vcpu *vcpu, uint32_t vector,
 				  struct vmirq_vector_counts *out);
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 #endif

@@ -32,6 +32,9 @@
 
 #ifdef __cplusplus
 extern "C" {
+/* A call may have its struct's name, as stat() has. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 #endif
 
 struct vmirq_vm;
@@ -294,6 +297,7 @@ struct vmirq_pirq_counts {
 VMIRQ_API int vmirq_pirq_counts(struct vmirq_pirq *pirq, struct vmirq_pirq_counts *out);
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 #endif

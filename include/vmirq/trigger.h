@@ -27,6 +27,9 @@
 
 #ifdef __cplusplus
 extern "C" {
+/* A call may have its struct's name, as stat() has. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 #endif
 
 struct vmirq_bypass;
@@ -92,6 +95,7 @@ VMIRQ_API int vmirq_trigger_counts(const struct vmirq_trigger *trigger,
 				   struct vmirq_trigger_counts *out);
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 #endif

@@ -107,7 +107,8 @@ VMIRQ_API int vmirq_eventfd_token(int fd, uint64_t *token);
 
 /**
  * Bind. An eventfd that is readable already raises once (its whole count is one signal, the rest
- * `eventfd_merged`), by the pump.
+ * `eventfd_merged`), by the pump. So it is with all that the pump reads: a count of n that a device writes at once is n
+ * raised, in the counters of its own route and nowhere else. One that is not trusted makes them any number.
  * -EINVAL: size, unknown flag, GSI past the VM's limit, not an eventfd, RESAMPLE where the VM has no chips with
  * pins, TAKE without an eventfd; -EBADF: not a descriptor;
  * -EBUSY: this eventfd is bound already, in any VM of this process; -ENOSYS: there is no /proc to tell

@@ -11,6 +11,9 @@
  *	vmirq_mailbox_client_raise(&client, 3);
  *	vmirq_mailbox_client_detach(&client);
  *
+ * That the VMM is gone a device learns from its socket (POLLHUP, or a read of 0 bytes), which it should watch: page and
+ * doorbell are its own as well, so raising goes on as if somebody would look.
+ *
  * The layout below is ABI: version 1 stays as it is.
  */
 #ifndef VMIRQ_MAILBOX_CLIENT_H
@@ -188,9 +191,9 @@ VMIRQ_MAILBOX_INLINE int vmirq_mailbox_client_raise(struct vmirq_mailbox_client 
 
 	if (i >= client->count)
 		return -EINVAL;
-	/* Both sequentially consistent, A and B of the drawing in the library's src/mailbox/mailbox.h: they
-	 * pair with the fences in look.c. Also where the bit looks set already: the guest may be about to
-	 * take it, and not see what was written since. */
+	/* Both sequentially consistent. Who stops looking stores `looking`, and then loads the bits; who begins
+	 * to look, too: so either that finds this bit, or this load finds what was stored. Also where the bit
+	 * looks set already: the guest may be about to take it, and not see what was written since. */
 	old = __atomic_fetch_or(vmirq_mailbox_word(client->page, i), bit, __ATOMIC_SEQ_CST);
 	turn = __atomic_load_n(&client->page->looking, __ATOMIC_SEQ_CST);
 	/* Acquire: pairs with the release in ring. Also where the bit was set before: whoever set it may

@@ -130,6 +130,9 @@ struct vmirq_pirq_config {
 	 * a chip's, a GSI's or a worker's. It may raise this and other pirqs, write to an eventfd (VFIO_DEVICE_SET_IRQS with
 	 * VFIO_IRQ_SET_ACTION_UNMASK is fit too), and set lines; it must not wait for long, and bind, unbind,
 	 * retarget and destroy are -EDEADLK in it. Not called by unbind, nor once unbind has returned.
+	 * With it the source is taken to be masked until then: what is raised while the lines are up (INTx, identity) is
+	 * `coalesced` with them, and not delivered again at the EOI. So it must be a level, which raises again if it is
+	 * still up when it is unmasked, or raise again by itself at `unmask` or after.
 	 * May be NULL: nobody masks; what is raised while the guest has not ended the last is delivered at its EOI.
 	 */
 	void (*unmask)(void *opaque);
@@ -234,7 +237,7 @@ VMIRQ_API int vmirq_pirq_unbind(struct vmirq_pirq *pirq);
 VMIRQ_API int vmirq_pirq_retarget(struct vmirq_pirq *pirq, uint64_t address, uint32_t data);
 
 /**
- * Raise it. VMIRQ_HELD: queued; VMIRQ_COALESCED: it was already; VMIRQ_NO_ROUTE: bound to nothing; on the fast path
+ * Raise it; not NULL. VMIRQ_HELD: queued; VMIRQ_COALESCED: it was already; VMIRQ_NO_ROUTE: bound to nothing; on the fast path
  * what became of it. (Raised by several threads at once, who of them is told `held` and who `coalesced` may differ
  * from the order in which they are counted; their number does not.)
  * Any number of threads at once; lock-free, never waits; async-signal-safe. Two locked operations where it is
@@ -252,7 +255,7 @@ VMIRQ_API int vmirq_pirq_eoi(struct vmirq_pirq *pirq);
 
 /**
  * With a clock of the caller's own (vm.h): the VM's time at which vmirq_pirq_expire() has something to do, for
- * a storm limit or a watchdog, or UINT64_MAX; and do it. On CLOCK_MONOTONIC the VM's pump does. Expire may
+ * a storm limit or a watchdog, or UINT64_MAX (as of NULL); and do it. On CLOCK_MONOTONIC the VM's pump does. Expire may
  * call `unmask`.
  */
 VMIRQ_API uint64_t vmirq_pirq_deadline(struct vmirq_vm *vm);

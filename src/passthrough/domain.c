@@ -245,6 +245,8 @@ uint64_t vmirq_pirq_deadline(struct vmirq_vm *vm)
 {
 	uint64_t deadline;
 
+	if (!vm)
+		return UINT64_MAX;
 	pthread_mutex_lock(&vm->pirqs->list_mutex);
 	deadline = first_deadline(vm->pirqs);
 	pthread_mutex_unlock(&vm->pirqs->list_mutex);
@@ -253,5 +255,6 @@ uint64_t vmirq_pirq_deadline(struct vmirq_vm *vm)
 
 void vmirq_pirq_expire(struct vmirq_vm *vm)
 {
-	expire(vm->pirqs);
+	if (vm)
+		expire(vm->pirqs);
 }

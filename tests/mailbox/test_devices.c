@@ -2,6 +2,7 @@
 /* Devices in processes of their own: one that behaves, one that dies, one that does its worst. */
 #include "device_side.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -130,6 +131,30 @@ static void a_device_that_dies_is_noticed_and_followed_by_another(void **state)
 	/* No longer watched: nobody is told. */
 	assert_int_equal(vmirq_mailbox_watch(mailbox, -1, NULL, NULL), 0);
 	take_all(s->vcpu[0], NULL);
+	end();
+}
+
+/* The device sees its VMM's end when the last of the two descriptors is gone, or by shutdown(). */
+static void a_watched_socket_is_kept_open(void **state)
+{
+	(void)state;
+	start();
+	for (int shut = 0; shut < 2; shut++) {
+		struct pollfd device = { .events = POLLIN };
+		int pair[2];
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+		device.fd = pair[1];
+		assert_int_equal(vmirq_mailbox_watch(mailbox, pair[0], NULL, NULL), 0);
+		if (shut)
+			assert_int_equal(shutdown(pair[0], SHUT_RDWR), 0);
+		close(pair[0]);
+		assert_int_equal(poll(&device, 1, 0), shut);
+		assert_int_equal(vmirq_mailbox_watch(mailbox, -1, NULL, NULL), 0);
+		assert_int_equal(poll(&device, 1, 0), 1);
+		assert_true(device.revents & POLLHUP);
+		close(pair[1]);
+	}
 	end();
 }
 
@@ -364,6 +389,7 @@ int main(void)
 		cmocka_unit_test(each_raise_of_a_process_arrives),
 		cmocka_unit_test(each_raise_of_one_in_cxx_arrives),
 		cmocka_unit_test(a_device_that_dies_is_noticed_and_followed_by_another),
+		cmocka_unit_test(a_watched_socket_is_kept_open),
 		cmocka_unit_test(a_socket_is_watched_for_its_end_only),
 		cmocka_unit_test(a_hostile_device_only_harms_itself),
 		cmocka_unit_test(a_ring_taken_away_does_not_hang_the_pump),

@@ -76,6 +76,8 @@ static void errors(void **state)
 	assert_int_equal(bind_msi(&h, s->vm, w, 0, VECTOR, 0), -EBUSY);
 	assert_int_equal(bind_gsi(&h, s->vm, w, VMIRQ_PIRQ_INTX, GSI, 0), -EBUSY);
 	assert_int_equal(vmirq_pirq_retarget(h.pirq, 0xfee00000u, VECTOR), -EBUSY);
+	assert_true(vmirq_pirq_deadline(NULL) == UINT64_MAX);
+	vmirq_pirq_expire(NULL);
 	host_close(&h);
 	pc_free(s);
 	assert_int_equal(vmirq_worker_destroy(w, NULL), 0);

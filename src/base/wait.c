@@ -27,3 +27,11 @@ void vmirq_wait_mutex(struct waiters *waiters, pthread_mutex_t *mutex)
 	pthread_mutex_lock(mutex);
 	waiters->n--;
 }
+
+void vmirq_waiters_wake(struct waiters *waiters)
+{
+	uint32_t woken = atomic_load_explicit(&waiters->woken, memory_order_relaxed);
+
+	atomic_store_explicit(&waiters->woken, woken + 1, memory_order_relaxed);
+	vmirq_futex_wake_all(&waiters->woken);
+}

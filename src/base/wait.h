@@ -10,7 +10,7 @@
  * No wake-up is lost: a waiter notes how many there have been before it gives the lock, and sleeps only while
  * there was no other. It may wake up for nothing. It is no cancellation point: who is cancelled there waits to
  * the end, and has the lock again. ThreadSanitizer knows the lock, which orders all that is waited for. Where
- * nobody waits nothing but a count is written.
+ * nobody waits nothing is written: who comes later looks first.
  *
  * Not in a signal handler. Zeroed there are none; there is nothing to destroy.
  */
@@ -33,14 +33,13 @@ struct waiters {
 void vmirq_wait(struct waiters *waiters, struct lock *lock);
 void vmirq_wait_mutex(struct waiters *waiters, pthread_mutex_t *mutex);
 
+void vmirq_waiters_wake(struct waiters *waiters);
+
 /* All of them; the lock is held. */
 static inline void waiters_wake(struct waiters *waiters)
 {
-	uint32_t woken = atomic_load_explicit(&waiters->woken, memory_order_relaxed);
-
-	atomic_store_explicit(&waiters->woken, woken + 1, memory_order_relaxed);
-	if (waiters->n)
-		vmirq_futex_wake_all(&waiters->woken);
+	if (unlikely(waiters->n))
+		vmirq_waiters_wake(waiters);
 }
 
 #endif

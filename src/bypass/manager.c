@@ -145,16 +145,19 @@ int vmirq_bypass_enter(struct vmirq_bypass *bypass, const struct bypass_end *as,
 	return error;
 }
 
-/* 0: no thread owns it. -EAGAIN: one did, and it is to be looked at again. The lock is held. */
-static int wait_for_owner(struct bypass_shard *shard, struct bypass_end *end)
+static off_path int wait_for_busy(struct bypass_shard *shard, struct bypass_end *end)
 {
-	if (!end->busy)
-		return 0;
 	if (pthread_equal(end->owner, pthread_self()))
 		return -EDEADLK;
 	end->leaving = true;
 	vmirq_wait(&shard->ended, &shard->lock);
 	return -EAGAIN;
+}
+
+/* 0: no thread owns it. -EAGAIN: one did, and it is to be looked at again. The lock is held. */
+static int wait_for_owner(struct bypass_shard *shard, struct bypass_end *end)
+{
+	return unlikely(end->busy) ? wait_for_busy(shard, end) : 0;
 }
 
 /* The lock is held and given up. */

@@ -8,9 +8,10 @@
  * registries (see docs/design.md): threads that are inside a signal, and eventfds bound.
  *
  * System calls are named with each call, for a thread's seccomp filter. They are those of a thread that the library
- * knows: by vmirq_thread_prepare(), vmirq_vcpu_bind_thread(), or from its first signal on. What waits for signals
- * under way, or for another thread, does so by futex; after some 100 ms it asks by getpid and tgkill (signal 0), too,
- * whether the thread that it waits for has ended, as those of the parent have in a child of fork().
+ * knows: by vmirq_thread_prepare(), vmirq_vcpu_bind_thread(), or from its first signal on. What blocks on another
+ * call, or waits for signals under way, does so by futex, also where only the blocking is said; after some 100 ms it
+ * asks by getpid and tgkill (signal 0), too, whether the thread that it waits for has ended, as those of the parent
+ * have in a child of fork().
  */
 #ifndef VMIRQ_VM_H
 #define VMIRQ_VM_H

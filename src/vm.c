@@ -14,6 +14,7 @@
 #include "base/vm.h"
 #include "chip/chip.h"
 #include "irqfd/bypass.h"
+#include "irqfd/deferred.h"
 #include "irqfd/ioeventfd.h"
 #include "irqfd/irqfd.h"
 #include "kvm/irqchip.h"
@@ -287,6 +288,8 @@ int vmirq_vm_reset(struct vmirq_vm *vm)
 		return -EDEADLK;
 	if (vmirq_vcpu_table_runs(vm->vcpus))
 		return -EBUSY;
+	/* What was signalled before is raised before. */
+	vmirq_irqfds_flush(vm->irqfds);
 	of_vcpus = vmirq_vcpu_table_reset_all(vm->vcpus);
 	of_chips = vmirq_lines_reset(vm->lines);
 	if (!of_chips)
@@ -294,10 +297,37 @@ int vmirq_vm_reset(struct vmirq_vm *vm)
 	return of_vcpus ? of_vcpus : of_chips;
 }
 
+/* May its state be saved or loaded now, as one? What signals have queued is raised: it is in what is saved, and
+ * with what a load throws away. */
+static int prepare_blob(struct vmirq_vm *vm)
+{
+	if (vm->irqchip)
+		return -EOPNOTSUPP;
+	if (reader_inside())
+		return -EDEADLK;
+	vmirq_irqfds_flush(vm->irqfds);
+	return 0;
+}
+
+int64_t vmirq_vm_save(struct vmirq_vm *vm, void *buffer, size_t size)
+{
+	int error;
+
+	if (!vm || (size && !buffer))
+		return -EINVAL;
+	error = prepare_blob(vm);
+	return error ? error : vmirq_state_save(vm, buffer, size);
+}
+
 int vmirq_vm_load(struct vmirq_vm *vm, const void *buffer, size_t size)
 {
-	int error = vmirq_state_load(vm, buffer, size);
+	int error;
 
+	if (!vm || !buffer)
+		return -EINVAL;
+	error = prepare_blob(vm);
+	if (!error)
+		error = vmirq_state_load(vm, buffer, size);
 	if (!error)
 		vmirq_pirq_domain_reset(vm->pirqs, true);
 	return error;

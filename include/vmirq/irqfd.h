@@ -165,7 +165,8 @@ VMIRQ_API int vmirq_irqfd(struct vmirq_vm *vm, const struct kvm_irqfd *args);
  * a parked vCPU (futex) or to kick one in the guest (KVM, SPLIT: KVM_SIGNAL_MSI; without that capability it takes a
  * lock and is not for signal handlers). A route to a chip's pin wants that chip's lock: the signal
  * is queued for the VM's pump, once however often it is repeated meanwhile, and the result is VMIRQ_HELD, or
- * `coalesced` where it was queued already; a system call only to wake the pump. Likewise where it is that of a
+ * `coalesced` where it was queued already; a system call only to wake the pump. vmirq_vm_save(), vmirq_vm_load(),
+ * vmirq_vm_reset() and deassign raise what is queued before they do anything else. Likewise where it is that of a
  * masked MSI-X vector (msix.h), with no system call. On KVM one with VMIRQ_IRQFD_RESAMPLE on a pin is written to
  * its eventfd (VMIRQ_HELD): write, and futex. A thread's first makes gettid, and at times more: see
  * vmirq_thread_prepare() (vm.h).

@@ -264,8 +264,9 @@ VMIRQ_API void vmirq_pirq_expire(struct vmirq_vm *vm);
 /**
  * What became of a pirq's raises, over all its bindings. At any quiet moment raised = sum(verdict) + held.
  * vmirq_vm_reset() lowers the lines of all its pirqs and calls `unmask` for those that were pending: nobody
- * is left who would end them. What is queued stays queued. vmirq_vm_load() does the same, but the lines are the
- * blob's then.
+ * is left who would end them. What is queued, or held for the rate, stays so, and comes to the guest that is there
+ * then. vmirq_vm_load() does the same, but the lines are the blob's then; and vmirq_vm_save() has nothing of what is
+ * queued.
  */
 struct vmirq_pirq_counts {
 	/** Set by the caller. */

@@ -183,10 +183,13 @@ VMIRQ_API uint64_t vmirq_vm_deadline(struct vmirq_vm *vm);
 VMIRQ_API void vmirq_vm_expire(struct vmirq_vm *vm);
 
 /**
- * Reset every chip and every vCPU's local APIC as a power cycle does; routes and irqfds stay.
+ * Reset every chip and every vCPU's local APIC as a power cycle does; routes and irqfds stay. What vmirq_irqfd_signal()
+ * has queued by then (VMIRQ_HELD), for the pump or for a worker, is raised before, so that nothing of it comes after;
+ * what a pirq has queued stays queued.
  * -EBUSY, and nothing done: a vCPU's thread runs. -EDEADLK: from a kick, wake or pump callback. What an ioctl says, of a
  * vCPU (KVM, SPLIT) or of a chip (KVM): the first that failed; all vCPUs are reset even so, and the chips up to it.
- * Any thread, but no vCPU is created, destroyed or run meanwhile. May block on the chips' locks and on vCPUs' (stop,
+ * Any thread, but no vCPU is created, destroyed or run meanwhile. May block on a worker that is raising what was queued,
+ * on the chips' locks and on vCPUs' (stop,
  * state), and on what the guest's EOI blocks on: the 8259s' reset ends what was in service, which tells notifiers and
  * resamplefds, and pirqs' `unmask` is called (passthrough.h). System calls: futex, timerfd_settime, write to
  * resamplefds, the chips' and local APICs' ioctls on KVM and SPLIT.

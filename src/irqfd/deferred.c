@@ -78,6 +78,46 @@ static void run(struct defer_work *work)
 	atomic_fetch_sub_explicit(&d->held, 1, memory_order_relaxed);
 }
 
+static void list(struct irqfd_table *table, struct deferred *d)
+{
+	pthread_mutex_lock(&table->mutex);
+	d->next = table->deferred;
+	d->link = &table->deferred;
+	if (d->next)
+		d->next->link = &d->next;
+	table->deferred = d;
+	pthread_mutex_unlock(&table->mutex);
+}
+
+static void unlist(struct irqfd_table *table, struct deferred *d)
+{
+	pthread_mutex_lock(&table->mutex);
+	while (d->flushes)
+		vmirq_wait_mutex(&table->settling, &table->mutex);
+	*d->link = d->next;
+	if (d->next)
+		d->next->link = d->link;
+	pthread_mutex_unlock(&table->mutex);
+}
+
+void vmirq_irqfds_flush(struct irqfd_table *table)
+{
+	struct deferred *next;
+
+	pthread_mutex_lock(&table->mutex);
+	/* What joins meanwhile does so in front. */
+	for (struct deferred *d = table->deferred; d; d = next) {
+		d->flushes++;
+		pthread_mutex_unlock(&table->mutex);
+		vmirq_defer_flush(&d->work);
+		pthread_mutex_lock(&table->mutex);
+		next = d->next;
+		d->flushes--;
+		waiters_wake(&table->settling);
+	}
+	pthread_mutex_unlock(&table->mutex);
+}
+
 static int make(struct vmirq_irqfd *irqfd, struct defer_worker *worker)
 {
 	struct deferred *d = calloc(1, sizeof(*d));
@@ -86,6 +126,7 @@ static int make(struct vmirq_irqfd *irqfd, struct defer_worker *worker)
 		return -ENOMEM;
 	d->irqfd = irqfd;
 	vmirq_defer_init(&d->work, worker, run);
+	list(irqfd->table, d);
 	/* Release: pairs with the acquire in signal.c. */
 	atomic_store_explicit(&irqfd->deferred, d, memory_order_release);
 	return 0;
@@ -132,6 +173,7 @@ void vmirq_irqfd_end_deferred(struct vmirq_irqfd *irqfd)
 
 	if (!d)
 		return;
+	unlist(irqfd->table, d);
 	vmirq_defer_fini(&d->work);
 	/* One that could not leave its GSI is still found there by who reads the counts. */
 	vmirq_route_lock(routes, irqfd->slot);

@@ -14,6 +14,9 @@ struct deferred {
 	struct defer_work work;
 	struct vmirq_irqfd *irqfd;
 	_Atomic uint64_t held; /* signals that have no outcome yet */
+	/* Of the table's list of them; under its mutex. */
+	struct deferred *next, **link;
+	uint32_t flushes; /* that it is not to go away under */
 };
 
 /* The VM's worker, and who wakes its pump. */
@@ -37,6 +40,8 @@ int vmirq_irqfd_defer_to(struct vmirq_irqfd *irqfd, struct vmirq_worker *worker)
 void vmirq_irqfds_expect(struct route_slot *slot, const struct route *next);
 /* Everything that was raised before the call is delivered. */
 void vmirq_irqfd_flush_deferred(struct vmirq_irqfd *irqfd);
+/* The same of all of the VM's irqfds. Not in a read section. */
+void vmirq_irqfds_flush(struct irqfd_table *table);
 /* Nobody raises it any more: what is still held is `deassigned`. */
 void vmirq_irqfd_end_deferred(struct vmirq_irqfd *irqfd);
 

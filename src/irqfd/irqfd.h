@@ -119,8 +119,9 @@ struct irqfd_table {
 	struct vmirq_vm *vm;
 	pthread_mutex_t mutex; /* nothing is taken under it */
 	struct irqfd_unbind *unbinding;
+	struct deferred *deferred; /* all there are */
 	uint64_t unbinds;	 /* that have begun */
-	struct waiters settling; /* until one has ended, or an `entering` */
+	struct waiters settling; /* until one has ended, an `entering`, or a flush */
 	struct lock memory_lock; /* of these four; nothing is taken under it */
 	struct chunks memory, source_memory;
 	struct vmirq_irqfd *unused;

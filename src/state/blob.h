@@ -100,7 +100,8 @@ struct parsed {
 	struct route_new_table *table;
 };
 
-/* load.c: vmirq_vm_load(), but for those who are told of it. */
+/* save.c, load.c: vmirq_vm_save() and _load(), but for what signals have queued, and pirqs. */
+int64_t vmirq_state_save(struct vmirq_vm *vm, void *buffer, size_t size);
 int vmirq_state_load(struct vmirq_vm *vm, const void *buffer, size_t size);
 
 /* blob.c: what this VM is. */

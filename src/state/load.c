@@ -124,10 +124,6 @@ int vmirq_state_load(struct vmirq_vm *vm, const void *buffer, size_t size)
 	struct parsed parsed;
 	int error;
 
-	if (!vm || !buffer)
-		return -EINVAL;
-	if (vm->irqchip)
-		return -EOPNOTSUPP;
 	error = vmirq_state_hold_vcpus(vm);
 	if (error)
 		return error;

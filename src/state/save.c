@@ -162,14 +162,10 @@ static int64_t save(struct vmirq_vm *vm, void *buffer, size_t size)
 	return (int64_t)w.size;
 }
 
-int64_t vmirq_vm_save(struct vmirq_vm *vm, void *buffer, size_t size)
+int64_t vmirq_state_save(struct vmirq_vm *vm, void *buffer, size_t size)
 {
 	int64_t taken;
 
-	if (!vm || (size && !buffer))
-		return -EINVAL;
-	if (vm->irqchip)
-		return -EOPNOTSUPP;
 	/* What is due by now is raised before; and the PIT's counts are as of now. */
 	vmirq_vm_expire(vm);
 	taken = vmirq_state_hold_vcpus(vm);

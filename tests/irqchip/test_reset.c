@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <unistd.h>
+#include <vmirq/passthrough.h>
 
 #define VECTOR 0x41
 #define PIN    20
@@ -87,7 +88,33 @@ static void one_vcpu_is_refused(struct world *w)
 	close(other);
 }
 
+/* For a worker that nobody serves: it comes before, and is gone. */
+static void what_is_queued(struct world *w)
+{
+	struct vmirq_worker_config how = { .size = sizeof(how) };
+	struct vmirq_route_counts counts = { .size = sizeof(counts) };
+	struct vmirq_irqfd_config config = { .size = sizeof(config), .gsi = PIN, .eventfd = -1 };
+	struct vmirq_irqfd *irqfd;
+
+	assert_int_equal(vmirq_worker_create(&how, &config.worker), 0);
+	assert_int_equal(vmirq_irqfd_assign(w->vm, &config, &irqfd), 0);
+	set_up(w);
+	assert_signal(irqfd, VMIRQ_HELD);
+	assert_int_equal(vmirq_vm_reset(w->vm), 0);
+	check_power_up(w, 0);
+	assert_int_equal(vmirq_irqfd_counts(irqfd, &counts), 0);
+	assert_int_equal(counts.raised, 1);
+	assert_int_equal(counts.verdict[VMIRQ_DELIVERED], 1);
+	enable(w, 0);
+	world_rte(w, PIN, 0, VECTOR + 1, false);
+	assert_int_equal(vmirq_worker_run(config.worker, 0), 0);
+	world_take_nothing(w);
+	assert_int_equal(vmirq_irqfd_deassign(irqfd), 0);
+	assert_int_equal(vmirq_worker_destroy(config.worker, NULL), 0);
+}
+
 static const struct world_case cases[] = {
+	{ "what_is_queued", what_is_queued },
 	{ "all_is_reset", all_is_reset },
 	{ "one_vcpu_is_refused", one_vcpu_is_refused },
 };

@@ -95,7 +95,8 @@ VMIRQ_API int vmirq_worker_run(struct vmirq_worker *worker, uint32_t max);
 struct vmirq_worker_counts {
 	/** Set by the caller. */
 	size_t size;
-	/** Times that a pirq was served, each for all that it was raised meanwhile. */
+	/** Times that a pirq was served, each for all that it was raised meanwhile; and times that it unmasked what the
+	 *  watchdog has ended. */
 	uint64_t runs;
 	/** System calls that raisers made to wake it: one where it sleeps, none while it is awake. */
 	uint64_t wakes;
@@ -123,13 +124,20 @@ struct vmirq_pirq_config {
 	/** Who reads the eventfd; NULL = the pump of the VM that it is bound to. Must outlive the pirq. */
 	struct vmirq_pump *pump;
 	/**
-	 * The host's EOI: the source may raise again. Called once when the guest has ended the interrupt on all GSIs
-	 * (INTx, identity), by the vCPU's thread that did it; or as soon as it is delivered where there
-	 * is no EOI to wait for (guest MSI, MSI translated to INTx, identity without EOI), by the worker; or by who ends it
-	 * in the guest's stead (vmirq_pirq_eoi(), vmirq_vm_reset(), vmirq_vm_load(), the watchdog). Under no lock of
-	 * a chip's, a GSI's or a worker's. It may raise this and other pirqs, write to an eventfd (VFIO_DEVICE_SET_IRQS with
-	 * VFIO_IRQ_SET_ACTION_UNMASK is fit too), and set lines; it must not wait for long, and bind, unbind,
-	 * retarget and destroy are -EDEADLK in it. Not called by unbind, nor once unbind has returned.
+	 * The host's EOI: the source may raise again. Called once for each interrupt that has ended:
+	 * - by the vCPU's thread, when the guest has ended it on all GSIs (INTx, identity);
+	 * - by the worker, as soon as it is delivered where there is no EOI to wait for (guest MSI, MSI translated to
+	 *   INTx, identity without EOI); or by who retargets it, for what was queued;
+	 * - by who ends it in the guest's stead: in vmirq_pirq_eoi(), vmirq_vm_reset(), vmirq_vm_load(), and where the
+	 *   watchdog goes by a clock of the caller's, vmirq_pirq_expire();
+	 * - by the worker, where it was the watchdog on the VM's pump that ended it; by unbind, if that comes first.
+	 * It may raise this and other pirqs, write to an eventfd (VFIO_DEVICE_SET_IRQS with
+	 * VFIO_IRQ_SET_ACTION_UNMASK is fit too), and set lines; bind, unbind, retarget and destroy are -EDEADLK in
+	 * it. The library holds no lock meanwhile, and quiesce does not wait for it: so it may also take a lock of the
+	 * VMM's that other threads hold while they make calls. Not around those that call unmask or wait for one
+	 * under way: the ones above, bind, unbind, retarget and destroy of this VM's pirqs, vmirq_vm_destroy(), serving,
+	 * stopping and destroying the worker, and a vCPU's EOI. Its caller does not get on before it returns.
+	 * Not called for what the guest has not ended at unbind, nor once unbind has returned.
 	 * With it the source is taken to be masked until then: what is raised while the lines are up (INTx, identity) is
 	 * `coalesced` with them, and not delivered again at the EOI. So it must be a level, which raises again if it is
 	 * still up when it is unmasked, or raise again by itself at `unmask` or after.
@@ -143,7 +151,7 @@ struct vmirq_pirq_config {
 	/** How many may be delivered at once after a pause; 0 = 1. Only with a rate. */
 	uint32_t burst;
 	/** A guest that has not ended the interrupt so many ns after it was asserted is taken to have: the lines
-	 *  are lowered and `unmask` is called. 0 = wait for ever. By the VM's clock: see vmirq_pirq_deadline(). */
+	 *  are lowered and `unmask` is called (on the VM's pump: by the worker). 0 = wait for ever. By the VM's clock: see vmirq_pirq_deadline(). */
 	uint64_t watchdog_ns;
 };
 

@@ -196,6 +196,7 @@ static void open_word(struct vmirq_pirq *pirq)
 	atomic_store_explicit(&pirq->watchdog_at, 0, memory_order_relaxed);
 	if (!pirq->fast)
 		vmirq_defer_init(&pirq->work, pirq->worker->list, vmirq_pirq_run);
+	vmirq_pirq_open_unmasks(pirq);
 	vmirq_pirq_list(pirq->vm->pirqs, pirq);
 	/* Release: pairs with A in pirq.h. */
 	atomic_exchange(&pirq->word, PIRQ_OPEN | (pirq->fast ? PIRQ_FAST : 0));
@@ -353,6 +354,7 @@ void vmirq_pirq_unbind_locked(struct vmirq_pirq *pirq)
 	vmirq_pirq_leave(pirq);
 	/* An EOI's, which found it there. */
 	wait_for_calls(pirq);
+	vmirq_pirq_close_unmasks(pirq);
 	if (pirq->irqfd)
 		end_message(pirq);
 	release_eventfd(pirq);

@@ -3,8 +3,6 @@
 #include "base/vm.h"
 #include "passthrough/pirq.h"
 
-__thread unsigned int vmirq_pirq_calls_here;
-
 static __attribute__((noinline)) enum vmirq_verdict raise_slowly(struct vmirq_pirq *pirq,
 								 uint64_t old)
 {
@@ -32,14 +30,6 @@ enum vmirq_verdict vmirq_pirq_raise(struct vmirq_pirq *pirq)
 		verdict = raise_slowly(pirq, old);
 	reader_exit(section);
 	return verdict;
-}
-
-void vmirq_pirq_unmask(struct vmirq_pirq *pirq)
-{
-	atomic_fetch_add_explicit(&pirq->unmasks, 1, memory_order_relaxed);
-	vmirq_pirq_calls_here++;
-	pirq->unmask(pirq->opaque);
-	vmirq_pirq_calls_here--;
 }
 
 /* Lines; *ended: the guest ended them already, or there is nothing to wait for. */

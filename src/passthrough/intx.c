@@ -129,7 +129,7 @@ static void pay(struct pirq_gsi *g)
 		pthread_mutex_unlock(&g->mutex);
 		if (!pirq)
 			return;
-		vmirq_pirq_unmask(pirq);
+		vmirq_pirq_unmask_outside(pirq);
 		/* Release: pairs with the acquire in wait_for_calls(). */
 		atomic_fetch_sub_explicit(&pirq->calls, 1, memory_order_release);
 	}

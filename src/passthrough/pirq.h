@@ -22,8 +22,10 @@
  * EOIs: a link ties a pirq to one of its GSIs; all links of a GSI hang in its struct pirq_gsi, under whose lock the
  * line is moved, too, so that an assertion and an EOI do not overtake each other. `pending` counts a pirq's
  * asserted links, over several such locks: a run that asserts holds one more meanwhile, so that it is 0
- * once, and who takes it there owes the host its EOI. Unmask is called with no lock held; unbind waits for
- * `calls`, which is counted under a lock by which unbind takes the pirq out of sight.
+ * once, and who takes it there owes the host its EOI. Unmask is called with no lock held, and in no read section: who
+ * is in one, as the watchdog on the pump is, has the worker call it, by a work item of its own (`work` has its number of
+ * raises to go by). Unbind waits for `calls`, which is counted under a lock by which unbind takes the pirq out of
+ * sight; whoever raises that item is counted, so that it is ended last, and what it still owes is called by unbind.
  *
  * Locks: pirq.mutex (bind, unbind; waits for grace periods and callbacks), pirq_domain.mutex (which GSIs; waits
  * for an ack callback), pirq_gsi.mutex, then a slot's and the chips'; pirq_domain.list_mutex last. A read
@@ -115,8 +117,10 @@ struct vmirq_pirq {
 	struct pirq_link link[VMIRQ_PIRQ_GSIS];
 
 	_Atomic uint32_t pending;
-	_Atomic uint32_t calls;	    /* by whom unbind is to wait for */
-	_Atomic uint64_t resume_at; /* while throttled; 0: it is not */
+	_Atomic uint32_t calls;	       /* by whom unbind is to wait for */
+	_Atomic uint32_t unmasks_due;  /* owed by unmask_work's runs */
+	struct defer_work unmask_work; /* where it `remasks` */
+	_Atomic uint64_t resume_at;    /* while throttled; 0: it is not */
 	_Atomic uint64_t
 		watchdog_at; /* when to look, while it is pending: see watchdog.c; 0: not */
 	_Atomic uint64_t runs, unmasks, reasserted, storms, watchdogs;
@@ -155,8 +159,13 @@ uint64_t vmirq_pirq_now(const struct vmirq_pirq *pirq);
 
 /* deliver.c: the work item's run. */
 void vmirq_pirq_run(struct defer_work *work);
-/* deliver.c: call it, with no lock held. */
+/* unmask.c: call it, with no lock held and in no read section. */
 void vmirq_pirq_unmask(struct vmirq_pirq *pirq);
+/* unmask.c: the same; in a read section it is left to the worker. The caller is counted in `calls`. */
+void vmirq_pirq_unmask_outside(struct vmirq_pirq *pirq);
+/* unmask.c: the worker may be left some; and is not any more: what it still has is called here. */
+void vmirq_pirq_open_unmasks(struct vmirq_pirq *pirq);
+void vmirq_pirq_close_unmasks(struct vmirq_pirq *pirq);
 
 /* intx.c: have a link to this GSI; take it off, and its line down. Not in a read section. */
 int vmirq_pirq_join(struct pirq_domain *domain, struct vmirq_pirq *pirq, uint32_t gsi);

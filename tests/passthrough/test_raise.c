@@ -320,9 +320,11 @@ static void by_the_pumps_timer(void **state)
 	}
 	assert_raise(&w, VMIRQ_HELD);
 	worker_serves(worker, 1);
-	while (host_counts(&h).throttled || !w.unmasked)
+	while (host_counts(&h).throttled || !host_counts(&w).watchdogs)
 		vmirq_pump_dispatch(vmirq_vm_pump(vm), 100);
-	worker_serves(worker, 1);
+	assert_int_equal(w.unmasked, 0);
+	worker_serves(worker, 2);
+	assert_int_equal(w.unmasked, 1);
 	assert_int_equal(host_verdict(&h, VMIRQ_NO_TARGET), 2);
 	assert_int_equal(host_counts(&w).watchdogs, 1);
 	host_close(&h);

@@ -72,7 +72,7 @@ static void wait_for_answer(struct host *h)
 
 static void scene_new(struct scene *c, const struct vmirq_pirq_config *how)
 {
-	struct vmirq_vm_config config = { .size = sizeof(config) };
+	struct vmirq_vm_config config = { .size = sizeof(config), .flags = VMIRQ_VM_PC_CHIPS };
 
 	memset(c, 0, sizeof(*c));
 	c->s = pc_new(1, 0);
@@ -169,6 +169,92 @@ static void load(struct scene *c)
 	asserted(c);
 	assert_int_equal(vmirq_vm_load(c->s->vm, blob, (size_t)n), 0);
 	free(blob);
+}
+
+/* A VM with the real clock, whose pump barks for the watchdog: it is the worker's thread that calls. */
+static void on_the_pump(void **state)
+{
+	const struct vmirq_pirq_config how = { .eventfd = -1, .watchdog_ns = 1000000 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++) {
+		struct scene c;
+		pthread_t thread;
+
+		scene_new(&c, &how);
+		c.ask = asks[i];
+		assert_int_equal(pthread_create(&thread, NULL, ask, &c), 0);
+		assert_int_equal(bind_gsi(&c.h, c.another, c.worker, VMIRQ_PIRQ_INTX, GSI, 0), 0);
+		assert_int_equal(vmirq_pump_start(vmirq_vm_pump(c.another)), 0);
+		assert_int_equal(vmirq_worker_start(c.worker, -1), 0);
+		assert_raise(&c.h, VMIRQ_HELD);
+		pthread_join(thread, NULL);
+		assert_int_equal(vmirq_worker_stop(c.worker), 0);
+		assert_true(c.seen);
+		assert_int_equal(c.answer, 0);
+		assert_int_equal(c.h.unmasked, 1);
+		assert_int_equal(host_counts(&c.h).watchdogs, 1);
+		scene_free(&c);
+	}
+}
+
+/* What the pump's watchdog has ended, and the worker has not come to. */
+static void barked(struct scene *c)
+{
+	const struct vmirq_pirq_config how = { .eventfd = -1, .watchdog_ns = 1000000 };
+
+	scene_new(c, &how);
+	c->h.then = NULL;
+	assert_int_equal(bind_gsi(&c->h, c->another, c->worker, VMIRQ_PIRQ_INTX, GSI, 0), 0);
+	assert_raise(&c->h, VMIRQ_HELD);
+	worker_serves(c->worker, 1);
+	while (!host_counts(&c->h).watchdogs)
+		vmirq_pump_dispatch(vmirq_vm_pump(c->another), 100);
+	assert_int_equal(host_counts(&c->h).pending, 0);
+	assert_int_equal(vmirq_line_level(c->another, GSI), 0);
+	assert_int_equal(c->h.unmasked, 0);
+}
+
+static void nothing_is_left(struct scene *c)
+{
+	worker_serves(c->worker, 0);
+	assert_int_equal(c->h.unmasked, 1);
+	scene_free(c);
+}
+
+/* Called once, by whoever comes first: the worker, its heir, or who unbinds. */
+static void what_the_watchdog_leaves_to_the_worker(void **state)
+{
+	struct vmirq_worker *heir = worker_new();
+	struct scene c;
+
+	(void)state;
+	barked(&c);
+	worker_serves(c.worker, 1);
+	nothing_is_left(&c);
+	/* An interrupt of its own, beside it. */
+	barked(&c);
+	assert_raise(&c.h, VMIRQ_HELD);
+	worker_serves(c.worker, 2);
+	assert_int_equal(host_counts(&c.h).runs, 2);
+	nothing_is_left(&c);
+	barked(&c);
+	assert_int_equal(vmirq_worker_destroy(c.worker, heir), 0);
+	c.worker = heir;
+	worker_serves(c.worker, 1);
+	nothing_is_left(&c);
+	for (int destroys = 0; destroys < 2; destroys++) {
+		barked(&c);
+		if (destroys) {
+			assert_int_equal(vmirq_vm_destroy(c.another), 0);
+			c.another = NULL;
+		} else {
+			assert_int_equal(vmirq_pirq_unbind(c.h.pirq), 0);
+		}
+		assert_int_equal(c.h.unmasked, 1);
+		assert_int_equal(host_counts(&c.h).bound, 0);
+		nothing_is_left(&c);
+	}
 }
 
 static void tried(void (*unmasks)(struct scene *c), const struct vmirq_pirq_config *how)
@@ -278,6 +364,8 @@ int main(void)
 		cmocka_unit_test(unbound_while_it_is_retargeted),
 		cmocka_unit_test(by_the_guest),
 		cmocka_unit_test(in_the_guests_stead),
+		cmocka_unit_test(on_the_pump),
+		cmocka_unit_test(what_the_watchdog_leaves_to_the_worker),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

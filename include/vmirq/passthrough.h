@@ -18,7 +18,7 @@
  *
  * Thread safety: every call from any thread, beside everything, but for what a call says about destroy; binds and
  * unbinds of one pirq wait for one another. Progress: vmirq_pirq_raise() waits for nobody; the rest may block on
- * the chips' locks, and bind, unbind, retarget and destroy on a grace period. -EDEADLK is told by those that
+ * the chips' locks, and bind, unbind, retarget and destroy on a grace period and an unmask under way. -EDEADLK is told by those that
  * may wait when called from a callback of the library (unmask, kick, wake, a pump's, and those of a bypass producer
  * with this pirq's eventfd).
  */
@@ -305,7 +305,7 @@ struct vmirq_pirq_counts {
 	uint32_t unobserved;
 };
 
-/** -EINVAL: NULL, or a size this library does not know. May block on a bind. */
+/** -EINVAL: NULL, or a size this library does not know. Waits for nobody's unmask, nor for an unbind. -EDEADLK. */
 VMIRQ_API int vmirq_pirq_counts(struct vmirq_pirq *pirq, struct vmirq_pirq_counts *out);
 
 #ifdef __cplusplus

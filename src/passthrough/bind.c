@@ -97,12 +97,14 @@ static void end_message(struct vmirq_pirq *pirq)
 	struct vmirq_route_counts now = { .size = sizeof(now) };
 
 	vmirq_irqfd_deassign(pirq->irqfd);
+	pthread_mutex_lock(&pirq->state_mutex);
 	pirq->irqfd = NULL;
 	/* With what deassign delivered. */
 	vmirq_gsi_counts(pirq->vm, pirq->msi_slot->gsi, &now);
 	for (int i = 0; i < VMIRQ_VERDICTS; i++)
 		counts_add(&pirq->counts, (enum vmirq_verdict)i,
 			   now.verdict[i] - pirq->msi_before.verdict[i]);
+	pthread_mutex_unlock(&pirq->state_mutex);
 	if (!change_message(pirq->vm, pirq->msi_slot, ROUTE_NONE, 0, 0))
 		vmirq_gsi_release(pirq->vm->routes, pirq->msi_slot);
 }
@@ -188,18 +190,25 @@ static void release_eventfd(struct vmirq_pirq *pirq)
 }
 
 /* All that its way needs is there before it is opened: an interrupt at once finds it. */
-static void open_word(struct vmirq_pirq *pirq)
+static void open_it(struct vmirq_pirq *pirq, struct vmirq_vm *vm)
 {
-	rate_init(&pirq->rate, pirq->rate_limit, pirq->burst, vmirq_pirq_now(pirq));
+	pthread_mutex_lock(&pirq->state_mutex);
+	pirq->vm = vm;
+	pirq->last_word = 0;
 	atomic_store_explicit(&pirq->served, 0, memory_order_relaxed);
+	pthread_mutex_unlock(&pirq->state_mutex);
+	rate_init(&pirq->rate, pirq->rate_limit, pirq->burst, vmirq_pirq_now(pirq));
 	atomic_store_explicit(&pirq->resume_at, 0, memory_order_relaxed);
 	atomic_store_explicit(&pirq->watchdog_at, 0, memory_order_relaxed);
 	if (!pirq->fast)
 		vmirq_defer_init(&pirq->work, pirq->worker->list, vmirq_pirq_run);
 	vmirq_pirq_open_unmasks(pirq);
-	vmirq_pirq_list(pirq->vm->pirqs, pirq);
+	vmirq_pirq_list(vm->pirqs, pirq);
+	pthread_mutex_lock(&pirq->state_mutex);
 	/* Release: pairs with A in pirq.h. */
 	atomic_exchange(&pirq->word, PIRQ_OPEN | (pirq->fast ? PIRQ_FAST : 0));
+	pirq->open = true;
+	pthread_mutex_unlock(&pirq->state_mutex);
 }
 
 static int bind_locked(struct vmirq_pirq *pirq, const struct vmirq_pirq_binding *b)
@@ -225,8 +234,7 @@ static int bind_locked(struct vmirq_pirq *pirq, const struct vmirq_pirq_binding 
 		release_eventfd(pirq);
 		return error;
 	}
-	pirq->vm = b->vm;
-	open_word(pirq);
+	open_it(pirq, b->vm);
 	error = start_reading(pirq);
 	if (error)
 		vmirq_pirq_unbind_locked(pirq);
@@ -323,23 +331,36 @@ static void wait_for_calls(struct vmirq_pirq *pirq)
 		vmirq_back_off(turn);
 }
 
-/* What was raised, and no run has served. Nobody raises it any more, nor runs. */
-static void throw_away(struct vmirq_pirq *pirq, uint64_t word)
+/* C in pirq.h. What is added to the word from now on is counted where it is added. */
+static void close_it(struct vmirq_pirq *pirq)
 {
-	uint64_t n = word / PIRQ_RAISE - atomic_load_explicit(&pirq->served, memory_order_relaxed);
+	pthread_mutex_lock(&pirq->state_mutex);
+	pirq->open = false;
+	pirq->last_word = atomic_fetch_and(&pirq->word, ~PIRQ_FLAGS);
+	pthread_mutex_unlock(&pirq->state_mutex);
+}
 
-	if (!n)
-		return;
-	counts_add(&pirq->counts, VMIRQ_DEASSIGNED, 1);
-	counts_add(&pirq->counts, VMIRQ_COALESCED, n - 1);
+/* What was raised, and no run has served. Nobody raises it any more, nor runs. */
+static void throw_away(struct vmirq_pirq *pirq)
+{
+	uint64_t served, n;
+
+	pthread_mutex_lock(&pirq->state_mutex);
+	served = atomic_load_explicit(&pirq->served, memory_order_relaxed);
+	n = pirq->last_word / PIRQ_RAISE - served;
+	atomic_store_explicit(&pirq->served, served + n, memory_order_relaxed);
+	if (n) {
+		counts_add(&pirq->counts, VMIRQ_DEASSIGNED, 1);
+		counts_add(&pirq->counts, VMIRQ_COALESCED, n - 1);
+	}
+	pthread_mutex_unlock(&pirq->state_mutex);
 }
 
 void vmirq_pirq_unbind_locked(struct vmirq_pirq *pirq)
 {
 	struct pirq_domain *domain = pirq->vm->pirqs;
-	/* C in pirq.h. */
-	uint64_t word = atomic_fetch_and(&pirq->word, ~PIRQ_FLAGS);
 
+	close_it(pirq);
 	vmirq_pirq_unlist(domain, pirq);
 	if (pirq->reads)
 		vmirq_pump_remove(pirq->pump, pirq->pump_entry);
@@ -347,9 +368,9 @@ void vmirq_pirq_unbind_locked(struct vmirq_pirq *pirq)
 	vmirq_reader_wait(); /* D */
 	if (!pirq->fast) {
 		vmirq_defer_fini(&pirq->work); /* E */
-		throw_away(pirq, word);
+		throw_away(pirq);
 	}
-	/* A timer's, or a reset's, which goes by the links. */
+	/* A timer's, a reset's, or an EOI's in the guest's stead, which go by the links. */
 	wait_for_calls(pirq);
 	vmirq_pirq_leave(pirq);
 	/* An EOI's, which found it there. */
@@ -359,7 +380,9 @@ void vmirq_pirq_unbind_locked(struct vmirq_pirq *pirq)
 		end_message(pirq);
 	release_eventfd(pirq);
 	pirq->unbinds++;
+	pthread_mutex_lock(&pirq->state_mutex);
 	pirq->vm = NULL;
+	pthread_mutex_unlock(&pirq->state_mutex);
 	/* The VM may be gone from here on. Release: pairs with the acquire in domain.c. */
 	atomic_fetch_sub_explicit(&domain->bound, 1, memory_order_release);
 }

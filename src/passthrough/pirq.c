@@ -47,6 +47,7 @@ static void free_pirq(struct vmirq_pirq *pirq)
 {
 	if (pirq->eventfd >= 0)
 		no_cancel_close(pirq->eventfd);
+	pthread_mutex_destroy(&pirq->state_mutex);
 	pthread_mutex_destroy(&pirq->mutex);
 	free(pirq);
 }
@@ -69,6 +70,7 @@ int vmirq_pirq_create(const struct vmirq_pirq_config *caller, struct vmirq_pirq 
 		return -ENOMEM;
 	memset(pirq, 0, sizeof(*pirq));
 	pthread_mutex_init(&pirq->mutex, NULL);
+	pthread_mutex_init(&pirq->state_mutex, NULL);
 	pirq->eventfd = -1;
 	pirq->own_pump = config.pump;
 	pirq->unmask = config.unmask;
@@ -107,12 +109,12 @@ int vmirq_pirq_eoi(struct vmirq_pirq *pirq)
 		return -EINVAL;
 	if (pirq_must_not_wait_for(pirq))
 		return -EDEADLK;
-	/* Counted where unbind cannot be, which then waits: `unmask` is called with no lock held. */
-	pthread_mutex_lock(&pirq->mutex);
-	bound = pirq->vm != NULL;
+	/* Counted before unbind closes it, which then waits: `unmask` is called with no lock held. */
+	pthread_mutex_lock(&pirq->state_mutex);
+	bound = pirq->open;
 	if (bound)
 		atomic_fetch_add_explicit(&pirq->calls, 1, memory_order_relaxed);
-	pthread_mutex_unlock(&pirq->mutex);
+	pthread_mutex_unlock(&pirq->state_mutex);
 	if (!bound)
 		return 0;
 	pending = vmirq_pirq_end(pirq, UINT64_MAX, false);
@@ -127,12 +129,13 @@ static void add(struct vmirq_pirq_counts *out, enum vmirq_verdict verdict, uint6
 	out->raised += n;
 }
 
-/* What no run has served yet is one interrupt, and the rest coalesced. */
+/* What no run has served yet is one interrupt, and the rest coalesced. The state_mutex is held, here and below. */
 static void add_unserved(const struct vmirq_pirq *pirq, struct vmirq_pirq_counts *out)
 {
 	/* This first: it is never past the other. Acquire, so that it stays first. */
 	uint64_t served = atomic_load_explicit(&pirq->served, memory_order_acquire);
-	uint64_t word = atomic_load_explicit(&pirq->word, memory_order_relaxed);
+	uint64_t word = pirq->open ? atomic_load_explicit(&pirq->word, memory_order_relaxed)
+				   : pirq->last_word;
 	uint64_t n = word / PIRQ_RAISE - served;
 
 	out->throttled = !!(word & PIRQ_THROTTLED);
@@ -143,7 +146,6 @@ static void add_unserved(const struct vmirq_pirq *pirq, struct vmirq_pirq_counts
 	add(out, VMIRQ_COALESCED, n - 1);
 }
 
-/* pirq.mutex is held. */
 static void add_irqfd(const struct vmirq_pirq *pirq, struct vmirq_pirq_counts *out)
 {
 	struct vmirq_route_counts now = { .size = sizeof(now) };
@@ -179,13 +181,13 @@ int vmirq_pirq_counts(struct vmirq_pirq *pirq, struct vmirq_pirq_counts *out)
 	size = out->size;
 	memset(out, 0, sizeof(*out));
 	out->size = size;
-	pthread_mutex_lock(&pirq->mutex);
+	pthread_mutex_lock(&pirq->state_mutex);
 	read_counts(pirq, out);
 	out->bound = pirq->vm != NULL;
 	if (pirq->vm)
 		add_unserved(pirq, out);
-	if (pirq->irqfd)
+	if (pirq->vm && pirq->irqfd)
 		add_irqfd(pirq, out);
-	pthread_mutex_unlock(&pirq->mutex);
+	pthread_mutex_unlock(&pirq->state_mutex);
 	return 0;
 }

@@ -28,8 +28,8 @@
  * sight; whoever raises that item is counted, so that it is ended last, and what it still owes is called by unbind.
  *
  * Locks: pirq.mutex (bind, unbind; waits for grace periods and callbacks), pirq_domain.mutex (which GSIs; waits
- * for an ack callback), pirq_gsi.mutex, then a slot's and the chips'; pirq_domain.list_mutex last. A read
- * section takes the last two.
+ * for an ack callback), pirq_gsi.mutex or pirq.state_mutex, then a slot's and the chips'; pirq_domain.list_mutex
+ * last. A read section takes none of the first two, nor pirq.state_mutex.
  */
 #ifndef PASSTHROUGH_PIRQ_H
 #define PASSTHROUGH_PIRQ_H
@@ -115,6 +115,12 @@ struct vmirq_pirq {
 	uint32_t pump_entry;
 	uint32_t n_links;
 	struct pirq_link link[VMIRQ_PIRQ_GSIS];
+
+	/* Held for a moment, so that counts and EOIs do not wait for unbind: of whether there is a `vm`, and an
+	 * `irqfd` beside it, and of what unbind moves from one count to another. */
+	pthread_mutex_t state_mutex;
+	bool open;	    /* not being unbound either: `calls` may be counted */
+	uint64_t last_word; /* while it is bound and not open: what the word is taken for */
 
 	_Atomic uint32_t pending;
 	_Atomic uint32_t calls;	       /* by whom unbind is to wait for */

@@ -24,7 +24,7 @@ struct scene {
 	struct host h;
 	/* What the other thread calls. */
 	int (*ask)(struct scene *c);
-	int answer;
+	int answer, unbound;
 	_Atomic bool inside, answered;
 	bool seen;
 };
@@ -257,6 +257,66 @@ static void what_the_watchdog_leaves_to_the_worker(void **state)
 	}
 }
 
+/* Until the other thread is in unbind. */
+static void wait_for_unbind(struct host *h)
+{
+	struct scene *c = h->opaque;
+
+	atomic_store(&c->inside, true);
+	while (host_raise(h) != VMIRQ_NO_ROUTE)
+		sched_yield();
+}
+
+static void *unbind(void *opaque)
+{
+	struct scene *c = opaque;
+
+	while (!atomic_load(&c->inside))
+		sched_yield();
+	c->unbound = vmirq_pirq_unbind(c->h.pirq);
+	return NULL;
+}
+
+/* Asked while another thread's unbind waits for this unmask. */
+static int during_unbind(struct scene *c)
+{
+	struct vmirq_pirq_counts now = { .size = sizeof(now) };
+	uint64_t raised = c->h.raised;
+
+	while (host_raise(&c->h) != VMIRQ_NO_ROUTE)
+		sched_yield();
+	if (vmirq_pirq_counts(c->h.pirq, &now) || vmirq_pirq_eoi(c->h.pirq))
+		return -1;
+	/* One delivered, then one queued, if any; and the one that came too late. */
+	return now.bound == 1 && now.raised == c->h.raised && now.verdict[VMIRQ_NO_ROUTE] == 1 &&
+			       now.held == (c->h.raised - raised > 1)
+		       ? 0
+		       : -1;
+}
+
+static void asked_during_unbind(void **state)
+{
+	struct scene c;
+	pthread_t asker, unbinder;
+
+	(void)state;
+	scene_new(&c, NULL);
+	c.ask = during_unbind;
+	bind(&c, VMIRQ_PIRQ_MSI);
+	assert_int_equal(pthread_create(&asker, NULL, ask, &c), 0);
+	assert_int_equal(pthread_create(&unbinder, NULL, unbind, &c), 0);
+	worker_serves(c.worker, 1);
+	pthread_join(asker, NULL);
+	pthread_join(unbinder, NULL);
+	assert_true(c.seen);
+	assert_int_equal(c.answer, 0);
+	assert_int_equal(c.unbound, 0);
+	take_only(c.s->vcpu[0], VECTOR);
+	assert_int_equal(host_counts(&c.h).bound, 0);
+	assert_int_equal(host_verdict(&c.h, VMIRQ_NO_ROUTE), 1);
+	scene_free(&c);
+}
+
 static void tried(void (*unmasks)(struct scene *c), const struct vmirq_pirq_config *how)
 {
 	for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++) {
@@ -306,26 +366,6 @@ static void in_the_guests_stead(void **state)
 	tried(load, NULL);
 }
 
-/* Until the other thread is in unbind. */
-static void wait_for_unbind(struct host *h)
-{
-	struct scene *c = h->opaque;
-
-	atomic_store(&c->inside, true);
-	while (host_raise(h) != VMIRQ_NO_ROUTE)
-		sched_yield();
-}
-
-static void *unbind(void *opaque)
-{
-	struct scene *c = opaque;
-
-	while (!atomic_load(&c->inside))
-		sched_yield();
-	c->answer = vmirq_pirq_unbind(c->h.pirq);
-	return NULL;
-}
-
 /* There is nothing left to retarget; but a bind binds it. */
 static void unbound_while_it_is_retargeted(void **state)
 {
@@ -344,7 +384,7 @@ static void unbound_while_it_is_retargeted(void **state)
 			assert_int_equal(vmirq_pirq_retarget(c.h.pirq, 0xfee00000, VECTOR2),
 					 -ENOENT);
 		pthread_join(thread, NULL);
-		assert_int_equal(c.answer, 0);
+		assert_int_equal(c.unbound, 0);
 		assert_int_equal(c.h.unmasked, 1);
 		take_only(c.s->vcpu[0], VECTOR);
 		c.h.then = NULL;
@@ -362,6 +402,7 @@ int main(void)
 		cmocka_unit_test(by_the_worker),
 		cmocka_unit_test(by_who_retargets),
 		cmocka_unit_test(unbound_while_it_is_retargeted),
+		cmocka_unit_test(asked_during_unbind),
 		cmocka_unit_test(by_the_guest),
 		cmocka_unit_test(in_the_guests_stead),
 		cmocka_unit_test(on_the_pump),

@@ -47,6 +47,12 @@ static inline bool pin_wants(const struct ioapic_pin *p)
 	return p->irr && (p->rte & (RTE_LEVEL | RTE_REMOTE_IRR | RTE_MASKED)) == RTE_LEVEL;
 }
 
+/* Has the guest its interrupt still to end? Of edges that is not known. The lock is held. */
+static inline bool ioapic_in_service(const struct ioapic *a, uint32_t n)
+{
+	return a->config.pins[n].rte & RTE_REMOTE_IRR;
+}
+
 void vmirq_ioapic_decode(const struct ioapic *a, uint64_t rte, struct interrupt *irq);
 
 /* Send what pin n has now, or say why not. Called with the lock held, returns without it. tick: count

@@ -117,6 +117,9 @@ enum vmirq_verdict vmirq_line_pulse_slot(struct line_domain *lines, struct route
 enum vmirq_verdict vmirq_line_assert_slot(struct line_domain *lines, struct route_slot *slot);
 /* line.c. Is the line held by this source? */
 bool vmirq_line_asserted_by(struct vmirq_vm *vm, uint32_t gsi, uint32_t source);
+/* pins.c. Has the guest an interrupt of this GSI's pins still to end? True, too, where it is routed to a message: to
+ * which pin it goes next is not known. Not where the pins are the kernel's. */
+bool vmirq_line_in_service(struct vmirq_vm *vm, uint32_t gsi);
 /* A route with pins is left or entered while its line is high; route_table.moved. */
 void vmirq_line_moved(void *opaque, const struct route_slot *slot, const struct route *route,
 		      bool on);

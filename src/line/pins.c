@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is seldom so of a line's change: see pins.h. */
+/* What is seldom so of a line's change: see pins.h; and what its pins have in service. */
 #include "line/pins.h"
 
 enum vmirq_verdict vmirq_line_finish_post(struct line_domain *lines, _Atomic uint64_t *word,
@@ -37,4 +37,43 @@ struct line_result vmirq_line_set_pins(struct line_domain *lines, struct line_pi
 	}
 	reader_exit(section);
 	return sum;
+}
+
+static bool pic_in_service(struct line_domain *lines, uint32_t pin)
+{
+	bool in_service;
+
+	lock_take(&lines->chips_lock);
+	in_service = i8259_in_service(&lines->pic, pin);
+	lock_give(&lines->chips_lock);
+	return in_service;
+}
+
+static bool ioapic_pin_in_service(struct line_domain *lines, uint32_t pin)
+{
+	struct line_ioapic *io = lines->ioapic[pin >> 16];
+	bool in_service;
+
+	lock_take(io->lock);
+	in_service = ioapic_in_service(&io->ioapic, pin & 0xffff);
+	lock_give(io->lock);
+	return in_service;
+}
+
+bool vmirq_line_in_service(struct vmirq_vm *vm, uint32_t gsi)
+{
+	struct route_slot *slot = vmirq_route_find(vm->routes, gsi);
+	struct route route;
+
+	if (!slot)
+		return false;
+	route = vmirq_route_read(slot);
+	if (route.kind != ROUTE_PINS)
+		return route.kind == ROUTE_MSI;
+	return (route.pin[PIN_MASTER] != NO_PIN &&
+		pic_in_service(vm->lines, route.pin[PIN_MASTER])) ||
+	       (route.pin[PIN_SLAVE] != NO_PIN &&
+		pic_in_service(vm->lines, route.pin[PIN_SLAVE] + 8)) ||
+	       (route.pin[PIN_IOAPIC] != NO_PIN &&
+		ioapic_pin_in_service(vm->lines, route.pin[PIN_IOAPIC]));
 }

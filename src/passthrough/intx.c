@@ -38,6 +38,8 @@ static void end_link(struct pirq_gsi *g, struct pirq_link *link)
 	if (!link->asserted)
 		return;
 	link->asserted = false;
+	link->again = false;
+	link->late = false;
 	g->asserted--;
 	/* Release and acquire: who ends the last sees what the others did. */
 	if (atomic_fetch_sub_explicit(&pirq->pending, 1, memory_order_acq_rel) == 1)
@@ -45,10 +47,21 @@ static void end_link(struct pirq_gsi *g, struct pirq_link *link)
 }
 
 /* Its lock is held. */
+static enum vmirq_verdict raise_line(struct pirq_gsi *g, struct pirq_link *link)
+{
+	bool masks = link->pirq->remasks;
+	/* Looked at first: who handles what is delivered after it finds the device raised. */
+	bool in_service = !masks && vmirq_line_in_service(g->domain->vm, g->gsi);
+	enum vmirq_verdict verdict = set_line(g, true);
+
+	link->late = !masks && (in_service || verdict == VMIRQ_COALESCED);
+	return verdict;
+}
+
+/* Its lock is held. */
 static enum vmirq_verdict assert_link(struct pirq_gsi *g, struct pirq_link *link, uint64_t overdue)
 {
 	struct vmirq_pirq *pirq = link->pirq;
-	enum vmirq_verdict verdict;
 	bool first;
 
 	if (goes_to_message(g)) {
@@ -64,10 +77,10 @@ static enum vmirq_verdict assert_link(struct pirq_gsi *g, struct pirq_link *link
 	/* 1: the run's own. */
 	first = atomic_fetch_add_explicit(&pirq->pending, 1, memory_order_relaxed) == 1;
 	vmirq_pirq_watch(link, overdue, first);
-	verdict = g->asserted++ ? VMIRQ_COALESCED : set_line(g, true);
-	/* The guest may have asked this device already, and end the others, ours or the VMM's. */
-	link->again = !pirq->remasks && (verdict == VMIRQ_COALESCED || verdict == VMIRQ_REMOTE_IRR);
-	return verdict;
+	if (!g->asserted++)
+		return raise_line(g, link);
+	link->late = !pirq->remasks;
+	return VMIRQ_COALESCED;
 }
 
 /* Of two GSIs' outcomes, the one that it is said to have come to. */
@@ -135,17 +148,15 @@ static void pay(struct pirq_gsi *g)
 	}
 }
 
-/* At the guest's EOI, its lock held. False: it is ended. */
-static bool asserts_again(struct pirq_link *link)
+/* In place of its end, its lock held; the line is the caller's to move. */
+static void assert_again(struct pirq_link *link)
 {
 	struct vmirq_pirq *pirq = link->pirq;
 
-	if (!link->asserted || !link->again)
-		return false;
 	link->again = false;
+	link->late = false;
 	atomic_fetch_add_explicit(&pirq->reasserted, 1, memory_order_relaxed);
 	vmirq_pirq_watch(link, vmirq_pirq_overdue(pirq), false);
-	return true;
 }
 
 /* The guest has ended the interrupt: all pirqs of this GSI. */
@@ -159,7 +170,9 @@ static void acked(void *opaque, uint32_t gsi, uint32_t value)
 	if (g->asserted) {
 		set_line(g, false);
 		for (struct pirq_link *link = g->links; link; link = link->next)
-			if (!asserts_again(link))
+			if (link->again || link->late)
+				assert_again(link);
+			else
 				end_link(g, link);
 		if (g->asserted)
 			set_line(g, true);
@@ -184,12 +197,12 @@ static bool end_here(struct pirq_gsi *g, struct pirq_link *link, uint64_t now, b
 			vmirq_pirq_watch(link, link->overdue, false);
 		else if (all && !g->asserted)
 			set_line(g, false);
-	} else if (!all && asserts_again(link)) {
+	} else if (link->again && !all) {
 		/* An interrupt of its own, also where the pin takes edges. */
+		assert_again(link);
 		set_line(g, false);
 		set_line(g, true);
 	} else {
-		link->again = false;
 		end_link(g, link);
 		if (!g->asserted)
 			set_line(g, false);
@@ -215,7 +228,6 @@ void vmirq_pirq_forget(struct vmirq_pirq *pirq)
 		struct pirq_link *link = &pirq->link[i];
 
 		pthread_mutex_lock(&link->gsi->mutex);
-		link->again = false;
 		end_link(link->gsi, link);
 		pthread_mutex_unlock(&link->gsi->mutex);
 	}

@@ -65,7 +65,9 @@ struct pirq_link {
 	struct pirq_gsi *gsi; /* NULL: not joined; constant while it is bound */
 	struct pirq_link *next;
 	bool asserted;
-	bool again; /* raised while the line was up, and nobody will again: assert once more at the EOI */
+	/* Of a source that nobody masks, while asserted: */
+	bool again; /* raised meanwhile: at its end it is asserted once more */
+	bool late; /* asserted under another interrupt of the line: the guest's next EOI is that one's */
 	uint64_t overdue; /* while asserted: when the watchdog ends it; 0: it has none */
 	bool owes;	  /* its EOI was the pirq's last: unmask is to be called */
 };

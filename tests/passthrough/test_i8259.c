@@ -180,6 +180,28 @@ static void several_on_one_irq(void **state)
 	bench_free(&b);
 }
 
+/* Of a source that nobody masks, while the guest serves another device, whose line is down already. */
+static void raised_in_service(void **state)
+{
+	struct bench b = bench_new();
+	struct host h;
+
+	(void)state;
+	host_open(&h, NULL);
+	assert_int_equal(bind_gsi(&h, b.s->vm, b.worker, VMIRQ_PIRQ_MSI_TO_INTX, GSI, 0), 0);
+	line(b.s, GSI, 0, true);
+	take(&b, VECTOR);
+	line(b.s, GSI, 0, false);
+	delivered(&b, &h);
+	eoi(&b);
+	assert_int_equal(host_counts(&h).pending, 1);
+	take(&b, VECTOR);
+	eoi(&b);
+	ended(&b, &h, 1);
+	host_close(&h);
+	bench_free(&b);
+}
+
 static void left_masked_by_the_guest(void **state)
 {
 	struct bench b = bench_new();
@@ -233,6 +255,7 @@ int main(void)
 		cmocka_unit_test(initialised_anew),
 		cmocka_unit_test(automatic_eoi),
 		cmocka_unit_test(several_on_one_irq),
+		cmocka_unit_test(raised_in_service),
 		cmocka_unit_test(left_masked_by_the_guest),
 		cmocka_unit_test(by_both_chips),
 	};

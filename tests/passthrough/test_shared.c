@@ -160,6 +160,62 @@ static void raised_under_a_line_of_the_vmms(void **state)
 	bench_free(&b);
 }
 
+/* In service and masked meanwhile, as by a driver that handles so; the other's line is down already. */
+static void raised_in_service_while_masked(void **state)
+{
+	static const enum vmirq_pirq_type types[] = { VMIRQ_PIRQ_MSI_TO_INTX, VMIRQ_PIRQ_INTX };
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		struct bench b = bench_new(RTE_LEVEL);
+		struct host h;
+
+		if (i)
+			host_open_unmasked(&h);
+		else
+			host_open(&h, NULL);
+		assert_int_equal(bind_gsi(&h, b.s->vm, b.worker, types[i], GSI, 0), 0);
+		line(b.s, GSI, 0, true);
+		begin_service(b.s->vcpu[0], VECTOR);
+		ioapic_put(b.s, IOAPIC_BASE, 0x10 + 2 * GSI, RTE_LEVEL | RTE_MASKED | VECTOR);
+		line(b.s, GSI, 0, false);
+		delivered(&b, &h);
+		assert_int_equal(host_verdict(&h, VMIRQ_RTE_MASKED), 1);
+		end_service(b.s->vcpu[0]);
+		take_nothing(b.s->vcpu[0]);
+		ioapic_put(b.s, IOAPIC_BASE, 0x10 + 2 * GSI, RTE_LEVEL | VECTOR);
+		serve(&b);
+		assert_int_equal(host_counts(&h).pending, 0);
+		take_nothing(b.s->vcpu[0]);
+		host_close(&h);
+		bench_free(&b);
+	}
+}
+
+/* The 8259s have the GSI, too, and take what the IOAPIC's pin has in service for delivered. */
+static void raised_in_service_with_the_8259s_open(void **state)
+{
+	struct bench b = bench_new(RTE_LEVEL);
+	struct host h;
+
+	(void)state;
+	pics_start(b.s, 0, 0);
+	out8(b.s, 0x4d1, 1 << (GSI - 8));
+	apic_write(b.s->vcpu[0], APIC_LVT_LINT0, 0x10000);
+	bound(&b, &h, NULL, VMIRQ_PIRQ_MSI_TO_INTX);
+	line(b.s, GSI, 0, true);
+	begin_service(b.s->vcpu[0], VECTOR);
+	line(b.s, GSI, 0, false);
+	delivered(&b, &h);
+	assert_int_equal(host_verdict(&h, VMIRQ_DELIVERED), 1);
+	end_service(b.s->vcpu[0]);
+	serve(&b);
+	assert_int_equal(host_counts(&h).pending, 0);
+	take_nothing(b.s->vcpu[0]);
+	host_close(&h);
+	bench_free(&b);
+}
+
 static int level_irqfd(struct bench *b, int *resampled, struct vmirq_irqfd **irqfd)
 {
 	struct vmirq_irqfd_config config = { .size = sizeof(config),
@@ -397,6 +453,8 @@ int main(void)
 		cmocka_unit_test(rerouted_to_a_message_while_pending),
 		cmocka_unit_test(another_raised_while_rerouted_to_a_message),
 		cmocka_unit_test(raised_under_a_line_of_the_vmms),
+		cmocka_unit_test(raised_in_service_while_masked),
+		cmocka_unit_test(raised_in_service_with_the_8259s_open),
 		cmocka_unit_test(beside_a_level_irqfd),
 		cmocka_unit_test(ended_by_the_vmm_and_asserted_again),
 		cmocka_unit_test(reset_with_more_raised),

@@ -201,7 +201,7 @@ static bool end_here(struct pirq_gsi *g, struct pirq_link *link, uint64_t now, b
 		/* An interrupt of its own, also where the pin takes edges. */
 		assert_again(link);
 		set_line(g, false);
-		set_line(g, true);
+		raise_line(g, link);
 	} else {
 		end_link(g, link);
 		if (!g->asserted)

@@ -304,6 +304,43 @@ static void ended_by_the_vmm_and_asserted_again(void **state)
 	bench_free(&b);
 }
 
+/* The same on a level, by either: the EOI of what was in service comes later, and is not the end of it. */
+static void ended_in_service_and_asserted_again(void **state)
+{
+	const struct vmirq_pirq_config how = { .eventfd = -1, .watchdog_ns = 1000 };
+
+	(void)state;
+	for (int watchdog = 0; watchdog < 2; watchdog++) {
+		struct bench b = bench_new(RTE_LEVEL);
+		struct host h;
+
+		bound(&b, &h, &how, VMIRQ_PIRQ_MSI_TO_INTX);
+		delivered(&b, &h);
+		begin_service(b.s->vcpu[0], VECTOR);
+		delivered(&b, &h);
+		b.s->now = 1000;
+		if (watchdog)
+			vmirq_pirq_expire(b.s->vm);
+		else
+			assert_int_equal(vmirq_pirq_eoi(h.pirq), 1);
+		assert_int_equal(host_counts(&h).pending, 1);
+		end_service(b.s->vcpu[0]);
+		serve(&b);
+		assert_int_equal(host_counts(&h).pending, 0);
+		assert_int_equal(vmirq_line_level(b.s->vm, GSI), 0);
+		take_nothing(b.s->vcpu[0]);
+		/* Nothing was raised under this one: that ends it. */
+		delivered(&b, &h);
+		begin_service(b.s->vcpu[0], VECTOR);
+		assert_int_equal(vmirq_pirq_eoi(h.pirq), 1);
+		assert_int_equal(host_counts(&h).pending, 0);
+		end_service(b.s->vcpu[0]);
+		take_nothing(b.s->vcpu[0]);
+		host_close(&h);
+		bench_free(&b);
+	}
+}
+
 /* However often it is raised: the guest has so long from the first. */
 static void a_storm_does_not_put_the_watchdog_off(void **state)
 {
@@ -457,6 +494,7 @@ int main(void)
 		cmocka_unit_test(raised_in_service_with_the_8259s_open),
 		cmocka_unit_test(beside_a_level_irqfd),
 		cmocka_unit_test(ended_by_the_vmm_and_asserted_again),
+		cmocka_unit_test(ended_in_service_and_asserted_again),
 		cmocka_unit_test(reset_with_more_raised),
 		cmocka_unit_test(a_storm_does_not_put_the_watchdog_off),
 		cmocka_unit_test(the_watchdog_looks_during_an_assertion),

@@ -93,9 +93,11 @@ void vmirq_i8259_finish(struct i8259 *pic, const struct i8259_events *events)
 	if (events->acks || events->masks) {
 		uint32_t masked = pic->chip[MASTER].imr | (uint32_t)pic->chip[SLAVE].imr << 8;
 
+		pic->ending |= events->acks;
 		i8259_unlock(pic);
 		call_out(pic, events, masked);
 		i8259_lock(pic);
+		pic->ending &= ~events->acks;
 	}
 	look_and_tell(pic, !events->no_cascade, events->acknowledged);
 }

@@ -53,6 +53,7 @@ struct i8259 {
 	/* Under the lock: */
 	struct kvm_pic_state chip[2]; /* master, slave */
 	uint32_t asserters[I8259_PINS];
+	uint32_t ending; /* pins whose ack is being called */
 };
 
 void vmirq_i8259_init(struct i8259 *pic, const struct i8259_config *config);

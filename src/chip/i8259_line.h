@@ -14,10 +14,10 @@ static inline uint8_t pin_bit(uint32_t pin)
 	return (uint8_t)bit32(pin & 7);
 }
 
-/* Has the guest its interrupt still to end? The lock is held. */
+/* Has the guest its interrupt still to end, or is it being told of? The lock is held. */
 static inline bool i8259_in_service(const struct i8259 *pic, uint32_t pin)
 {
-	return pic->chip[pin >> 3].isr & pin_bit(pin);
+	return (pic->chip[pin >> 3].isr & pin_bit(pin)) || (pic->ending & bit32(pin));
 }
 
 /* The numbers are those of /dev/kvm 6.18, where an edge on a line that is high already counts as 1

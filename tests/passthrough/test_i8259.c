@@ -202,6 +202,55 @@ static void raised_in_service(void **state)
 	bench_free(&b);
 }
 
+struct late {
+	struct bench *b;
+	struct host *h;
+};
+
+static void raise_late(void *opaque, uint32_t gsi, uint32_t value)
+{
+	struct late *late = opaque;
+	struct host *h = late->h;
+
+	(void)gsi;
+	(void)value;
+	late->h = NULL;
+	if (h)
+		delivered(late->b, h);
+}
+
+/* The same when the ISR bit has gone already, and the EOI is on its way to the pirqs. */
+static void raised_before_the_eoi_is_told(void **state)
+{
+	struct bench b = bench_new();
+	struct host h;
+	struct late late = { .b = &b, .h = &h };
+	struct vmirq_notifier_config config = { .size = sizeof(config),
+						.gsi = GSI,
+						.notice = VMIRQ_NOTICE_ACK,
+						.fn = raise_late,
+						.opaque = &late };
+	struct vmirq_notifier *notifier;
+
+	(void)state;
+	host_open(&h, NULL);
+	assert_int_equal(bind_gsi(&h, b.s->vm, b.worker, VMIRQ_PIRQ_MSI_TO_INTX, GSI, 0), 0);
+	/* The newest is told first. */
+	assert_int_equal(vmirq_notifier_add(b.s->vm, &config, &notifier), 0);
+	line(b.s, GSI, 0, true);
+	take(&b, VECTOR);
+	line(b.s, GSI, 0, false);
+	eoi(&b);
+	assert_null(late.h);
+	assert_int_equal(host_counts(&h).pending, 1);
+	take(&b, VECTOR);
+	eoi(&b);
+	ended(&b, &h, 1);
+	assert_int_equal(vmirq_notifier_remove(notifier), 0);
+	host_close(&h);
+	bench_free(&b);
+}
+
 static void left_masked_by_the_guest(void **state)
 {
 	struct bench b = bench_new();
@@ -256,6 +305,7 @@ int main(void)
 		cmocka_unit_test(automatic_eoi),
 		cmocka_unit_test(several_on_one_irq),
 		cmocka_unit_test(raised_in_service),
+		cmocka_unit_test(raised_before_the_eoi_is_told),
 		cmocka_unit_test(left_masked_by_the_guest),
 		cmocka_unit_test(by_both_chips),
 	};

@@ -62,12 +62,16 @@ static enum vmirq_verdict raise_line(struct pirq_gsi *g, struct pirq_link *link)
 static enum vmirq_verdict assert_link(struct pirq_gsi *g, struct pirq_link *link, uint64_t overdue)
 {
 	struct vmirq_pirq *pirq = link->pirq;
+	enum vmirq_verdict verdict;
 	bool first;
 
 	if (goes_to_message(g)) {
 		/* Asserted by the route that it had before: of that EOI nobody is told. */
 		end_link(g, link);
-		return pulse_line(g);
+		verdict = pulse_line(g);
+		/* Else it may have been a pin's, under another interrupt: it is asserted, too. */
+		if (goes_to_message(g))
+			return verdict;
 	}
 	if (link->asserted) {
 		link->again = !pirq->remasks;

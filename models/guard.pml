@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A guarded write: src/pump/guard.[ch] (A, B, C, D, E; look_at(), make_room()). Two ringers of one eventfd,
- * the first twice; whoever else holds it, who fills it twice and never reads, so that a write may block; and
+ * the first twice; whoever else holds it, who fills it twice, so that a write may block; with READER one who reads
+ * it, also between the guard's look whether it is full and its read, which is then of what was rung since; and
  * the guard, which looks, or wants to sleep, whenever it likes.
  *
- * Checked: when nothing moves any more nobody is stuck in a write; the guard reads only what is full.
+ * Checked: when nothing moves any more nobody is stuck in a write; for each time that the guard reads something, somebody
+ * has filled it: of who only rings and reads it takes nothing.
  *
  * right:
+ * right: READER
+ * wrong: READER STILL_FULL what the guard reads is full still
  * wrong: NO_FENCE_A   entering is no locked operation: the look at the guard's state passes it
  * wrong: NO_FENCE_C   the guard stores that it sleeps
  * wrong: NO_LOOK      the guard does not look again (D)
@@ -29,10 +33,11 @@
 #define RING   4
 #define INSIDE 3
 
-#define FULL   3 /* the eventfd's: 2^64-2 */
+#define FULL   4 /* the eventfd's: 2^64-2; more than is rung */
 
 byte count; /* in the eventfd */
 byte fills = 2;
+bool filled; /* since the guard has read it */
 bool slept; /* in the futex */
 
 /* Blocks while it is full. */
@@ -87,21 +92,44 @@ proctype ringer(byte me; byte times)
 proctype peer()
 {
 end:	do
-	:: atomic { fills > 0 && count < FULL -> fills--; count = FULL }
+	:: atomic { fills > 0 && count < FULL -> fills--; count = FULL; filled = true }
 	od
+}
+
+#ifdef READER
+proctype reader()
+{
+	byte n;
+
+end:	do
+	:: atomic { n < 2 && count > 0 -> n++; count = 0 }
+	od
+}
+#endif
+
+/* vmirq_fd_drain() */
+inline drain_it()
+{
+	atomic {
+#ifdef STILL_FULL
+		assert(count == FULL);
+#endif
+		if
+		:: count > 0 -> assert(filled); filled = false; count = 0
+		:: else
+		fi
+	}
 }
 
 inline read_it()
 {
 #ifdef NOT_IF_FULL
-	atomic { assert(count == 0 || count == FULL); count = 0 }
+	drain_it()
 #else
-	atomic {
-		if
-		:: count == FULL -> count = 0
-		:: else
-		fi
-	}
+	if
+	:: count == FULL -> drain_it() /* is_full() */
+	:: else
+	fi
 #endif
 }
 
@@ -163,6 +191,9 @@ init {
 		run ringer(0, 2);
 		run ringer(1, 1);
 		run peer();
+#ifdef READER
+		run reader();
+#endif
 		run guard();
 		run drain(0);
 		run drain(1);

@@ -18,7 +18,9 @@
  *
  * A full eventfd is rung: it is readable, as it is for the kernel's own signallers. What the guard reads
  * is not lost to an honest reader: 2^64-2 rings are never outstanding, so somebody wrote them who could as
- * well have read. (A ring that found it full is in `unwritten`, and may be read with the rest.) Ringers only
+ * well have read. (A ring that found it full is in `unwritten`, and may be read with the rest. Between the guard's look
+ * and its read others may have read it and rung anew: it takes that ring, too, once for each time that
+ * somebody filled it.) Ringers only
  * write, whatever was found before, so that a thread's seccomp filter needs no more; whoever makes them block is
  * not rung any more after GUARD_FORGIVES times.
  *

@@ -141,7 +141,9 @@ struct vmirq_pirq_config {
 	 * With it the source is taken to be masked until then: what is raised while the lines are up (INTx, identity) is
 	 * `coalesced` with them, and not delivered again at the EOI. So it must be a level, which raises again if it is
 	 * still up when it is unmasked, or raise again by itself at `unmask` or after.
-	 * May be NULL: nobody masks; what is raised while the guest has not ended the last is delivered at its EOI.
+	 * May be NULL: nobody masks; what is raised while the guest has not ended the last is delivered at its EOI. (For
+	 * what is raised just then it may be interrupted twice, as a handler of levels bears; never not at all, unless it
+	 * changes the RTE's trigger mode within its handler.)
 	 */
 	void (*unmask)(void *opaque);
 	void *opaque;
@@ -255,7 +257,8 @@ VMIRQ_API int vmirq_pirq_retarget(struct vmirq_pirq *pirq, uint64_t address, uin
 VMIRQ_API enum vmirq_verdict vmirq_pirq_raise(struct vmirq_pirq *pirq);
 
 /**
- * End it in the guest's stead, as the watchdog does: lower its lines, and call `unmask` if it was pending. 1
+ * End it in the guest's stead, as the watchdog does: lower its lines, and call `unmask` if it was pending. (What was
+ * raised meanwhile, where nobody masks, is asserted then, as at the guest's EOI: it is pending again.) 1
  * if it was, else 0. For EOIs that reach the VMM by another way (a hypercall). Not for signal handlers.
  * -EINVAL: NULL.
  */

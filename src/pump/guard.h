@@ -19,10 +19,9 @@
  * A full eventfd is rung: it is readable, as it is for the kernel's own signallers. What the guard reads
  * is not lost to an honest reader: 2^64-2 rings are never outstanding, so somebody wrote them who could as
  * well have read. (A ring that found it full is in `unwritten`, and may be read with the rest. Between the guard's look
- * and its read others may have read it and rung anew: it takes that ring, too, once for each time that
- * somebody filled it.) Ringers only
- * write, whatever was found before, so that a thread's seccomp filter needs no more; whoever makes them block is
- * not rung any more after GUARD_FORGIVES times.
+ * and its read others may have read it and rung anew: it takes that ring, too, once for each time that somebody
+ * filled it.) Ringers only write, whatever was found before, so that a thread's seccomp filter needs no more;
+ * whoever makes them block is not rung any more after GUARD_FORGIVES times.
  *
  * A writer is blocked for two ticks each time, some 10 ms, or until the guard has a processor; whoever waits for
  * a lock or a read section of its waits with it. Where the others fill it again at once, it is blocked until it

@@ -31,12 +31,12 @@ static inline __attribute__((always_inline)) int adopt_and_attach(
 {
 	int error = 0;
 
-	vmirq_irqfd_hold_places(irqfd->table);
+	irqfd_hold_places(irqfd->table);
 	if (irqfd->source)
 		error = adopt(irqfd, config, irqfd_wanted_kernel(irqfd));
 	if (!error)
 		error = irqfd_attach(irqfd);
-	vmirq_irqfd_release_places(irqfd->table);
+	irqfd_release_places(irqfd->table);
 	return error;
 }
 
@@ -51,9 +51,9 @@ static int set_up_resample(struct vmirq_irqfd *irqfd, const struct vmirq_irqfd_c
 		error = vmirq_resample_join(irqfd, config);
 	if (error)
 		return error;
-	vmirq_irqfd_hold_places(irqfd->table);
+	irqfd_hold_places(irqfd->table);
 	error = irqfd_attach(irqfd);
-	vmirq_irqfd_release_places(irqfd->table);
+	irqfd_release_places(irqfd->table);
 	return error;
 }
 

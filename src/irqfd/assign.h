@@ -43,7 +43,7 @@ static inline void irqfd_begin(struct vmirq_irqfd *irqfd, struct route_slot *slo
 	irqfd->leaving = false;
 	/* Without an eventfd KVM_IRQFD's terms do not find it. */
 	atomic_store_explicit(&irqfd->owned, masked || has_eventfd, memory_order_relaxed);
-	irqfd->place = IRQFD_NOWHERE;
+	irqfd_set_place(irqfd, IRQFD_NOWHERE);
 	irqfd->resample = NULL;
 	if (has_eventfd) {
 		irqfd->source->fd = -1;

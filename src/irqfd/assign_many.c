@@ -177,7 +177,7 @@ static int make_calls(const struct many *m, struct calls *calls, int error)
 			made++;
 	}
 	for (size_t i = 0; i < made; i++)
-		calls->irqfd[i]->place = IRQFD_IN_KERNEL;
+		irqfd_set_place(calls->irqfd[i], IRQFD_IN_KERNEL);
 	for (size_t i = made; i < calls->n; i++)
 		irqchip->ops->unuse(irqchip, calls->args[i].gsi);
 	return error;
@@ -222,7 +222,7 @@ static int set_up(struct many *m)
 {
 	int error = 0;
 
-	vmirq_irqfd_hold_places(m->vm->irqfds);
+	irqfd_hold_places(m->vm->irqfds);
 	while (m->attached < m->n && !error) {
 		size_t end = m->n - m->attached > AT_ONCE ? m->attached + AT_ONCE : m->n;
 
@@ -234,7 +234,7 @@ static int set_up(struct many *m)
 		if (!error)
 			expect_bypass(m, end);
 	}
-	vmirq_irqfd_release_places(m->vm->irqfds);
+	irqfd_release_places(m->vm->irqfds);
 	for (size_t i = 0; i < m->taken && error; i++) {
 		if (i < m->attached)
 			vmirq_irqfd_unassign(m->irqfd[i]);

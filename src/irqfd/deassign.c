@@ -9,6 +9,7 @@
 #include "irqfd/deferred.h"
 #include "irqfd/eventfd.h"
 #include "irqfd/mask.h"
+#include "irqfd/place.h"
 #include "irqfd/resample.h"
 
 static void begin_unbind(struct vmirq_irqfd *irqfd, struct irqfd_unbind *u)
@@ -149,15 +150,15 @@ static void unbind(struct vmirq_irqfd *irqfd, struct irqfd_unbind *u, bool gives
 	bool from_pump, leaves;
 
 	vmirq_irqfd_leave_bypass(irqfd);
-	vmirq_irqfd_hold_places(table);
+	irqfd_hold_places(table);
 	end_calls(irqfd);
-	from_pump = irqfd->place == IRQFD_IN_PUMP;
+	from_pump = irqfd_place_now(irqfd) == IRQFD_IN_PUMP;
 	vmirq_irqfd_stop_source(irqfd);
 	if (from_pump)
 		vmirq_irqfd_deliver_unread(irqfd);
 	vmirq_irqfd_flush_deferred(irqfd);
 	leaves = detach(irqfd);
-	vmirq_irqfd_release_places(table);
+	irqfd_release_places(table);
 	/* Signals that saw it before are through; later ones see it gone. */
 	vmirq_reader_wait();
 	vmirq_irqfd_end_deferred(irqfd);

@@ -202,10 +202,6 @@ int vmirq_irqfd_place(struct vmirq_irqfd *irqfd, const struct route *route);
 /* place.c: would the kernel read it on this route, were it not masked? */
 bool vmirq_irqfd_for_kernel(const struct vmirq_irqfd *irqfd, const struct route *route);
 void vmirq_irqfd_deliver_unread(struct vmirq_irqfd *irqfd);
-/* place.c: with an irqchip in the kernel, nobody else moves irqfds between it and the pump, nor changes
- * a route. Not inside a read section, nor under a slot's lock. */
-void vmirq_irqfd_hold_places(struct irqfd_table *table);
-void vmirq_irqfd_release_places(struct irqfd_table *table);
 /* place.c: route_table.replacing and .replaced. */
 void vmirq_irqfds_leave_kernel(void *opaque, struct route_slot *slot, const struct route *next);
 void vmirq_irqfds_follow(void *opaque, struct route_slot *slot);

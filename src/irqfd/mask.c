@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "irqfd/mask.h"
+#include "irqfd/place.h"
 
 #include <errno.h>
 
@@ -35,7 +36,7 @@ void vmirq_irqfd_move(struct vmirq_irqfd *irqfd, struct route_slot *slot)
 {
 	struct route_table *routes = irqfd->table->vm->routes;
 
-	vmirq_irqfd_hold_places(irqfd->table);
+	irqfd_hold_places(irqfd->table);
 	vmirq_route_lock(routes, irqfd->slot);
 	if (irqfd_routed(irqfd))
 		vmirq_route_unwatch(irqfd->slot, &irqfd->watcher);
@@ -48,14 +49,14 @@ void vmirq_irqfd_move(struct vmirq_irqfd *irqfd, struct route_slot *slot)
 	if (irqfd_routed(irqfd))
 		vmirq_route_watch(routes, slot, &irqfd->watcher);
 	vmirq_route_unlock(routes, slot);
-	vmirq_irqfd_release_places(irqfd->table);
+	irqfd_release_places(irqfd->table);
 }
 
 /* The places are held; `new` may be NULL. */
 static int exchange_source(struct vmirq_irqfd *irqfd, struct irqfd_source *new)
 {
 	struct route route = vmirq_route_read(irqfd->slot);
-	bool from_pump = irqfd->place == IRQFD_IN_PUMP;
+	bool from_pump = irqfd_place_now(irqfd) == IRQFD_IN_PUMP;
 	int error;
 
 	vmirq_irqfd_stop_source(irqfd);
@@ -114,9 +115,9 @@ int vmirq_irqfd_set_eventfd(struct vmirq_irqfd *irqfd, struct vmirq_pump *pump, 
 		return error;
 	}
 	vmirq_irqfd_leave_bypass(irqfd);
-	vmirq_irqfd_hold_places(irqfd->table);
+	irqfd_hold_places(irqfd->table);
 	error = exchange_source(irqfd, new);
-	vmirq_irqfd_release_places(irqfd->table);
+	irqfd_release_places(irqfd->table);
 	if (!error)
 		vmirq_irqfd_enter_bypass(irqfd);
 	return error;
@@ -137,11 +138,11 @@ void vmirq_irqfd_mask(struct vmirq_irqfd *irqfd)
 {
 	struct route route = vmirq_route_read(irqfd->slot);
 
-	vmirq_irqfd_hold_places(irqfd->table);
+	irqfd_hold_places(irqfd->table);
 	set_masked(irqfd);
 	/* Without memory to watch it nobody reads it, until the next drain. */
 	vmirq_irqfd_place(irqfd, &route);
-	vmirq_irqfd_release_places(irqfd->table);
+	irqfd_release_places(irqfd->table);
 }
 
 /* B above. Was it pending? */
@@ -183,7 +184,7 @@ int vmirq_irqfd_unmask(struct vmirq_irqfd *irqfd)
 	struct route route;
 	int error;
 
-	vmirq_irqfd_hold_places(irqfd->table);
+	irqfd_hold_places(irqfd->table);
 	route = vmirq_route_read(irqfd->slot);
 	settle_eventfd(irqfd, &route);
 	if (open_gate(irqfd))
@@ -194,7 +195,7 @@ int vmirq_irqfd_unmask(struct vmirq_irqfd *irqfd)
 		/* Whoever saw it open is through. */
 		vmirq_reader_wait();
 	}
-	vmirq_irqfd_release_places(irqfd->table);
+	irqfd_release_places(irqfd->table);
 	return error;
 }
 

@@ -11,18 +11,6 @@
 #include "irqfd/resample.h"
 #include "pump/pump.h"
 
-void vmirq_irqfd_hold_places(struct irqfd_table *table)
-{
-	if (table->vm->irqchip)
-		pthread_mutex_lock(&table->vm->routes->whole_mutex);
-}
-
-void vmirq_irqfd_release_places(struct irqfd_table *table)
-{
-	if (table->vm->irqchip)
-		pthread_mutex_unlock(&table->vm->routes->whole_mutex);
-}
-
 /* The pump's callback: in a read section. */
 static bool eventfd_ready(void *opaque)
 {
@@ -41,7 +29,7 @@ static int start_pump(struct vmirq_irqfd *irqfd)
 		vmirq_pump_add(source->pump, source->fd, eventfd_ready, irqfd, &source->pump_entry);
 
 	if (!error)
-		irqfd->place = IRQFD_IN_PUMP;
+		irqfd_set_place(irqfd, IRQFD_IN_PUMP);
 	/* What epoll cannot wait for is no eventfd. */
 	return error == -EPERM ? -EINVAL : error;
 }
@@ -81,9 +69,9 @@ static enum irqfd_place wanted_place(const struct vmirq_irqfd *irqfd, const stru
 
 void vmirq_irqfd_stop_source(struct vmirq_irqfd *irqfd)
 {
-	if (irqfd->place == IRQFD_IN_PUMP) {
+	if (irqfd_place_now(irqfd) == IRQFD_IN_PUMP) {
 		vmirq_pump_remove(irqfd->source->pump, irqfd->source->pump_entry);
-	} else if (irqfd->place == IRQFD_IN_KERNEL) {
+	} else if (irqfd_place_now(irqfd) == IRQFD_IN_KERNEL) {
 		struct vmirq_vm *vm = irqfd->table->vm;
 		struct kvm_irqfd args = irqfd_kernel_args(irqfd, KVM_IRQFD_FLAG_DEASSIGN);
 
@@ -94,14 +82,14 @@ void vmirq_irqfd_stop_source(struct vmirq_irqfd *irqfd)
 		vm->irqchip->ops->unuse(vm->irqchip, args.gsi);
 		vmirq_eventfd_moved(&irqfd->source->binding, NULL);
 	}
-	irqfd->place = IRQFD_NOWHERE;
+	irqfd_set_place(irqfd, IRQFD_NOWHERE);
 }
 
 int vmirq_irqfd_start_source(struct vmirq_irqfd *irqfd, const struct route *route)
 {
 	enum irqfd_place wanted = wanted_place(irqfd, route);
 
-	if (wanted == irqfd->place)
+	if (wanted == irqfd_place_now(irqfd))
 		return 0;
 	vmirq_irqfd_stop_source(irqfd);
 	if (wanted == IRQFD_IN_KERNEL) {
@@ -152,11 +140,11 @@ static bool is_misplaced(const struct vmirq_irqfd *irqfd, const struct route *ne
 		return false;
 	wanted = wanted_place(irqfd, next ? next : present);
 	if (!next)
-		return wanted != irqfd->place && !irqfd->replaced;
+		return wanted != irqfd_place_now(irqfd) && !irqfd->replaced;
 	/* Leaving the kernel is for before the change, all else for after it. An edge on a pin leaves it,
 	 * too: the kernel raises and lowers the GSI in two steps, and a change between them would leave the
 	 * old pin high. Where the kernel had no room it is not asked again until the route changes. */
-	return irqfd->place == IRQFD_IN_KERNEL &&
+	return irqfd_place_now(irqfd) == IRQFD_IN_KERNEL &&
 	       (wanted != IRQFD_IN_KERNEL || (present->kind == ROUTE_PINS && !irqfd->resample));
 }
 

@@ -8,6 +8,32 @@
 #include "base/vm.h"
 #include "irqfd/irqfd.h"
 #include "irqfd/resample.h"
+#include "route/table.h"
+
+/* With an irqchip in the kernel, nobody else moves irqfds between it and the pump, nor changes a route. Not
+ * inside a read section, nor under a slot's lock. */
+static inline void irqfd_hold_places(struct irqfd_table *table)
+{
+	if (table->vm->irqchip)
+		pthread_mutex_lock(&table->vm->routes->whole_mutex);
+}
+
+static inline void irqfd_release_places(struct irqfd_table *table)
+{
+	if (table->vm->irqchip)
+		pthread_mutex_unlock(&table->vm->routes->whole_mutex);
+}
+
+/* A moment's, for who does not hold the places. */
+static inline enum irqfd_place irqfd_place_now(const struct vmirq_irqfd *irqfd)
+{
+	return (enum irqfd_place)atomic_load_explicit(&irqfd->place, memory_order_relaxed);
+}
+
+static inline void irqfd_set_place(struct vmirq_irqfd *irqfd, enum irqfd_place place)
+{
+	atomic_store_explicit(&irqfd->place, (uint8_t)place, memory_order_relaxed);
+}
 
 /* Would the kernel read it on a route of this kind, were it not masked? */
 static inline bool irqfd_kind_for_kernel(const struct vmirq_irqfd *irqfd, enum route_kind kind)
@@ -52,7 +78,7 @@ static inline __attribute__((always_inline)) int irqfd_bind_in_kernel(struct vmi
 		vm->irqchip->ops->unuse(vm->irqchip, args.gsi);
 		return error;
 	}
-	irqfd->place = IRQFD_IN_KERNEL;
+	irqfd_set_place(irqfd, IRQFD_IN_KERNEL);
 	return 0;
 }
 

@@ -26,6 +26,7 @@
 #include "base/reader.h"
 #include "irqfd/eventfd.h"
 #include "irqfd/irqfd.h"
+#include "irqfd/place.h"
 
 #define CONFIG_LEAST sizeof(struct vmirq_trigger_config)
 #define NO_PATH	     VMIRQ_PATHS
@@ -130,9 +131,7 @@ static enum vmirq_path path_to(const struct vmirq_irqfd *irqfd)
 		return VMIRQ_PATH_BYPASS;
 	/* It may move at any moment, and wherever it is both ways are right: what is written is read by whom it is
 	 * then, or taken when that changes. */
-	return atomic_load_explicit(&irqfd->place, memory_order_relaxed) == IRQFD_IN_KERNEL
-		       ? VMIRQ_PATH_EVENTFD
-		       : VMIRQ_PATH_IRQFD;
+	return irqfd_place_now(irqfd) == IRQFD_IN_KERNEL ? VMIRQ_PATH_EVENTFD : VMIRQ_PATH_IRQFD;
 }
 
 /* It was counted as `counted`. */

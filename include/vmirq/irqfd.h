@@ -136,9 +136,18 @@ VMIRQ_API int vmirq_irqfd_assign_many(struct vmirq_vm *vm, const struct vmirq_ir
 
 /**
  * Unbind. What was written to the eventfd before the call is delivered; once it has returned nothing
- * more is posted by this irqfd, and the handle is no more. A signal by another thread *during* the
- * call is safe and is delivered or counted as `deassigned`; one that begins after it has returned is
- * a misuse. Waits for signals and the pump's callbacks under way only, never for a loop: legal while others dispatch
+ * more is posted by this irqfd, and the handle is no more.
+ *
+ * Signals by the handle (vmirq_irqfd_signal()) on other threads: one that has returned before the call is delivered,
+ * one under way meanwhile is delivered or counted as `deassigned`, on this GSI. Whoever signals so must have stopped
+ * when the call returns. One that has begun by then, but not come to its first look at the irqfd (its thread lost the
+ * processor there), posts nothing and is counted so, too, until this irqfd's memory is used again: not before 16
+ * others of the VM have been deassigned after it and another is assigned; where there is no memory for a new one, when
+ * another is assigned. From then on it is a signal of that other one's: an interrupt of its GSI that nobody raised,
+ * counted there. It harms no memory while the VM is there. Who cannot stop his signallers has them signal what
+ * outlives the irqfd: a trigger (trigger.h), a mailbox, or the eventfd.
+ *
+ * Waits for signals and the pump's callbacks under way only, never for a loop: legal while others dispatch
  * the pump, and on the thread that does so between its calls.
  * -EDEADLK, and nothing is done: from a kick, wake or pump callback (a mailbox's `dead`, a pirq's unmask by the
  * watchdog), which is what vmirq_pump_dispatch() calls, or from a bypass producer's (bypass.h) whose consumer this

@@ -39,7 +39,8 @@ static inline int irqfd_read_config(struct vmirq_vm *vm, const struct vmirq_irqf
 static inline void irqfd_begin(struct vmirq_irqfd *irqfd, struct route_slot *slot, bool masked,
 			       bool has_eventfd)
 {
-	irqfd->slot = slot;
+	/* Pairs with count_late(), of a signal by who had the memory before. */
+	__atomic_store_n(&irqfd->slot, slot, __ATOMIC_RELAXED);
 	irqfd->leaving = false;
 	/* Without an eventfd KVM_IRQFD's terms do not find it. */
 	atomic_store_explicit(&irqfd->owned, masked || has_eventfd, memory_order_relaxed);

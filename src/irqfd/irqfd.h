@@ -26,6 +26,7 @@
 
 #include "base/chunk.h"
 #include "base/counts.h"
+#include "base/vm.h"
 #include "base/wait.h"
 #include "chip/deliver.h"
 #include "irqfd/eventfd.h"
@@ -114,17 +115,24 @@ struct irqfd_unbind {
 	struct irqfd_unbind *next, **link;
 };
 
+/* So many that were put back are not taken again before others are put back, or there is no memory for new ones: a
+ * signaller who did not know of the deassign should rather find nobody than somebody else. irqfd.h says how many. */
+#define IRQFDS_RESTING 16u
+
 /* A VM's irqfds. Their memory is used again but never freed before the VM is. */
 struct irqfd_table {
 	struct vmirq_vm *vm;
 	pthread_mutex_t mutex; /* nothing is taken under it */
 	struct irqfd_unbind *unbinding;
 	struct deferred *deferred; /* all there are */
-	uint64_t unbinds;	 /* that have begun */
-	struct waiters settling; /* until one has ended, an `entering`, or a flush */
-	struct lock memory_lock; /* of these four; nothing is taken under it */
+	uint64_t unbinds;	   /* that have begun */
+	struct waiters settling;   /* until one has ended, an `entering`, or a flush */
+	struct lock memory_lock;   /* of these; nothing is taken under it */
 	struct chunks memory, source_memory;
 	struct vmirq_irqfd *unused;
+	/* Put back last, in turn; `puts` is how many ever were. */
+	struct vmirq_irqfd *resting[IRQFDS_RESTING];
+	uint32_t puts;
 	struct irqfd_source *unused_sources;
 	struct route_slot *unrouted;	/* of masked irqfds without a GSI; in no table */
 	pthread_mutex_t resample_mutex; /* see resample.h */
@@ -158,6 +166,20 @@ static inline struct vmirq_irqfd *irqfd_of(struct route_watcher *watcher)
 static inline bool irqfd_routed(const struct vmirq_irqfd *irqfd)
 {
 	return irqfd->slot != irqfd->table->unrouted;
+}
+
+/* With an irqchip in the kernel, nobody else moves irqfds between it and the pump, nor changes a route. Not inside a
+ * read section, nor under a slot's lock. */
+static inline void vmirq_irqfd_hold_places(struct irqfd_table *table)
+{
+	if (table->vm->irqchip)
+		pthread_mutex_lock(&table->vm->routes->whole_mutex);
+}
+
+static inline void vmirq_irqfd_release_places(struct irqfd_table *table)
+{
+	if (table->vm->irqchip)
+		pthread_mutex_unlock(&table->vm->routes->whole_mutex);
 }
 
 /* `bypass` may be NULL: one of its own, when it is wanted. */

@@ -184,6 +184,21 @@ static enum vmirq_verdict send_by_kernel(struct vmirq_irqfd *irqfd)
 	return route.kind == ROUTE_PINS ? ROUTE_CHANGED : VMIRQ_NO_ROUTE;
 }
 
+/* Its own counts have been read for the last time, perhaps: those of its GSI have not. But until the GSI has memory
+ * for them deassign still waits for whoever sees so. */
+static enum vmirq_verdict count_late(struct vmirq_irqfd *irqfd)
+{
+	/* A signaller that is too late even for this may see who has the memory next: see irqfd_begin(). */
+	struct route_slot *slot = __atomic_load_n(&irqfd->slot, __ATOMIC_RELAXED);
+	/* Acquire: pairs with the release in vmirq_route_make_more(). */
+	struct route_more *more = atomic_load_explicit(&slot->more, memory_order_acquire);
+
+	if (!more)
+		return count_outcome(irqfd, VMIRQ_DEASSIGNED);
+	atomic_fetch_add_explicit(&more->late, 1, memory_order_relaxed);
+	return VMIRQ_DEASSIGNED;
+}
+
 /* By the route, keeping what it came to. False: the route has changed meanwhile, or a mask, and nothing is
  * done. */
 static bool try_route(struct vmirq_irqfd *irqfd, bool may_lock, enum vmirq_verdict *verdict)
@@ -193,7 +208,7 @@ static bool try_route(struct vmirq_irqfd *irqfd, bool may_lock, enum vmirq_verdi
 	uint64_t head = irqfd_head(irqfd);
 
 	if (HEAD_KIND(head) == TARGET_GONE) {
-		*verdict = count_outcome(irqfd, VMIRQ_DEASSIGNED);
+		*verdict = count_late(irqfd);
 		return true;
 	}
 	t = resolve_route(irqfd, &irq);

@@ -100,13 +100,35 @@ static struct vmirq_irqfd *take_new(struct irqfd_table *table)
 	return irqfd;
 }
 
+static void put_unused(struct irqfd_table *table, struct vmirq_irqfd *irqfd)
+{
+	irqfd->next = table->unused;
+	table->unused = irqfd;
+}
+
+/* The one that has rested longest. */
+static struct vmirq_irqfd *take_resting(struct irqfd_table *table)
+{
+	for (uint32_t i = 0; i < IRQFDS_RESTING; i++) {
+		struct vmirq_irqfd **at = &table->resting[(table->puts + i) % IRQFDS_RESTING];
+		struct vmirq_irqfd *irqfd = *at;
+
+		*at = NULL;
+		if (irqfd)
+			return irqfd;
+	}
+	return NULL;
+}
+
 /* The next one is wanted soon where there is one of a device's many: its first line and its last. */
 static struct vmirq_irqfd *take_irqfd(struct irqfd_table *table)
 {
 	struct vmirq_irqfd *irqfd = table->unused;
 
-	if (unlikely(!irqfd))
-		return take_new(table);
+	if (unlikely(!irqfd)) {
+		irqfd = take_new(table);
+		return irqfd ? irqfd : take_resting(table);
+	}
 	table->unused = irqfd->next;
 	if (irqfd->next) {
 		__builtin_prefetch(&irqfd->next->head, 1);
@@ -134,9 +156,12 @@ static void put_source(struct irqfd_table *table, struct irqfd_source *source)
 
 static void put_irqfd(struct irqfd_table *table, struct vmirq_irqfd *irqfd)
 {
+	struct vmirq_irqfd **at = &table->resting[table->puts++ % IRQFDS_RESTING];
+
 	irqfd->used = false;
-	irqfd->next = table->unused;
-	table->unused = irqfd;
+	if (*at)
+		put_unused(table, *at);
+	*at = irqfd;
 }
 
 struct vmirq_irqfd *vmirq_irqfd_take_locked(struct irqfd_table *table, bool with_source)

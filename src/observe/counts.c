@@ -58,8 +58,13 @@ int vmirq_gsi_counts(struct vmirq_vm *vm, uint32_t gsi, struct vmirq_route_count
 	vmirq_route_unlock(vm->routes, slot);
 	/* Acquire: pairs with the release in vmirq_route_make_more(). */
 	more = atomic_load_explicit(&slot->more, memory_order_acquire);
-	if (more)
+	if (more) {
+		uint64_t late = atomic_load_explicit(&more->late, memory_order_relaxed);
+
 		counts_read(&more->counts, out);
+		out->verdict[VMIRQ_DEASSIGNED] += late;
+		out->raised += late;
+	}
 	return 0;
 }
 

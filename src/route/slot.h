@@ -52,8 +52,9 @@ struct route_copy {
 /* What few slots have: made when it is first needed, kept until the VM goes. */
 struct route_more {
 	/* Written under the slot's lock: */
-	struct counts counts; /* of lines, and of irqfds that are gone */
-	uint64_t sources;     /* that assert the line */
+	struct counts counts;  /* of lines, and of irqfds that are gone */
+	uint64_t sources;      /* that assert the line */
+	_Atomic uint64_t late; /* signals that found their irqfd gone; without the lock */
 };
 
 /* A latch: readers use one copy while the other is written, so a signal handler that interrupts the

@@ -102,9 +102,9 @@ VMIRQ_API int vmirq_vm_set_ioapic(struct vmirq_vm *vm, uint32_t number,
  * bytes) is as many, else what is there means nothing. NULL, 0: asks how many. That holds until
  * something changes.
  *
- * What is due by now (PIT, local APICs' timers) is raised first, and so is what vmirq_irqfd_signal() has queued for the
- * pump or a worker (VMIRQ_HELD): it is in the blob. What a pirq has queued is not (below). Nobody else may use the VM meanwhile,
- * or what they do is in the blob in part.
+ * What is due by now (PIT, local APICs' timers) is raised first, and so is what vmirq_irqfd_signal() has queued for
+ * the pump or a worker (VMIRQ_HELD): it is in the blob. What a pirq has queued is not (below). Nobody else may use the
+ * VM meanwhile, or what they do is in the blob in part.
  *
  * A line that a level irqfd (VMIRQ_IRQFD_RESAMPLE) holds is in it: assign the irqfd in the other VM, before or
  * after, and the guest's EOI lowers the line and signals the resamplefd there. One that a host interrupt
@@ -112,13 +112,14 @@ VMIRQ_API int vmirq_vm_set_ioapic(struct vmirq_vm *vm, uint32_t number,
  *
  * Not in it, and the caller's to carry: unread eventfds (the counts stay in them), what a mailbox holds (mailbox.h),
  * what pirqs were raised and their workers have not served, or hold for the rate (it stays queued here: who takes the
- * VM elsewhere serves the workers before, or it is `deassigned` with the unbind), irqfds and notifiers, MSI-X tables and pending bits, with the GSIs of their vectors and of pirqs' messages, armed resamplers, counters; and
- * what KVM keeps of its vCPUs. A VMM that uses KVM loads its vCPUs' TSC first, which a TSC deadline is held
- * against.
+ * VM elsewhere serves the workers before, or it is `deassigned` with the unbind), irqfds and notifiers, MSI-X tables
+ * and pending bits, with the GSIs of their vectors and of pirqs' messages, armed resamplers, counters; and what KVM
+ * keeps of its vCPUs. A VMM that uses KVM loads its vCPUs' TSC first, which a TSC deadline is held against.
  *
- * SOFT only: -EOPNOTSUPP on KVM and SPLIT, where the kernel's structs are what there is.
- * -EBUSY: a vCPU's thread runs (its own may call). -EINVAL: `vm`, or `size` without a buffer. -EDEADLK: from a kick,
- * wake or pump callback. Blocks on locks, and on a worker that is raising what was queued; system calls: futex, timerfd_settime, and what raising does.
+ * SOFT only: -EOPNOTSUPP on KVM and SPLIT, where the kernel's structs are what there is. -EBUSY: a vCPU's thread runs
+ * (its own may call). -EINVAL: `vm`, or `size` without a buffer. -EDEADLK: from a kick, wake or pump callback. Blocks
+ * on locks, and on a worker that is raising what was queued; system calls: futex, timerfd_settime, and what raising
+ * does.
  */
 VMIRQ_API int64_t vmirq_vm_save(struct vmirq_vm *vm, void *buffer, size_t size);
 
@@ -129,12 +130,12 @@ VMIRQ_API int64_t vmirq_vm_save(struct vmirq_vm *vm, void *buffer, size_t size);
  * what the blob has pending as posted. pirqs stay bound, and `unmask` is called for those of which the guest that was
  * here had not ended an interrupt, as at a reset: the host raises it again, for the guest that is here now.
  *
- * All of it is checked first, and any bytes may be given: -EINVAL changes nothing. It is of this
- * machine's byte order and of this version's blobs (a later version says which older ones it takes).
- * What vmirq_irqfd_signal() has queued here is raised before, also where the load is refused then: with what else was
- * pending it is thrown away. -EDEADLK as above. -EBUSY as above, or a GSI that the blob has is an MSI-X vector's or a pirq's message's here (so: first the VM, then its devices);
- * -ENOMEM; and nothing has changed. vCPUs are stopped or without a thread, and nobody
- * else uses the VM meanwhile. System calls as above, and those of malloc.
+ * All of it is checked first, and any bytes may be given: -EINVAL changes nothing. It is of this machine's byte order
+ * and of this version's blobs (a later version says which older ones it takes). What vmirq_irqfd_signal() has queued
+ * here is raised before, also where the load is refused then: with what else was pending it is thrown away. -EDEADLK
+ * as above. -EBUSY as above, or a GSI that the blob has is an MSI-X vector's or a pirq's message's here (so: first the
+ * VM, then its devices); -ENOMEM; and nothing has changed. vCPUs are stopped or without a thread, and nobody else uses
+ * the VM meanwhile. System calls as above, and those of malloc.
  */
 VMIRQ_API int vmirq_vm_load(struct vmirq_vm *vm, const void *buffer, size_t size);
 

@@ -29,6 +29,7 @@ struct record_block {
 
 struct reader vmirq_reader_none = { .state = 1 };
 __thread struct reader *vmirq_reader_self = &vmirq_reader_none;
+__thread unsigned int vmirq_reader_shared;
 
 static struct reader first_records[FIRST_RECORDS];
 /* Of them, those that anybody ever had: the others need not be looked at. */
@@ -146,11 +147,27 @@ static void follow_fork(void)
 
 	if (r != &vmirq_reader_none)
 		atomic_store_explicit(&r->owner, (pid_t)syscall(SYS_gettid), memory_order_relaxed);
+	/* The others' are not in the child. */
+	atomic_store_explicit(&shared_inside, vmirq_reader_shared, memory_order_relaxed);
 }
 
 static __attribute__((constructor)) void expect_forks(void)
 {
 	pthread_atfork(NULL, NULL, follow_fork);
+}
+
+/* Among the sections of those that have none; false: there is one, after all. */
+static bool enter_shared(void)
+{
+	/* First: a signal handler that comes after it finds no record. */
+	vmirq_reader_shared++;
+	atomic_signal_fence(memory_order_seq_cst);
+	if (vmirq_reader_self != &vmirq_reader_none) {
+		vmirq_reader_shared--;
+		return false;
+	}
+	atomic_fetch_add(&shared_inside, 1);
+	return true;
 }
 
 struct reader *vmirq_reader_enter_odd(void)
@@ -159,10 +176,11 @@ struct reader *vmirq_reader_enter_odd(void)
 	uint64_t state;
 
 	if (r == &vmirq_reader_none)
-		r = find_record();
+		r = vmirq_reader_shared ? NULL : find_record();
 	if (!r) {
-		atomic_fetch_add(&shared_inside, 1);
-		return NULL;
+		if (enter_shared())
+			return NULL;
+		r = vmirq_reader_self;
 	}
 	/* Where a signal handler has found the record since the caller's look, it is even. */
 	state = reader_state(r);
@@ -176,6 +194,8 @@ void vmirq_reader_exit_shared(void)
 {
 	/* Release: pairs with the acquire in vmirq_reader_wait(). */
 	atomic_fetch_sub_explicit(&shared_inside, 1, memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+	vmirq_reader_shared--;
 }
 
 /* Neither sched_yield() nor nanosleep(), which filters refuse that allow futex(). */

@@ -61,6 +61,8 @@ extern struct reader vmirq_reader_none;
 /* The calling thread's record is odd: READER_INNER; or this is its first section, which is entered in a
  * record that is found for it, or, without memory, in none (NULL). */
 struct reader *vmirq_reader_enter_odd(void);
+/* Sections that the thread is in without a record. Until it is out of them it is given none. */
+extern __thread unsigned int vmirq_reader_shared __attribute__((tls_model("initial-exec")));
 void vmirq_reader_exit_shared(void);
 
 /* Is the calling thread in a section? */
@@ -68,8 +70,9 @@ static inline bool reader_inside(void)
 {
 	struct reader *r = vmirq_reader_self;
 
-	return r != &vmirq_reader_none &&
-	       (atomic_load_explicit(&r->state, memory_order_relaxed) & 1);
+	if (unlikely(r == &vmirq_reader_none))
+		return vmirq_reader_shared;
+	return atomic_load_explicit(&r->state, memory_order_relaxed) & 1;
 }
 
 /* For loops that wait for another thread: spin, then sleep, by futex() alone. */

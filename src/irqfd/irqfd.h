@@ -26,7 +26,6 @@
 
 #include "base/chunk.h"
 #include "base/counts.h"
-#include "base/vm.h"
 #include "base/wait.h"
 #include "chip/deliver.h"
 #include "irqfd/eventfd.h"
@@ -166,20 +165,6 @@ static inline struct vmirq_irqfd *irqfd_of(struct route_watcher *watcher)
 static inline bool irqfd_routed(const struct vmirq_irqfd *irqfd)
 {
 	return irqfd->slot != irqfd->table->unrouted;
-}
-
-/* With an irqchip in the kernel, nobody else moves irqfds between it and the pump, nor changes a route. Not inside a
- * read section, nor under a slot's lock. */
-static inline void vmirq_irqfd_hold_places(struct irqfd_table *table)
-{
-	if (table->vm->irqchip)
-		pthread_mutex_lock(&table->vm->routes->whole_mutex);
-}
-
-static inline void vmirq_irqfd_release_places(struct irqfd_table *table)
-{
-	if (table->vm->irqchip)
-		pthread_mutex_unlock(&table->vm->routes->whole_mutex);
 }
 
 /* `bypass` may be NULL: one of its own, when it is wanted. */

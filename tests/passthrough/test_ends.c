@@ -123,6 +123,9 @@ static void *let_go(void *opaque)
 
 	for (int i = 0; i < 100; i++)
 		sched_yield();
+	/* Where an unbind is to find the run, not before that has begun. */
+	while (c->end <= DESTROY && host_raise(&c->h) != VMIRQ_NO_ROUTE)
+		sched_yield();
 	atomic_store(&c->go_on, true);
 	return NULL;
 }

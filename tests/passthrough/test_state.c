@@ -232,12 +232,83 @@ static void refused(void **state)
 	bench_free(&b);
 }
 
+static void guest_takes(struct host *h, const struct soft *s, uint8_t vector)
+{
+	assert_raise(h, VMIRQ_DELIVERED);
+	take_only(s->vcpu[0], vector);
+}
+
+/* A message's GSI is no part of the VM: a blob does not have it, and a load leaves it where it is. */
+static void a_message(void **state)
+{
+	struct soft *s = soft_new(1), *t = soft_new(1);
+	struct bench from = { .s = s }, to = { .s = t };
+	struct kvm_irq_routing_entry entry = { .gsi = 24, .type = KVM_IRQ_ROUTING_MSI };
+	struct host h;
+	uint32_t gsi;
+	size_t size;
+	void *blob;
+
+	(void)state;
+	host_open_unmasked(&h);
+	blob = save(&from, &size);
+	assert_int_equal(bind_msi(&h, s->vm, NULL, 0, VECTOR, 0), 0);
+	load(&from, blob, size);
+	guest_takes(&h, s, VECTOR);
+	assert_int_equal(vmirq_route_set_all(s->vm, &entry, 1), -EBUSY);
+	assert_int_equal(vmirq_gsi_alloc(s->vm, &gsi), 0);
+	assert_int_equal(gsi, 25);
+	blob = save(&from, &size);
+	load(&to, blob, size);
+	assert_int_equal(vmirq_route_get(t->vm, 24, NULL, 0), 0);
+	assert_int_equal(vmirq_gsi_alloc(t->vm, &gsi), 0);
+	assert_int_equal(gsi, 24);
+	guest_takes(&h, s, VECTOR);
+	/* It gives back its own. */
+	assert_int_equal(vmirq_pirq_unbind(h.pirq), 0);
+	assert_int_equal(vmirq_gsi_alloc(s->vm, &gsi), 0);
+	assert_int_equal(gsi, 24);
+	host_close(&h);
+	soft_free(s);
+	soft_free(t);
+}
+
+/* What the blob's VMM had is a message's here: refused, and nothing has changed. */
+static void a_messages_gsi(void **state)
+{
+	struct soft *s = soft_new(1), *t = soft_new(1);
+	struct bench from = { .s = s };
+	struct host h;
+	uint32_t gsi;
+	size_t size;
+	void *blob;
+
+	(void)state;
+	host_open_unmasked(&h);
+	assert_int_equal(vmirq_gsi_alloc(s->vm, &gsi), 0);
+	route_to(s, gsi, 0, 0x70);
+	blob = save(&from, &size);
+	assert_int_equal(bind_msi(&h, t->vm, NULL, 0, VECTOR, 0), 0);
+	assert_int_equal(vmirq_vm_load(t->vm, blob, size), -EBUSY);
+	guest_takes(&h, t, VECTOR);
+	assert_int_equal(vmirq_pirq_unbind(h.pirq), 0);
+	assert_int_equal(vmirq_vm_load(t->vm, blob, size), 0);
+	assert_int_equal(bind_msi(&h, t->vm, NULL, 0, VECTOR, 0), 0);
+	guest_takes(&h, t, VECTOR);
+	assert_int_equal(vmirq_route_get(t->vm, gsi, NULL, 0), 1);
+	free(blob);
+	host_close(&h);
+	soft_free(s);
+	soft_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(to_another_vm),     cmocka_unit_test(to_one_that_raises),
 		cmocka_unit_test(back_to_before_it), cmocka_unit_test(back_to_the_middle_of_it),
 		cmocka_unit_test(ended_otherwise),   cmocka_unit_test(refused),
+		cmocka_unit_test(a_message),	     cmocka_unit_test(a_messages_gsi),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,9 +18,9 @@
  *
  * Thread safety: every call from any thread, beside everything, but for what a call says about destroy; binds and
  * unbinds of one pirq wait for one another. Progress: vmirq_pirq_raise() waits for nobody; the rest may block on
- * the chips' locks, and bind, unbind, retarget and destroy on a grace period and an unmask under way. -EDEADLK is told by those that
- * may wait when called from a callback of the library (unmask, kick, wake, a pump's, and those of a bypass producer
- * with this pirq's eventfd).
+ * the chips' locks, and bind, unbind, retarget and destroy on a grace period and on an unmask under way. -EDEADLK is
+ * told by those that may wait when called from a callback of the library (unmask, kick, wake, a pump's, and those of a
+ * bypass producer with this pirq's eventfd).
  */
 #ifndef VMIRQ_PASSTHROUGH_H
 #define VMIRQ_PASSTHROUGH_H
@@ -153,7 +153,8 @@ struct vmirq_pirq_config {
 	/** How many may be delivered at once after a pause; 0 = 1. Only with a rate. */
 	uint32_t burst;
 	/** A guest that has not ended the interrupt so many ns after it was asserted is taken to have: the lines
-	 *  are lowered and `unmask` is called (on the VM's pump: by the worker). 0 = wait for ever. By the VM's clock: see vmirq_pirq_deadline(). */
+	 *  are lowered and `unmask` is called, which on the VM's pump is left to the worker. 0 = wait for ever. By the
+	 *  VM's clock: see vmirq_pirq_deadline(). */
 	uint64_t watchdog_ns;
 };
 
@@ -234,13 +235,15 @@ VMIRQ_API int vmirq_pirq_bind(struct vmirq_pirq *pirq, const struct vmirq_pirq_b
  * is: masked, if it was. Once it has returned nothing of it runs and nothing more is posted. (An eventfd on
  * the fast path: as vmirq_irqfd_deassign(), what was written before the call is delivered.) May be bound again at
  * once. vmirq_vm_destroy() unbinds all pirqs of its VM, also beside this and vmirq_pirq_destroy().
+ * Waits for an `unmask` under way, and calls it for what the watchdog has ended and the worker has not come to.
  * -ENOENT: it is not bound. -EDEADLK. -EINVAL: NULL.
  */
 VMIRQ_API int vmirq_pirq_unbind(struct vmirq_pirq *pirq);
 
 /**
  * The guest has changed its message. EOIs first: what was raised before the call is delivered by the old
- * message (unless the rate holds it), and `unmask` has been called for it; then the new one counts.
+ * message (unless the rate holds it), and `unmask` has been called for it, here or by the worker; then the new one
+ * counts. At once, also where the thread has a transaction of routes open. Beside an unbind it is before or after it.
  * -EINVAL: no such message; -ENOENT: it is not bound; -EBUSY: it is no guest MSI. -EDEADLK. KVM, SPLIT:
  * KVM_SET_GSI_ROUTING's error, and the old message stays.
  */

@@ -22,10 +22,10 @@
  * EOIs: a link ties a pirq to one of its GSIs; all links of a GSI hang in its struct pirq_gsi, under whose lock the
  * line is moved, too, so that an assertion and an EOI do not overtake each other. `pending` counts a pirq's
  * asserted links, over several such locks: a run that asserts holds one more meanwhile, so that it is 0
- * once, and who takes it there owes the host its EOI. Unmask is called with no lock held, and in no read section: who
- * is in one, as the watchdog on the pump is, has the worker call it, by a work item of its own (`work` has its number of
- * raises to go by). Unbind waits for `calls`, which is counted under a lock by which unbind takes the pirq out of
- * sight; whoever raises that item is counted, so that it is ended last, and what it still owes is called by unbind.
+ * once, and who takes it there owes the host its EOI. Unmask is called with no lock held, and in no read section:
+ * who is in one, as the watchdog on the pump is, has the worker call it, by a work item of its own (`work` has its
+ * number of raises to go by). Unbind waits for `calls`, which is counted under a lock by which unbind takes the pirq
+ * out of sight; whoever raises that item is counted, so that it is ended last, and what it still owes unbind calls.
  *
  * Locks: pirq.mutex (bind, unbind; waits for grace periods and callbacks), pirq_domain.mutex (which GSIs; waits
  * for an ack callback), pirq_gsi.mutex or pirq.state_mutex, then a slot's and the chips'; pirq_domain.list_mutex

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The host's EOI: called with no lock held and in no read section, so that it may wait for who holds a lock of the
- * VMM's and waits for either. (Unbind's mutex is held where unbind calls it; who wants that waits for unmask anyway.) */
+ * VMM's and waits for either. (Unbind's mutex is held where unbind calls it: who wants that waits for unmask anyway.)
+ */
 #include "base/reader.h"
 #include "defer/callers_worker.h"
 #include "passthrough/pirq.h"

@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * EOIs of pirqs: src/passthrough/{intx.c,deliver.c,bind.c}. Two on one GSI; 0's source nobody masks, 1's masks itself
+ * EOIs of pirqs: src/passthrough/{intx,deliver,unmask,bind}.c. Two on one GSI; 0's source nobody masks, 1's masks itself
  * until its unmask. A vCPU, which begins with an interrupt of the VMM's own on this line: its handler asks all
  * devices, then ends the interrupt. The worker that runs the work items (see pirq.pml: here raised and
- * taken in one step each). Who ends one in the guest's stead (ENDER), who moves the GSI to a message and back
- * (ROUTER), who unbinds one (UNBIND).
+ * taken in one step each). Who ends one in the guest's stead (ENDER; LEFT: in a read section, so that the worker is
+ * left the unmask), who moves the GSI to a message and back (ROUTER), who unbinds one (UNBIND).
  *
  * The pin is a level RTE's: in service until its Remote-IRR is cleared, which is after acked(). PIC: an 8259's, where
  * the ISR bit goes before acked().
  *
  * Checked: pending is never under 0; the line is up while something is asserted, and only then; unmask is called once
- * for each run, and not when unbind has returned; nobody uses a link that is gone. And when nothing moves any more,
+ * for each run whose interrupt has ended, and not when unbind has returned; nobody uses a link that is gone. And when nothing moves any more,
  * the handler has asked each device after its last raise (unless that was ended in the guest's stead), and nothing
  * is pending.
  *
  * right:
  * right: ENDER=0
- * right: ENDER=1
+ * large: ENDER=1
  * right: ROUTER
  * right: PIC
  * right: UNBIND=0
  * right: UNBIND=1 ENDER=1
+ * right: UNBIND=1 ENDER=1 LEFT
  * large: PIC ENDER=0
  * wrong: NO_AGAIN           what is raised while it is asserted is taken to be served
  * wrong: NO_LATE            the EOI of another's interrupt ends it
@@ -33,6 +34,8 @@
  * wrong: UNBIND=1 UNCOUNTED who calls unmask is counted after the lock is gone
  * wrong: UNBIND=1 NO_WAIT   unbind does not wait for it
  * wrong: UNBIND=1 ENDER=1 NO_WAIT_BEFORE it does not wait for who goes by the link
+ * wrong: UNBIND=1 ENDER=1 LEFT NO_CLOSE it does not call what is left
+ * wrong: UNBIND=1 OWED      it drops what an EOI owes already
  * wrong: UNBIND=1 STAYS_UP  the last that leaves does not lower the line
  */
 #define PIRQS 2
@@ -55,6 +58,7 @@ bool linked[PIRQS], link_asserted[PIRQS], again[PIRQS], late[PIRQS], owes[PIRQS]
 byte pending[PIRQS], calls[PIRQS];
 bool due[PIRQS]; /* a run's unmask */
 bool bound[PIRQS], open[PIRQS], queued[PIRQS], running[PIRQS];
+bool left, leftover; /* its unmask, to the worker; that is at it */
 bool coming[PIRQS]; /* in a run that has asserted nothing yet */
 /* Their devices. */
 bool wants[PIRQS], masked[PIRQS];
@@ -219,7 +223,8 @@ end:	do
 
 #define OWES(p) (linked[p] && owes[p])
 
-inline pay()
+/* vmirq_pirq_unmask_outside(); `inside` a read section. */
+inline pay(inside)
 {
 	do
 	:: atomic { !mutex && (OWES(0) || OWES(1)) ->
@@ -232,7 +237,10 @@ inline pay()
 #ifdef UNCOUNTED
 		calls[q]++;
 #endif
-		unmask(q);
+		if
+		:: inside -> atomic { assert(!left); left = true }
+		:: else -> unmask(q)
+		fi;
 		atomic { calls[q]--; q = 0 }
 	:: atomic { !mutex && !OWES(0) && !OWES(1) -> break }
 	od
@@ -268,7 +276,7 @@ inline acked()
 			}
 		:: !mutex && !asserted
 		fi;
-		pay()
+		pay(false)
 	:: else
 	fi
 }
@@ -329,6 +337,35 @@ proctype device(byte p)
 	od
 }
 
+#ifdef LEFT
+/* The worker's other item, in one with its run. */
+proctype unmask_work()
+{
+end:	do
+	:: atomic { left -> left = false; leftover = true };
+		unmask(1);
+		leftover = false
+	od
+}
+#define LEFT_HERE true
+#else
+#define LEFT_HERE false
+#endif
+
+/* vmirq_pirq_close_unmasks() */
+inline close_unmasks()
+{
+	atomic { was = left; left = false };
+	!leftover;
+#ifndef NO_CLOSE
+	if
+	:: was -> unmask(1)
+	:: else
+	fi;
+#endif
+	was = false
+}
+
 #ifdef ENDER
 /* vmirq_pirq_eoi(); the watchdog: end_here(). */
 proctype ender(byte p)
@@ -361,7 +398,7 @@ proctype ender(byte p)
 			}
 		:: else -> UNLOCK
 		fi;
-		pay();
+		pay(LEFT_HERE);
 		calls[p]--
 	:: !open[p]
 	fi
@@ -379,7 +416,7 @@ proctype router()
 #ifdef UNBIND
 proctype unbind()
 {
-	bool was;
+	bool was, unended;
 
 	/* What is queued is thrown away, and a run waited for. */
 	atomic { open[UNBIND] = false; queued[UNBIND] = false; wants[UNBIND] = false };
@@ -391,6 +428,11 @@ proctype unbind()
 	atomic {
 		LOCK;
 		was = link_asserted[UNBIND];
+		unended = was;
+#ifndef OWED
+		left = left || owes[UNBIND];
+#endif
+		owes[UNBIND] = false;
 		end_link(UNBIND);
 		linked[UNBIND] = false;
 #ifndef STAYS_UP
@@ -399,12 +441,15 @@ proctype unbind()
 		:: else
 		fi;
 #endif
+		was = false;
 		UNLOCK
 	};
 #ifndef NO_WAIT
 	calls[UNBIND] == 0;
 #endif
-	bound[UNBIND] = false
+	close_unmasks();
+	/* What the guest has not ended nobody unmasks. */
+	atomic { assert(!due[UNBIND] || unended); bound[UNBIND] = false }
 }
 #endif
 
@@ -442,6 +487,9 @@ init {
 		look_at_pin();
 #ifdef ENDER
 		run ender(ENDER);
+#ifdef LEFT
+		run unmask_work();
+#endif
 #endif
 #ifdef ROUTER
 		run router();

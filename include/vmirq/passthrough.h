@@ -130,7 +130,8 @@ struct vmirq_pirq_config {
 	 *   INTx, identity without EOI); or by who retargets it, for what was queued;
 	 * - by who ends it in the guest's stead: in vmirq_pirq_eoi(), vmirq_vm_reset(), vmirq_vm_load(), and where the
 	 *   watchdog goes by a clock of the caller's, vmirq_pirq_expire();
-	 * - by the worker, where it was the watchdog on the VM's pump that ended it; by unbind, if that comes first.
+	 * - by the worker, where it was the watchdog on the VM's pump that ended it;
+	 * - by unbind, where that comes between the end and one of these.
 	 * It may raise this and other pirqs, write to an eventfd (VFIO_DEVICE_SET_IRQS with
 	 * VFIO_IRQ_SET_ACTION_UNMASK is fit too), and set lines; bind, unbind, retarget and destroy are -EDEADLK in
 	 * it. The library holds no lock meanwhile, and quiesce does not wait for it: so it may also take a lock of the

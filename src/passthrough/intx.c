@@ -343,6 +343,9 @@ static void leave(struct pirq_link *link)
 
 	pthread_mutex_lock(&g->mutex);
 	asserted = link->asserted;
+	/* It has ended, and who owes it will not find it any more: unbind does it. */
+	if (link->owes)
+		atomic_fetch_add_explicit(&link->pirq->unmasks_due, 1, memory_order_relaxed);
 	end_link(g, link);
 	while (*at != link)
 		at = &(*at)->next;

@@ -210,6 +210,48 @@ static void several_pirqs_on_one_gsi(void **state)
 	bench_free(&b);
 }
 
+static void *unbind_it(void *argument)
+{
+	const struct host *h = argument;
+
+	return (void *)(intptr_t)vmirq_pirq_unbind(h->pirq);
+}
+
+static void unbind_the_other(struct host *h)
+{
+	pthread_t thread;
+	void *error;
+
+	assert_int_equal(pthread_create(&thread, NULL, unbind_it, h->opaque), 0);
+	pthread_join(thread, &error);
+	assert_null(error);
+}
+
+/* One EOI has ended both; the other's host is told, though it leaves before its turn has come. */
+static void unbound_before_its_unmask(void **state)
+{
+	struct bench b = bench_new();
+	struct host other, h;
+
+	(void)state;
+	intx(&b, &other, GSI);
+	/* The newest is told first. */
+	intx(&b, &h, GSI);
+	h.then = unbind_the_other;
+	h.opaque = &other;
+	assert_raise(&other, VMIRQ_HELD);
+	assert_raise(&h, VMIRQ_HELD);
+	worker_serves(b.worker, 2);
+	serve(&b, VECTOR);
+	assert_int_equal(h.unmasked, 1);
+	assert_int_equal(host_counts(&other).bound, 0);
+	assert_int_equal(other.unmasked, 1);
+	take_nothing(b.s->vcpu[0]);
+	host_close(&other);
+	host_close(&h);
+	bench_free(&b);
+}
+
 /* The host is told once, at the last of its GSIs. */
 static void several_gsis_of_one_pirq(void **state)
 {
@@ -565,6 +607,7 @@ int main(void)
 		cmocka_unit_test(asked_about_in_its_unmask),
 		cmocka_unit_test(not_pending),
 		cmocka_unit_test(several_pirqs_on_one_gsi),
+		cmocka_unit_test(unbound_before_its_unmask),
 		cmocka_unit_test(several_gsis_of_one_pirq),
 		cmocka_unit_test(left_masked_by_the_guest),
 		cmocka_unit_test(raised_again_by_the_unmask),

@@ -82,7 +82,7 @@ static void try_all(void)
 	struct kvm_irq_routing_entry e = { .gsi = ROUTED, .type = KVM_IRQ_ROUTING_MSI };
 	struct vmirq_msix_config device = { .size = sizeof(device), .vectors = 1 };
 	struct vmirq_vcpu_config vcpu = { .size = sizeof(vcpu), .index = 200, .apic_id = 200 };
-	struct kvm_run run;
+	struct kvm_run run = { 0 };
 	struct vmirq_msix *msix;
 	struct vmirq_vcpu *created;
 

@@ -70,13 +70,13 @@ struct vmirq_mailbox_counts {
 	uint64_t raised;
 	/** Passed on: `raised` of the GSI's counters. */
 	uint64_t signalled;
-	/** Of them, taken while the same interrupt was held, with which they became one. (What is raised twice before it
-	 *  is taken is one bit, and in no count here; the device is told 0.) */
+	/** Of them, taken while the same interrupt was held, with which they became one. (What is raised twice
+	 *  before it is taken is one bit, and in no count here; the device is told 0.) */
 	uint64_t coalesced;
 	/** Thrown away by vmirq_mailbox_reset(). */
 	uint64_t dropped;
-	/** Interrupts, each once, that are taken and not passed on at the moment: bound to nothing, or the device is over
-	 *  its rate. */
+	/** Interrupts, each once, that are taken and not passed on at the moment: bound to nothing, or the device
+	 *  is over its rate. */
 	uint64_t held;
 	/** Times that the doorbell was found rung. */
 	uint64_t doorbells;
@@ -100,8 +100,8 @@ VMIRQ_API int vmirq_mailbox_create(struct vmirq_vm *vm, const struct vmirq_mailb
 				   struct vmirq_mailbox **out);
 
 /**
- * Pass on what was raised before the call and is bound, so far as the rate allows, unbind everything, and free. The device's page stays
- * as long as the device has it; nobody looks at it. No other call may run on this mailbox.
+ * Pass on what was raised before the call and is bound, so far as the rate allows, unbind everything, and free.
+ * The device's page stays as long as the device has it; nobody looks at it. No other call may run on this mailbox.
  * -EDEADLK: from a callback of the library. NULL is 0. Any thread; blocks until signals and the pump's callbacks under
  * way have ended.
  */
@@ -157,8 +157,8 @@ VMIRQ_API int vmirq_mailbox_stop_looking(struct vmirq_mailbox *mailbox);
  * once, on a thread that dispatches the pump; it must not wait, bind, unbind, watch or destroy, nor
  * on KVM and SPLIT assign an irqfd or change a route (-EDEADLK, all of them).
  * A device that has passed its socket on to other processes lives as long as they.
- * The duplicate is kept until another takes its place or the mailbox goes: the VMM's own close() does not hang up on the
- * device. shutdown() does, or close() after watching -1.
+ * The duplicate is kept until another takes its place or the mailbox goes: the VMM's own close() does not hang up
+ * on the device. shutdown() does, or close() after watching -1.
  * Watching another takes the place of the last, and clears `dead` in the counts: a new device on the same page.
  * A device that must not see, nor disturb, the next one's page is followed by a new mailbox.
  * -EBADF, -EMFILE, -ENOMEM, -ENOSPC; -EINVAL: not a socket; -EDEADLK: from a callback of the library.

@@ -5,7 +5,8 @@
  *
  * Thread safety: any thread, beside everything. Progress: lock-free; async-signal-safe; a system call
  * only to wake a parked vCPU (futex) or to kick one (the VMM's own way). KVM, SPLIT: KVM_SIGNAL_MSI; without that
- * capability it may take a lock and is not for signal handlers. A thread's first call: see vmirq_thread_prepare() (vm.h).
+ * capability it may take a lock and is not for signal handlers. A thread's first call: see vmirq_thread_prepare()
+ * (vm.h).
  */
 #ifndef VMIRQ_MSI_H
 #define VMIRQ_MSI_H

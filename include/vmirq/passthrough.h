@@ -136,20 +136,20 @@ struct vmirq_pirq_config {
 	 * VFIO_IRQ_SET_ACTION_UNMASK is fit too), and set lines; bind, unbind, retarget and destroy are -EDEADLK in
 	 * it. The library holds no lock meanwhile, and quiesce does not wait for it: so it may also take a lock of the
 	 * VMM's that other threads hold while they make calls. Not around those that call unmask or wait for one
-	 * under way: the ones above, bind, unbind, retarget and destroy of this VM's pirqs, vmirq_vm_destroy(), serving,
-	 * stopping and destroying the worker, and a vCPU's EOI. Its caller does not get on before it returns.
+	 * under way: the ones above, bind, unbind, retarget and destroy of this VM's pirqs, vmirq_vm_destroy(),
+	 * serving, stopping and destroying the worker, and a vCPU's EOI. Its caller does not get on before it returns.
 	 * Not called for what the guest has not ended at unbind, nor once unbind has returned.
-	 * With it the source is taken to be masked until then: what is raised while the lines are up (INTx, identity) is
-	 * `coalesced` with them, and not delivered again at the EOI. So it must be a level, which raises again if it is
-	 * still up when it is unmasked, or raise again by itself at `unmask` or after.
-	 * May be NULL: nobody masks; what is raised while the guest has not ended the last is delivered at its EOI. (For
-	 * what is raised just then it may be interrupted twice, as a handler of levels bears; never not at all, unless it
-	 * changes the RTE's trigger mode within its handler.)
+	 * With it the source is taken to be masked until then: what is raised while the lines are up (INTx,
+	 * identity) is `coalesced` with them, and not delivered again at the EOI. So it must be a level, which
+	 * raises again if it is still up when it is unmasked, or raise again by itself at `unmask` or after.
+	 * May be NULL: nobody masks; what is raised while the guest has not ended the last is delivered at its
+	 * EOI. (For what is raised just then it may be interrupted twice, as a handler of levels bears; never not
+	 * at all, unless it changes the RTE's trigger mode within its handler.)
 	 */
 	void (*unmask)(void *opaque);
 	void *opaque;
-	/** Storm limit: deliveries a second; 0 = none. Over it what is raised is held, and `coalesced` with what is held
-	 *  already, until the rate allows; raising it then wakes no worker. */
+	/** Storm limit: deliveries a second; 0 = none. Over it what is raised is held, and `coalesced` with what
+	 *  is held already, until the rate allows; raising it then wakes no worker. */
 	uint32_t rate;
 	/** How many may be delivered at once after a pause; 0 = 1. Only with a rate. */
 	uint32_t burst;
@@ -251,9 +251,9 @@ VMIRQ_API int vmirq_pirq_unbind(struct vmirq_pirq *pirq);
 VMIRQ_API int vmirq_pirq_retarget(struct vmirq_pirq *pirq, uint64_t address, uint32_t data);
 
 /**
- * Raise it; not NULL. VMIRQ_HELD: queued; VMIRQ_COALESCED: it was already; VMIRQ_NO_ROUTE: bound to nothing; on the fast path
- * what became of it. (Raised by several threads at once, who of them is told `held` and who `coalesced` may differ
- * from the order in which they are counted; their number does not.)
+ * Raise it; not NULL. VMIRQ_HELD: queued; VMIRQ_COALESCED: it was already; VMIRQ_NO_ROUTE: bound to nothing; on
+ * the fast path what became of it. (Raised by several threads at once, who of them is told `held` and who
+ * `coalesced` may differ from the order in which they are counted; their number does not.)
  * Any number of threads at once; lock-free, never waits; async-signal-safe. Two locked operations where it is
  * queued already, three where it is not; a write() only where the worker sleeps. Fast path: one more than
  * vmirq_irqfd_signal(), and its system calls.

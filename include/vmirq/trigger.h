@@ -10,8 +10,9 @@
  *	none bound, or one that the kernel reads	written to the eventfd	VMIRQ_PATH_EVENTFD
  *
  * Where the irqchip is the kernel's (KVM, SPLIT) it reads an irqfd whose route it delivers: then the write is its
- * shortest way. Those that a pump reads there (a vector that is masked, a pin on SPLIT, a kernel without KVM_CAP_IRQFD or
- * without a GSI left) go by vmirq_irqfd_signal(); nothing is posted here, so none goes by VMIRQ_PATH_BYPASS.
+ * shortest way. Those that a pump reads there (a vector that is masked, a pin on SPLIT, a kernel without
+ * KVM_CAP_IRQFD or without a GSI left) go by vmirq_irqfd_signal(); nothing is posted here, so none goes by
+ * VMIRQ_PATH_BYPASS.
  *
  * Each signal goes one way, once, also while the way changes: none is lost, none doubled. The ways are
  * re-considered at each signal, so they change by themselves, with the route, the guest's local APICs, a mask,

@@ -129,14 +129,15 @@ VMIRQ_API int vmirq_vm_create(const struct vmirq_vm_config *config, struct vmirq
 /**
  * Tear the VM down: deassigns every irqfd (resample irqfds too) and ioeventfd, removes every notifier, unbinds every
  * pirq, destroys every vCPU, and frees all of these but the pirqs, with the chips and their timers, the routes and an
- * open transaction, the GSIs and line sources given out, and the VM's own pump and bypass manager. Pirqs, workers, pumps
- * of yours and bypass managers of yours stay, and so do triggers and producers in those: they are disconnected. The
- * caller's threads must be out of the library for this VM, and stay out.
+ * open transaction, the GSIs and line sources given out, and the VM's own pump and bypass manager. Pirqs, workers,
+ * pumps of yours and bypass managers of yours stay, and so do triggers and producers in those: they are
+ * disconnected. The caller's threads must be out of the library for this VM, and stay out.
  * -EBUSY, and nothing is changed: a vCPU still has a thread (vmirq_vcpu_unbind_thread()); there is a mailbox or an
  * MSI-X device (vmirq_mailbox_destroy(), vmirq_msix_destroy()), or a trigger or producer of yours in the VM's own
  * bypass manager. -EDEADLK, and nothing is changed: from a callback of the library, or from a bypass producer's whose
  * consumer is an irqfd of this VM. NULL is 0.
- * Not asked, and to be seen to: nothing of another VM (irqfd, mailbox, pirq, MSI-X device) is read by this VM's pump any more.
+ * Not asked, and to be seen to: nothing of another VM (irqfd, mailbox, pirq, MSI-X device) is read by this VM's
+ * pump any more.
  * Thread safety: any thread, once. Progress: blocks until signals and callbacks under way, the pump's thread and that
  * of doorbells have ended; the callbacks' `release` is called here.
  */
@@ -186,10 +187,10 @@ VMIRQ_API void vmirq_vm_expire(struct vmirq_vm *vm);
  * Reset every chip and every vCPU's local APIC as a power cycle does; routes and irqfds stay. What vmirq_irqfd_signal()
  * has queued by then (VMIRQ_HELD), for the pump or for a worker, is raised before, so that nothing of it comes after;
  * what a pirq has queued stays queued.
- * -EBUSY, and nothing done: a vCPU's thread runs. -EDEADLK: from a kick, wake or pump callback. What an ioctl says, of a
- * vCPU (KVM, SPLIT) or of a chip (KVM): the first that failed; all vCPUs are reset even so, and the chips up to it.
- * Any thread, but no vCPU is created, destroyed or run meanwhile. May block on a worker that is raising what was queued,
- * on the chips' locks and on vCPUs' (stop,
+ * -EBUSY, and nothing done: a vCPU's thread runs. -EDEADLK: from a kick, wake or pump callback. What an ioctl
+ * says, of a vCPU (KVM, SPLIT) or of a chip (KVM): the first that failed; all vCPUs are reset even so, and the
+ * chips up to it. Any thread, but no vCPU is created, destroyed or run meanwhile. May block on a worker that is
+ * raising what was queued, on the chips' locks and on vCPUs' (stop,
  * state), and on what the guest's EOI blocks on: the 8259s' reset ends what was in service, which tells notifiers and
  * resamplefds, and pirqs' `unmask` is called (passthrough.h). System calls: futex, timerfd_settime, write to
  * resamplefds, the chips' and local APICs' ioctls on KVM and SPLIT.

@@ -198,7 +198,9 @@ struct vmirq_pirq_binding {
 	 *  have a GSI in common: its line is up while one of them is pending, and the guest's EOI ends all. A
 	 *  GSI without a route holds its line until it gets one; on a GSI that is routed to a message the pirq is
 	 *  an edge, and there is no EOI to wait for. One that is pending when its GSI is routed to a message stays so
-	 *  until it is raised again or ended by vmirq_pirq_eoi(), which is the VMM's to call where its source is masked. */
+	 *  until it is raised again or ended by vmirq_pirq_eoi(), which is the VMM's to call where its source is masked.
+	 *  A pin that the guest has made take edges shows none while another GSI of that pin, or a source of the VMM's, holds
+	 *  it up: what is raised then is pending until that is ended, by vmirq_pirq_eoi() or the watchdog. */
 	uint32_t n_gsis;
 	const uint32_t *gsis;
 };

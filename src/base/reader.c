@@ -53,8 +53,9 @@ static bool take(struct reader *r, int32_t owner, int32_t heir)
 	if (!atomic_compare_exchange_strong_explicit(&r->owner, &owner, heir, memory_order_acquire,
 						     memory_order_relaxed))
 		return false;
-	/* Its thread may have ended inside a section, by pthread_cancel(). */
-	if (atomic_load_explicit(&r->state, memory_order_relaxed) & 1)
+	/* Its thread may have ended inside a section, by pthread_cancel(). Acquire: pairs with the release in
+	 * reader_end(), for whoever waits for the new owner's sections only. */
+	if (atomic_load_explicit(&r->state, memory_order_acquire) & 1)
 		atomic_fetch_add_explicit(&r->state, 1, memory_order_relaxed);
 	for (int use = 0; use < READER_USES; use++)
 		atomic_store_explicit(&r->uses[use], NULL, memory_order_relaxed);

@@ -134,10 +134,11 @@ struct vmirq_pirq_config {
 	 * - by unbind, where that comes between the end and one of these.
 	 * It may raise this and other pirqs, write to an eventfd (VFIO_DEVICE_SET_IRQS with
 	 * VFIO_IRQ_SET_ACTION_UNMASK is fit too), and set lines; bind, unbind, retarget and destroy are -EDEADLK in
-	 * it. The library holds no lock meanwhile, and quiesce does not wait for it: so it may also take a lock of the
-	 * VMM's that other threads hold while they make calls. Not around those that call unmask or wait for one
-	 * under way: the ones above, bind, unbind, retarget and destroy of this VM's pirqs, vmirq_vm_destroy(),
-	 * serving, stopping and destroying the worker, and a vCPU's EOI. Its caller does not get on before it returns.
+	 * it. The library holds no lock meanwhile (in unbind only the pirq's own, which bind, unbind, retarget and destroy
+	 * take), and quiesce does not wait for it: so it may also take a lock of the VMM's that other threads hold
+	 * while they make calls. Not around those that call unmask or wait for one under way: the ones above, bind,
+	 * unbind, retarget and destroy of this VM's pirqs, vmirq_vm_destroy(), serving, stopping and destroying the
+	 * worker, and a vCPU's EOI. Its caller does not get on before it returns.
 	 * Not called for what the guest has not ended at unbind, nor once unbind has returned.
 	 * With it the source is taken to be masked until then: what is raised while the lines are up (INTx,
 	 * identity) is `coalesced` with them, and not delivered again at the EOI. So it must be a level, which
